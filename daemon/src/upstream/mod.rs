@@ -1,0 +1,5 @@
+//! Asking upstream servers.
+
+pub mod server;
+
+pub use server::Server;
