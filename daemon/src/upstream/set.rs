@@ -1,0 +1,132 @@
+//! The set of upstreams in use: ordered, immutable, swapped whole when discovery finds another.
+//!
+//! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`Number`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Server;
+
+/// Stands for one server for as long as the process lives, also across sets, so that what was learnt of it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Number(pub u16);
+
+/// How a server is reached. The guard's verdicts are per transport, since a firewall or DNAT may bend only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// Datagrams (RFC 1035, section 4.2.1).
+    Udp,
+    /// Streams with a length before each message (RFC 7766).
+    Tcp,
+}
+
+/// One upstream server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its number.
+    pub number: Number,
+    /// Where it is.
+    pub server: Server,
+    /// What named it, for people: a path, or `configuration`.
+    pub source: Arc<str>,
+}
+
+/// The upstreams in the order in which they are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Set {
+    /// First asked first.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether any of them may be asked as well when another is slow.
+    pub equivalent: bool,
+}
+
+/// Hands out numbers; the same server always gets the same one.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    known: HashMap<Server, Number>,
+}
+
+impl Upstream {
+    /// Whether the server is on loopback, link-local, private or unique local space: near, and perhaps part of a loop.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        is_near(self.server.ip())
+    }
+}
+
+impl Set {
+    /// Builds a set: equivalent are servers of one source that are all near or all public, unless `equivalent` says.
+    #[must_use]
+    pub fn new(servers: Vec<(Server, Arc<str>)>, equivalent: Option<bool>, numbers: &mut Numbers) -> Self {
+        let upstreams: Vec<_> = servers
+            .into_iter()
+            .map(|(server, source)| Arc::new(Upstream { number: numbers.of(&server), server, source }))
+            .collect();
+        let alike = upstreams.windows(2).all(|pair| match pair {
+            [one, other] => one.source == other.source && one.is_near() == other.is_near(),
+            _ => true,
+        });
+        Self { upstreams, equivalent: equivalent.unwrap_or(alike) }
+    }
+
+    /// The upstream with this number, if it is in the set.
+    #[must_use]
+    pub fn get(&self, number: Number) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.number == number)
+    }
+}
+
+impl Numbers {
+    fn of(&mut self, server: &Server) -> Number {
+        // Past 65,536 different servers in one life numbers come again; what was learnt of the first is then forgotten.
+        let next = Number(u16::try_from(self.known.len()).unwrap_or_else(|_| {
+            self.known.clear();
+            0
+        }));
+        *self.known.entry(server.clone()).or_insert(next)
+    }
+}
+
+/// Loopback, link-local (RFC 3927, RFC 4291), private (RFC 1918, RFC 6598) and unique local (RFC 4193) addresses.
+#[must_use]
+pub fn is_near(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(servers: &[(&str, &str)], equivalent: Option<bool>) -> Set {
+        let servers = servers.iter().map(|(server, source)| (server.parse().unwrap(), Arc::from(*source)));
+        Set::new(servers.collect(), equivalent, &mut Numbers::default())
+    }
+
+    #[test]
+    fn equivalent_are_servers_of_one_source_and_one_kind() {
+        assert!(set(&[("10.0.0.2", "a"), ("10.0.0.3", "a")], None).equivalent);
+        assert!(!set(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], None).equivalent);
+        assert!(!set(&[("10.0.0.2", "a"), ("10.0.0.3", "b")], None).equivalent);
+        assert!(set(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], Some(true)).equivalent);
+    }
+
+    #[test]
+    fn a_server_keeps_its_number_across_sets() {
+        let mut numbers = Numbers::default();
+        let one = Set::new(vec![("10.0.0.2".parse().unwrap(), "a".into())], None, &mut numbers);
+        let two = Set::new(
+            vec![("10.0.0.3".parse().unwrap(), "a".into()), ("10.0.0.2".parse().unwrap(), "b".into())],
+            None,
+            &mut numbers,
+        );
+        assert_eq!(one.upstreams[0].number, two.upstreams[1].number);
+        assert_ne!(two.upstreams[0].number, two.upstreams[1].number);
+    }
+}
