@@ -1,1 +1,265 @@
-//! To be written.
+//! The cache: one for all threads, bounded in entries and bytes, least recently used goes first.
+//!
+//! Keys are spread over shards, each behind a lock of its own that is held for a lookup and never across a system call.
+//! What an answer is and how long it may live is read in [`crate::wire::answer`]; here stands how long it *is* kept, when it
+//! is worth refreshing, and how long after its end it still serves when nobody answers (RFC 8767). Time is [`Seconds`] since
+//! the process began, handed in.
+
+mod block;
+
+use std::hash::BuildHasher;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+use lru::LruCache;
+
+pub use block::Block;
+
+use crate::upstream::Number;
+use crate::wire::Answer;
+
+/// A stale answer is served with this TTL, and for as long nobody is asked again (RFC 8767, sections 4 and 5), in seconds.
+pub const STALE_TTL: u32 = 30;
+/// What an entry costs beside its block: list node, table slot, the allocator's own.
+const OVERHEAD: usize = 120;
+/// How often an entry must have been used to be worth asking for again before it ends.
+const POPULAR: u8 = 3;
+const SHARDS: usize = 64;
+
+/// Seconds since the process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds(pub u32);
+
+/// What bounds the cache. Times in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries at most.
+    pub entries: usize,
+    /// Bytes at most, the cache's own overhead included.
+    pub bytes: usize,
+    /// TTLs below it are raised to it; an answer with TTL 0 is not kept whatever stands here.
+    pub ttl_min: u32,
+    /// TTLs above it are lowered to it.
+    pub ttl_max: u32,
+    /// The same for negative answers (RFC 2308, section 5: one to three hours).
+    pub negative_ttl_max: u32,
+    /// How long a SERVFAIL or REFUSED is kept (RFC 9520, section 3.2: one second to five minutes).
+    pub failure_ttl: u32,
+    /// How long after its end an answer still serves when no upstream answers (RFC 8767, section 5). 0: not at all.
+    pub stale_max: u32,
+    /// Whether popular entries are asked for again before they end.
+    pub prefetch: bool,
+}
+
+/// What was found under a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'c> {
+    /// The answer.
+    pub block: &'c Block,
+    /// Seconds since it was stored.
+    pub age: u32,
+    /// Whether it may be used.
+    pub freshness: Freshness,
+}
+
+/// Whether an entry may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It lives.
+    Fresh,
+    /// It lives, is popular and will soon end: use it, and ask again.
+    Ending,
+    /// It has ended and a try to renew it failed within the last 30 s: use it as a stale answer, ask nobody.
+    Resting,
+    /// It has ended: ask; use it only where nobody answers.
+    Stale,
+}
+
+/// The cache. See the module.
+#[derive(Debug)]
+pub struct Cache {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    limits: Limits,
+}
+
+/// On cache lines of its own, so that threads on different shards do not slow each other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    entries: LruCache<Block, Life, RandomState>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    stored: Seconds,
+    ends: Seconds,
+    rests_until: Seconds,
+    upstream: Option<Number>,
+    hits: u8,
+}
+
+impl Cache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let hasher = RandomState::default();
+        // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
+        // written to costs no memory.
+        let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
+        let shard = || Inner { entries: LruCache::with_hasher(room, hasher.clone()), bytes: 0 };
+        Self { shards: (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect(), hasher, limits }
+    }
+
+    /// Looks `key` up; `read` runs under the shard's lock, so it must be short.
+    #[inline]
+    pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
+        let mut shard = self.shard(key);
+        let life = shard.entries.get_mut(key)?;
+        let freshness = life.freshness(now, &self.limits)?;
+        let age = now.0.saturating_sub(life.stored.0);
+        let (block, _) = shard.entries.peek_mru()?;
+        Some(read(Found { block, age, freshness }))
+    }
+
+    /// Keeps `answer` under `key`, as learnt from `upstream`, if it may be kept; returns the block to answer with now.
+    ///
+    /// `None` for what cannot be an answer's block (see [`Block::new`]).
+    pub fn learn(&self, key: &[u8], answer: &Answer<'_>, upstream: Number, now: Seconds) -> Option<Block> {
+        let limits = &self.limits;
+        let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(0 | 3));
+        let lifetime = match answer.lifetime() {
+            _ if answer.is_truncated() => None,
+            _ if is_failure => Some(limits.failure_ttl),
+            Some(ttl) if answer.is_negative() => Some(ttl.clamp(limits.ttl_min, limits.negative_ttl_max)),
+            Some(ttl) => Some(ttl.clamp(limits.ttl_min, limits.ttl_max)),
+            None => None,
+        };
+        // TTL 0 is passed on as it came: raising it would tell the client to keep what is not to be kept.
+        let ttl_min = if lifetime.is_some() { limits.ttl_min } else { 0 };
+        let ttl_max = if answer.is_negative() { limits.negative_ttl_max } else { limits.ttl_max };
+        let block = Block::new(key, answer, ttl_min..=ttl_max.max(ttl_min))?;
+        if let Some(lifetime) = lifetime {
+            self.put(block.clone(), lifetime, Some(upstream), now);
+        }
+        Some(block)
+    }
+
+    /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer still serves as
+    /// a stale one it stays, and rests.
+    pub fn learn_failure(&self, key: &[u8], lifetime: u32, now: Seconds) {
+        let mut shard = self.shard(key);
+        if let Some(life) = shard.entries.peek_mut(key)
+            && life.freshness(now, &self.limits).is_some()
+        {
+            life.rests_until = Seconds(now.0.saturating_add(STALE_TTL));
+            return;
+        }
+        drop(shard);
+        if let Some(block) = Block::failure(key) {
+            self.put(block, lifetime, None, now);
+        }
+    }
+
+    fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {
+        let ends = Seconds(now.0.saturating_add(lifetime));
+        let life = Life { stored: now, ends, rests_until: Seconds(0), upstream, hits: 0 };
+        let most = self.limits.bytes / SHARDS;
+        let mut shard = self.shard(block.key());
+        // `put` on a key that is there would keep the old block, since the key is the block.
+        shard.remove(block.key());
+        if shard.entries.len() == shard.entries.cap().get() {
+            shard.remove_oldest();
+        }
+        shard.bytes += cost(&block);
+        shard.entries.put(block, life);
+        while shard.bytes > most && shard.remove_oldest() {}
+    }
+
+    /// Drops what was learnt from upstreams that `stays` denies, and all failures: another upstream may do better.
+    pub fn retain(&self, stays: impl Fn(Number) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone: Vec<Block> = shard
+                .entries
+                .iter()
+                .filter(|(_, life)| !life.upstream.is_some_and(&stays))
+                .map(|(block, _)| block.clone())
+                .collect();
+            for block in gone {
+                shard.remove(block.key());
+            }
+        }
+    }
+
+    /// How many entries there are, dead ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner).entries.len()).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn shard(&self, key: &[u8]) -> std::sync::MutexGuard<'_, Inner> {
+        let hash = self.hasher.hash_one(key);
+        // Other bits than those that the table inside the shard uses.
+        let index = usize::try_from(hash >> 40).unwrap_or(0) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
+        let shard = &self.shards[index];
+        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, key: &[u8]) {
+        if let Some((block, _)) = self.entries.pop_entry(key) {
+            self.bytes = self.bytes.saturating_sub(cost(&block));
+        }
+    }
+
+    fn remove_oldest(&mut self) -> bool {
+        let Some((block, _)) = self.entries.pop_lru() else { return false };
+        self.bytes = self.bytes.saturating_sub(cost(&block));
+        true
+    }
+}
+
+impl Life {
+    /// `None` for an entry past all use.
+    #[inline]
+    fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
+        if now < self.ends {
+            self.hits = self.hits.saturating_add(1);
+            let (left, whole) = (self.ends.0 - now.0, self.ends.0 - self.stored.0);
+            // A tenth of its life is left, or the last second of a short one.
+            if limits.prefetch && self.hits > POPULAR && left <= (whole / 10).max(1) && self.upstream.is_some() {
+                self.hits = 0;
+                return Some(Freshness::Ending);
+            }
+            return Some(Freshness::Fresh);
+        }
+        let serves_stale = self.upstream.is_some() && now.0 - self.ends.0 < limits.stale_max;
+        match serves_stale {
+            false => None,
+            true if now < self.rests_until => Some(Freshness::Resting),
+            true => Some(Freshness::Stale),
+        }
+    }
+}
+
+fn cost(block: &Block) -> usize {
+    block.size() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,256 @@
-//! To be written.
+//! One ask for many: who waits for which question.
+//!
+//! The first to miss a question starts its flight; all who ask the same until it ends, over whatever worker, listener or
+//! transport, join it and are answered together. The flight's asking is done by one worker's engine ([`crate::upstream`]);
+//! this table holds the waiters only. Everything is bounded: flights, and waiters over all of them.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+
+use crate::reply::Asked;
+use crate::wire::Key;
+
+const SHARDS: usize = 16;
+/// Waiters for each flight there is room for, on the average; a flood of one question ends here.
+const WAITERS_EACH: usize = 4;
+
+/// Someone who waits for an answer.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Header and question as asked.
+    pub head: Box<[u8]>,
+    /// What else the answer needs to know of the query; see [`Asked`].
+    pub has_opt: bool,
+    /// See [`Asked`].
+    pub wants_dnssec: bool,
+    /// See [`Asked`].
+    pub wants_authentic: bool,
+    /// The most bytes that its answer may have.
+    pub room: usize,
+    /// See [`Asked`].
+    pub payload: u16,
+    /// When it is answered at the latest, with whatever there is.
+    pub deadline: Instant,
+    /// The way back.
+    pub back: Back,
+}
+
+/// The way back to a client.
+#[derive(Debug)]
+pub enum Back {
+    /// Through the socket that the query came in on, so that the answer leaves from the address that was asked.
+    Udp(Arc<UdpSocket>, SocketAddr),
+    /// To the task that serves the client's connection.
+    Tcp(tokio::sync::oneshot::Sender<Vec<u8>>),
+}
+
+/// What became of a question that wanted to be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// It is the first of its kind: start its flight.
+    First,
+    /// A flight is under way; it waits with the others.
+    Waits,
+    /// There is no room.
+    Full(Box<Waiter>),
+}
+
+/// The flights under way.
+#[derive(Debug)]
+pub struct Flights {
+    shards: [Mutex<HashMap<Key, Vec<Waiter>, RandomState>>; SHARDS],
+    hasher: RandomState,
+    flights: AtomicUsize,
+    waiters: AtomicUsize,
+    most: usize,
+}
+
+impl Waiter {
+    /// One that asked so; the rest is how and when to answer.
+    #[must_use]
+    pub fn new(asked: &Asked<'_>, deadline: Instant, back: Back) -> Self {
+        Self {
+            head: asked.head.into(),
+            has_opt: asked.has_opt,
+            wants_dnssec: asked.wants_dnssec,
+            wants_authentic: asked.wants_authentic,
+            room: asked.room,
+            payload: asked.payload,
+            deadline,
+            back,
+        }
+    }
+
+    /// What it asked.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            head: &self.head,
+            has_opt: self.has_opt,
+            wants_dnssec: self.wants_dnssec,
+            wants_authentic: self.wants_authentic,
+            room: self.room,
+            payload: self.payload,
+        }
+    }
+}
+
+impl PartialEq for Waiter {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Waiter {}
+
+impl Flights {
+    /// A table with room for `most` flights.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        let hasher = RandomState::default();
+        Self {
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
+            hasher,
+            flights: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    /// Lets `waiter` wait for `key`.
+    pub fn join(&self, key: &[u8], waiter: Waiter) -> Joined {
+        if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_EACH) {
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
+            return Joined::Full(Box::new(waiter));
+        }
+        let mut shard = self.shard(key);
+        if let Some(waiters) = shard.get_mut(key) {
+            waiters.push(waiter);
+            return Joined::Waits;
+        }
+        if !self.take_off() {
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
+            return Joined::Full(Box::new(waiter));
+        }
+        shard.insert(Key::new(key), vec![waiter]);
+        Joined::First
+    }
+
+    /// Starts a flight that nobody waits for, to refresh what is about to end; false where one is under way or no room is.
+    pub fn start(&self, key: &[u8]) -> bool {
+        let mut shard = self.shard(key);
+        if shard.contains_key(key) || !self.take_off() {
+            return false;
+        }
+        shard.insert(Key::new(key), Vec::new());
+        true
+    }
+
+    /// Ends the flight of `key`; returns who waited for it.
+    #[must_use]
+    pub fn finish(&self, key: &[u8]) -> Vec<Waiter> {
+        let Some(waiters) = self.shard(key).remove(key) else { return Vec::new() };
+        self.flights.fetch_sub(1, Ordering::Relaxed);
+        self.waiters.fetch_sub(waiters.len(), Ordering::Relaxed);
+        waiters
+    }
+
+    /// Takes those out whose deadline has come; the flight goes on. Returns them, and the next deadline of the others.
+    #[must_use]
+    pub fn overdue(&self, key: &[u8], now: Instant) -> (Vec<Waiter>, Option<Instant>) {
+        let mut shard = self.shard(key);
+        let Some(waiters) = shard.get_mut(key) else { return (Vec::new(), None) };
+        let due = waiters.extract_if(.., |waiter| waiter.deadline <= now).collect::<Vec<_>>();
+        self.waiters.fetch_sub(due.len(), Ordering::Relaxed);
+        (due, waiters.iter().map(|waiter| waiter.deadline).min())
+    }
+
+    /// How many flights are under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flights.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many wait for an answer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    fn take_off(&self) -> bool {
+        let before = self.flights.fetch_add(1, Ordering::Relaxed);
+        if before >= self.most {
+            self.flights.fetch_sub(1, Ordering::Relaxed);
+        }
+        before < self.most
+    }
+
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Vec<Waiter>, RandomState>> {
+        let index = usize::try_from(self.hasher.hash_one(key) >> 48).unwrap_or(0) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
+        let shard = &self.shards[index];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn waiter(deadline: Instant) -> Waiter {
+        let asked =
+            Asked { head: &[], has_opt: false, wants_dnssec: false, wants_authentic: false, room: 512, payload: 1232 };
+        Waiter::new(&asked, deadline, Back::Tcp(tokio::sync::oneshot::channel().0))
+    }
+
+    #[test]
+    fn the_first_flies_and_the_others_wait() {
+        let (flights, now) = (Flights::new(10), crate::clock::now());
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::First);
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
+        assert!(!flights.start(b"a") && flights.start(b"b"));
+        assert_eq!((flights.len(), flights.waiting()), (2, 2));
+        assert_eq!(flights.finish(b"a").len(), 2);
+        assert_eq!(flights.finish(b"a").len(), 0);
+        assert_eq!((flights.len(), flights.waiting()), (1, 0));
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::First);
+    }
+
+    #[test]
+    fn those_whose_time_is_up_leave_and_the_flight_goes_on() {
+        let (flights, now) = (Flights::new(10), crate::clock::now());
+        let later = now + Duration::from_secs(1);
+        let _ = flights.join(b"a", waiter(now));
+        let _ = flights.join(b"a", waiter(later));
+        let (due, next) = flights.overdue(b"a", now);
+        assert_eq!((due.len(), next), (1, Some(later)));
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
+    }
+
+    #[test]
+    fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
+        let (flights, now) = (Flights::new(2), crate::clock::now());
+        for name in [b"a", b"b"] {
+            assert_eq!(flights.join(name, waiter(now)), Joined::First);
+        }
+        assert!(matches!(flights.join(b"c", waiter(now)), Joined::Full(_)));
+        for _ in 0..6 {
+            assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
+        }
+        assert!(matches!(flights.join(b"a", waiter(now)), Joined::Full(_)));
+    }
+}

@@ -1,0 +1,278 @@
+//! The plain query: one ordinary question with at most an OPT behind it, which is what nearly every packet is.
+//!
+//! Written by hand because it runs for each packet; it allocates nothing and reads no byte twice. Whatever is not plain
+//! ([`NotPlain`]) goes to `admit::triage`, which knows the rest of the protocol; the two are held against each other by tests.
+
+use super::{HEADER, flag, rtype, u16_at};
+
+/// The longest name on the wire (RFC 1035, section 2.3.4).
+pub const NAME_MAX: usize = 255;
+/// DO and CD, then name, type and class.
+pub const KEY_MAX: usize = 1 + NAME_MAX + 4;
+/// What a client without EDNS takes (RFC 1035, section 4.2.1), and the least that EDNS may say (RFC 6891, section 6.2.3).
+pub const PAYLOAD_MIN: u16 = 512;
+
+/// The packet is not a plain query. It may still be a good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotPlain;
+
+/// What two queries must share to share an answer: lower-cased name, type, class, DO and CD.
+///
+/// One byte with the bits of DO and CD, then the question's wire form, lower-cased.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(Box<[u8]>);
+
+/// A plain query as read from a packet. Made once and read into again, so that nothing is allocated for a packet.
+#[derive(Debug, Clone)]
+pub struct Query {
+    key: [u8; KEY_MAX],
+    key_length: usize,
+    question_end: usize,
+    payload: Option<u16>,
+    flags: [u8; 2],
+    options: (usize, usize),
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { key: [0; KEY_MAX], key_length: 0, question_end: 0, payload: None, flags: [0; 2], options: (0, 0) }
+    }
+}
+
+impl Query {
+    /// Reads `packet` into this query.
+    ///
+    /// # Errors
+    /// Where the packet is anything but: QR, opcode, AA, TC and the response code zero; one question of an ordinary type
+    /// with an uncompressed name; no other record than one OPT of version 0; nothing behind that.
+    #[inline]
+    pub fn read(&mut self, packet: &[u8]) -> Result<(), NotPlain> {
+        let Some(&[_, _, high, low, 0, 1, 0, 0, 0, 0, 0, additional @ (0 | 1)]) = packet.first_chunk::<HEADER>() else {
+            return Err(NotPlain);
+        };
+        if high & !flag::RD != 0 || low & (flag::RA | flag::RCODE) != 0 {
+            return Err(NotPlain);
+        }
+        let end = question_end(packet).ok_or(NotPlain)?;
+        let mut bits = low & flag::CD;
+        self.flags = [high, low];
+        if additional == 1 {
+            let dnssec = self.read_opt(packet, end)?;
+            bits |= dnssec;
+        } else {
+            if packet.len() != end {
+                return Err(NotPlain);
+            }
+            self.payload = None;
+            self.options = (end, end);
+        }
+        self.write_key(packet, end, bits)
+    }
+
+    /// Reads the OPT (RFC 6891, section 6.1.2) but not what its options say; returns its DO bit.
+    #[inline]
+    fn read_opt(&mut self, packet: &[u8], at: usize) -> Result<u8, NotPlain> {
+        let Some(&[0, 0, 41, size_high, size_low, _, 0, dnssec, _, length_high, length_low]) =
+            packet.get(at..).and_then(|rest| rest.first_chunk::<11>())
+        else {
+            return Err(NotPlain);
+        };
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        if packet.len() != at + 11 + length {
+            return Err(NotPlain);
+        }
+        let mut option = at + 11;
+        while option < packet.len() {
+            let length = u16_at(packet, option + 2).ok_or(NotPlain)?;
+            option += 4 + usize::from(length);
+        }
+        if option != packet.len() {
+            return Err(NotPlain);
+        }
+        self.payload = Some(u16::from_be_bytes([size_high, size_low]).max(PAYLOAD_MIN));
+        self.options = (at + 11, at + 11 + length);
+        Ok(dnssec & flag::DO)
+    }
+
+    #[inline]
+    fn write_key(&mut self, packet: &[u8], end: usize, bits: u8) -> Result<(), NotPlain> {
+        let question = packet.get(HEADER..end).ok_or(NotPlain)?;
+        let [first, rest @ ..] = &mut self.key;
+        *first = bits;
+        let to = rest.get_mut(..question.len()).ok_or(NotPlain)?;
+        to.copy_from_slice(question);
+        // The length bytes of labels are below 'A', so the name can be lowered at once; type and class stay as they are.
+        let name_length = question.len() - 4;
+        if let Some(name) = to.get_mut(..name_length) {
+            name.make_ascii_lowercase();
+        }
+        self.key_length = 1 + question.len();
+        self.question_end = end;
+        match self.qtype() {
+            rtype::OPT | rtype::IXFR | rtype::AXFR => Err(NotPlain),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key's bytes, as [`Key`] holds them.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.key.get(..self.key_length).unwrap_or_default()
+    }
+
+    /// The question's name, lower-cased, as on the wire.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        name_of(self.key())
+    }
+
+    /// The question's type.
+    #[inline]
+    #[must_use]
+    pub fn qtype(&self) -> u16 {
+        self.key_length.checked_sub(4).and_then(|at| u16_at(&self.key, at)).unwrap_or(0)
+    }
+
+    /// Where the question ends in the packet.
+    #[inline]
+    #[must_use]
+    pub fn question_end(&self) -> usize {
+        self.question_end
+    }
+
+    /// The largest answer that the client takes over UDP, where it sent an OPT; never less than 512 bytes.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self) -> Option<u16> {
+        self.payload
+    }
+
+    /// Whether the client wants recursion.
+    #[inline]
+    #[must_use]
+    pub fn wants_recursion(&self) -> bool {
+        self.flags[0] & flag::RD != 0
+    }
+
+    /// Whether the client wants to know if the data is authentic: it set AD (RFC 6840, section 5.7) or DO.
+    #[inline]
+    #[must_use]
+    pub fn wants_authentic(&self) -> bool {
+        self.flags[1] & flag::AD != 0 || self.wants_dnssec()
+    }
+
+    /// Whether the client set DO.
+    #[inline]
+    #[must_use]
+    pub fn wants_dnssec(&self) -> bool {
+        self.key.first().is_some_and(|bits| bits & flag::DO != 0)
+    }
+
+    /// The client's EDNS options, unread.
+    #[must_use]
+    pub fn options<'p>(&self, packet: &'p [u8]) -> &'p [u8] {
+        packet.get(self.options.0..self.options.1).unwrap_or_default()
+    }
+}
+
+impl Key {
+    /// Keeps a key's bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// DO and CD, then the question, lower-cased.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The question in its wire form, lower-cased.
+    #[must_use]
+    pub fn question(&self) -> &[u8] {
+        self.0.get(1..).unwrap_or_default()
+    }
+
+    /// The name in its wire form, lower-cased.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        name_of(&self.0)
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn qtype(&self) -> u16 {
+        self.0.len().checked_sub(4).and_then(|at| u16_at(&self.0, at)).unwrap_or(0)
+    }
+
+    /// Whether DO is set.
+    #[must_use]
+    pub fn wants_dnssec(&self) -> bool {
+        self.0.first().is_some_and(|bits| bits & flag::DO != 0)
+    }
+
+    /// Whether CD is set.
+    #[must_use]
+    pub fn checking_disabled(&self) -> bool {
+        self.0.first().is_some_and(|bits| bits & flag::CD != 0)
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key({} type {})", shown(self.name()), self.qtype())
+    }
+}
+
+/// A wire name as people write it (RFC 4343, section 2.1: what is not printable as `\DDD`).
+#[must_use]
+pub fn shown(name: &[u8]) -> String {
+    let mut text = String::new();
+    let mut rest = name;
+    while let Some((&length, after)) = rest.split_first() {
+        let Some((label, next)) = after.split_at_checked(usize::from(length)) else { break };
+        if length == 0 {
+            break;
+        }
+        for &byte in label {
+            match byte {
+                b'.' | b'\\' => text.extend(['\\', char::from(byte)]),
+                b'!'..=b'~' => text.push(char::from(byte)),
+                _ => text.push_str(&format!("\\{byte:03}")),
+            }
+        }
+        text.push('.');
+        rest = next;
+    }
+    if text.is_empty() { ".".into() } else { text }
+}
+
+fn name_of(key: &[u8]) -> &[u8] {
+    key.get(1..key.len().saturating_sub(4)).unwrap_or_default()
+}
+
+/// Where the question ends, where its name is uncompressed and not too long.
+#[inline]
+fn question_end(packet: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        match packet.get(at) {
+            Some(0) => break,
+            Some(&length) if length < 64 => at += 1 + usize::from(length),
+            _ => return None,
+        }
+    }
+    let end = at + 5; // the root label, type, class
+    (end <= packet.len() && at + 1 - HEADER <= NAME_MAX).then_some(end)
+}
+
+#[cfg(test)]
+mod tests;
