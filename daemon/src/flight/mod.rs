@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
-use crate::reply::Asked;
+use crate::reply::Wants;
 use crate::wire::Key;
 
 const SHARDS: usize = 16;
@@ -25,16 +25,8 @@ const WAITERS_EACH: usize = 4;
 pub struct Waiter {
     /// Header and question as asked.
     pub head: Box<[u8]>,
-    /// What else the answer needs to know of the query; see [`Asked`].
-    pub has_opt: bool,
-    /// See [`Asked`].
-    pub wants_dnssec: bool,
-    /// See [`Asked`].
-    pub wants_authentic: bool,
-    /// The most bytes that its answer may have.
-    pub room: usize,
-    /// See [`Asked`].
-    pub payload: u16,
+    /// What else the answer needs to know of the query.
+    pub wants: Wants,
     /// When it is answered at the latest, with whatever there is.
     pub deadline: Instant,
     /// The way back.
@@ -69,36 +61,6 @@ pub struct Flights {
     flights: AtomicUsize,
     waiters: AtomicUsize,
     most: usize,
-}
-
-impl Waiter {
-    /// One that asked so; the rest is how and when to answer.
-    #[must_use]
-    pub fn new(asked: &Asked<'_>, deadline: Instant, back: Back) -> Self {
-        Self {
-            head: asked.head.into(),
-            has_opt: asked.has_opt,
-            wants_dnssec: asked.wants_dnssec,
-            wants_authentic: asked.wants_authentic,
-            room: asked.room,
-            payload: asked.payload,
-            deadline,
-            back,
-        }
-    }
-
-    /// What it asked.
-    #[must_use]
-    pub fn asked(&self) -> Asked<'_> {
-        Asked {
-            head: &self.head,
-            has_opt: self.has_opt,
-            wants_dnssec: self.wants_dnssec,
-            wants_authentic: self.wants_authentic,
-            room: self.room,
-            payload: self.payload,
-        }
-    }
 }
 
 impl PartialEq for Waiter {
@@ -212,9 +174,8 @@ mod tests {
     use super::*;
 
     fn waiter(deadline: Instant) -> Waiter {
-        let asked =
-            Asked { head: &[], has_opt: false, wants_dnssec: false, wants_authentic: false, room: 512, payload: 1232 };
-        Waiter::new(&asked, deadline, Back::Tcp(tokio::sync::oneshot::channel().0))
+        let wants = Wants { opt: false, dnssec: false, authentic: false, room: 512, payload: 1232 };
+        Waiter { head: [].into(), wants, deadline, back: Back::Tcp(tokio::sync::oneshot::channel().0) }
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn write_records(block: &Block, age: Age, at: usize, out: &mut [u8]) -> Option<(
 }
 
 #[inline]
-fn write_opt(wants: &Asked<'_>, errors: [&[u8]; 2], out: &mut [u8], at: usize) -> Option<()> {
+fn write_opt(wants: Wants, errors: [&[u8]; 2], out: &mut [u8], at: usize) -> Option<()> {
     if !wants.opt {
         return Some(());
     }

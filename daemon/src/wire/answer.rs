@@ -127,8 +127,8 @@ impl<'m> Answer<'m> {
     #[must_use]
     pub fn is_negative(&self) -> bool {
         match self.rcode() {
-            code if code == rcode::NXDOMAIN.into() => true,
-            code => code == rcode::NOERROR.into() && !self.has_asked_type,
+            code if code == u16::from(rcode::NXDOMAIN) => true,
+            code => code == u16::from(rcode::NOERROR) && !self.has_asked_type,
         }
     }
 
