@@ -32,6 +32,9 @@ impl Block {
         let mut bytes = Self::head(answer.flags(), counts, answer.ttls(), key, &errors)?;
         let records = bytes.len();
         bytes.extend(answer.records());
+        for name in answer.spelled() {
+            bytes.get_mut(records + name.start..records + name.end)?.make_ascii_lowercase();
+        }
         for place in answer.ttls() {
             let at = records + usize::from(*place);
             let field = bytes.get_mut(at..at + 4)?.first_chunk_mut::<4>()?;

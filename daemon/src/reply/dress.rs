@@ -94,7 +94,8 @@ fn write_head(head: &[u8], wants: Wants, block: &Block, cut: Option<Cut>, out: &
     let (cut, counts) = cut.map_or((0, block.counts()), |Cut| (flag::TC, [0; 6]));
     let [learnt_high, learnt_low] = block.flags();
     let authentic = if wants.authentic { flag::AD } else { 0 }; // RFC 6840, section 5.8
-    *high = flag::QR | learnt_high & flag::AA | cut | *high & flag::RD;
+    // An answer that no stream would bring whole is passed on as it came, cut.
+    *high = flag::QR | learnt_high & (flag::AA | flag::TC) | cut | *high & flag::RD;
     *low = learnt_low & (flag::RA | flag::RCODE | authentic) | *low & flag::CD;
     *rest = counts;
     Some(())

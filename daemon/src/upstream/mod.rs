@@ -1,5 +1,8 @@
 //! Asking upstream servers.
 
+pub mod check;
+pub mod health;
+pub mod pool;
 pub mod server;
 pub mod set;
 

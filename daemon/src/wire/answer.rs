@@ -16,6 +16,7 @@ pub struct Answer<'m> {
     records_end: usize,
     counts: [u16; 3],
     ttls: Vec<u16>,
+    spelled: Vec<usize>,
     least_ttl: Option<u32>,
     negative_ttl: Option<u32>,
     has_asked_type: bool,
@@ -53,6 +54,7 @@ impl<'m> Answer<'m> {
             records_end: question_end,
             counts,
             ttls: Vec::new(),
+            spelled: Vec::new(),
             least_ttl: None,
             negative_ttl: None,
             has_asked_type: false,
@@ -80,6 +82,9 @@ impl<'m> Answer<'m> {
     fn note(&mut self, section: usize, record: &Record, asked: u16) -> Option<()> {
         let ttl = read_ttl(self.message, record.ttl_at)?;
         self.ttls.push(u16::try_from(record.ttl_at - self.question_end).ok()?);
+        if self.repeats_question(record.start) {
+            self.spelled.push(record.start - self.question_end);
+        }
         self.least_ttl = Some(self.least_ttl.map_or(ttl, |least| least.min(ttl)));
         if section == 0 && (record.rtype == asked || asked == rtype::ANY) {
             self.has_asked_type = true;
@@ -90,6 +95,15 @@ impl<'m> Answer<'m> {
             self.negative_ttl = Some(minimum.min(ttl));
         }
         Some(())
+    }
+
+    /// Whether the name at `at` is the question's, spelled out.
+    fn repeats_question(&self, at: usize) -> bool {
+        let Some(name) = self.question_end.checked_sub(4).and_then(|end| self.message.get(HEADER..end)) else {
+            return false;
+        };
+        let spelled = self.message.get(at..at + name.len());
+        name.len() > 1 && spelled.is_some_and(|owner| owner.eq_ignore_ascii_case(name))
     }
 
     /// Reads the OPT (RFC 6891, section 6.1.3) and the errors in it (RFC 8914, section 2).
@@ -182,6 +196,13 @@ impl<'m> Answer<'m> {
         self.message.get(self.question_end..self.records_end).unwrap_or_default()
     }
 
+    /// Where in [`Self::records`] the question's name stands spelled out, as an upstream that does not compress does it; and
+    /// how many bytes it has. It repeats the spelling that we sent, which must not reach a client.
+    pub fn spelled(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        let length = self.question_end.saturating_sub(HEADER + 4);
+        self.spelled.iter().map(move |at| *at..*at + length)
+    }
+
     /// Where each record's TTL stands within [`Self::records`].
     #[must_use]
     pub fn ttls(&self) -> &[u16] {
@@ -197,25 +218,6 @@ impl Record {
         let end = data + usize::from(u16_at(message, fixed + 8)?);
         (end <= message.len()).then_some(Self { start, rtype, ttl_at: fixed + 4, data: (data, end) })
     }
-}
-
-/// Where the owner names stand, within a message whose question ends at `question_end`, of records that spell it out.
-///
-/// An upstream that does not compress repeats the spelling that we sent; it must not reach a client.
-pub fn spelled_owners(message: &[u8], question_end: usize) -> Vec<usize> {
-    let Some(name) = question_end.checked_sub(4).and_then(|end| message.get(HEADER..end)) else { return Vec::new() };
-    let count = |at| usize::from(u16_at(message, at).unwrap_or(0));
-    let mut owners = Vec::new();
-    let mut at = question_end;
-    for _ in 0..count(6) + count(8) + count(10) {
-        let Some(record) = Record::read(message, at) else { break };
-        let same = message.get(record.start..record.start + name.len());
-        if name.len() > 1 && same.is_some_and(|owner| owner.eq_ignore_ascii_case(name)) {
-            owners.push(record.start);
-        }
-        at = record.data.1;
-    }
-    owners
 }
 
 /// A TTL; one with the top bit set counts as zero (RFC 2181, section 8).
@@ -303,10 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn owners_spelled_out_are_found() {
+    fn names_spelled_out_are_found() {
         let mut m = message(0, &[], &[], None);
         m[7] = 1;
         m.extend(b"\x01A\x07ExAmPle\0\0\x01\0\x01\0\0\0\x05\0\x04\x01\x02\x03\x04");
-        assert_eq!(spelled_owners(&m, END), [END]);
+        let answer = Answer::read(&m, END).unwrap();
+        assert_eq!(answer.spelled().collect::<Vec<_>>(), [0..11]);
     }
 }

@@ -3,6 +3,8 @@
 //! Written by hand because it runs for each packet; it allocates nothing and reads no byte twice. Whatever is not plain
 //! ([`NotPlain`]) goes to `admit::triage`, which knows the rest of the protocol; the two are held against each other by tests.
 
+use std::sync::Arc;
+
 use super::{HEADER, flag, rtype, u16_at};
 
 /// The longest name on the wire (RFC 1035, section 2.3.4).
@@ -19,8 +21,9 @@ pub struct NotPlain;
 /// What two queries must share to share an answer: lower-cased name, type, class, DO and CD.
 ///
 /// One byte with the bits of DO and CD, then the question's wire form, lower-cased.
+/// Cheap to clone, since flights, waiters and engines share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key(Box<[u8]>);
+pub struct Key(Arc<[u8]>);
 
 /// A plain query as read from a packet. Made once and read into again, so that nothing is allocated for a packet.
 #[derive(Debug, Clone)]

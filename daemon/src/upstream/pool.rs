@@ -1,0 +1,177 @@
+//! Which socket a question leaves from, and under which ID. Pure: sockets are tokens here, `sockets` opens them.
+//!
+//! An answer that is forged off the path must guess the port and the ID of the question (RFC 5452). Both are random for
+//! each: the ID is new, the socket is one of many, each on a port that the kernel chose. With K sockets open, a forger who
+//! does not know the ports must still hit one pair of port and ID out of all there are for each question, as with a
+//! fresh port each time; one who would learn the ports over time finds them gone, since a socket serves for a bounded
+//! number of questions and seconds only. The spelling of the name (`guard::spelling`) and the connected socket, which
+//! takes datagrams of the upstream's address only, come on top.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use rand::{Rng, RngExt};
+
+/// A socket takes this many questions at most.
+const QUESTIONS: u32 = 4096;
+/// And no more after this time.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// Names a socket for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Socket(pub u64);
+
+/// The sockets of one upstream, and what is asked over them.
+#[derive(Debug)]
+pub struct Pool<A> {
+    slots: Vec<Option<Slot>>,
+    asked: HashMap<(Socket, u16), A, RandomState>,
+    waiting: HashMap<Socket, u32, RandomState>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    socket: Socket,
+    questions: u32,
+    opened: Instant,
+}
+
+/// Where a question goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Over this socket.
+    pub socket: Socket,
+    /// With this ID.
+    pub id: u16,
+    /// The socket must be opened first.
+    pub opens: bool,
+    /// This one has had its time and can be closed.
+    pub closes: Option<Socket>,
+}
+
+impl<A> Pool<A> {
+    /// A pool of `sockets` (at least one), old ones that still wait for answers not counted.
+    #[must_use]
+    pub fn new(sockets: usize) -> Self {
+        Self { slots: vec![None; sockets.max(1)], asked: HashMap::default(), waiting: HashMap::default() }
+    }
+
+    /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
+    pub fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Way {
+        let index = rng.random_range(0..self.slots.len());
+        let mut closes = None;
+        #[expect(clippy::indexing_slicing, reason = "the index is below the length")]
+        let slot = &mut self.slots[index];
+        let worn = slot.is_some_and(|s| s.questions >= QUESTIONS || now.duration_since(s.opened) >= LIFE);
+        if worn && let Some(old) = slot.take() {
+            // Where answers are still due the last of them closes it.
+            closes = (!self.waiting.contains_key(&old.socket)).then_some(old.socket);
+        }
+        let opens = slot.is_none();
+        let slot = slot.get_or_insert_with(|| {
+            *next += 1;
+            Slot { socket: Socket(*next), questions: 0, opened: now }
+        });
+        slot.questions += 1;
+        let socket = slot.socket;
+        let id = loop {
+            let id = rng.random();
+            if !self.asked.contains_key(&(socket, id)) {
+                break id; // a socket takes 4096 questions, so most of the 65,536 are free
+            }
+        };
+        self.asked.insert((socket, id), ask);
+        *self.waiting.entry(socket).or_default() += 1;
+        Way { socket, id, opens, closes }
+    }
+
+    /// Who asked with this ID over this socket.
+    #[must_use]
+    pub fn who(&self, socket: Socket, id: u16) -> Option<&A> {
+        self.asked.get(&(socket, id))
+    }
+
+    /// The question is over. Returns the socket where it was worn out and this was the last that it waited for.
+    pub fn forget(&mut self, socket: Socket, id: u16) -> Option<Socket> {
+        self.asked.remove(&(socket, id))?;
+        let waiting = self.waiting.get_mut(&socket)?;
+        *waiting -= 1;
+        if *waiting > 0 {
+            return None;
+        }
+        self.waiting.remove(&socket);
+        let in_use = self.slots.iter().flatten().any(|slot| slot.socket == socket);
+        (!in_use).then_some(socket)
+    }
+
+    /// The socket is of no use: it could not be opened, or nobody answers behind it. Returns what was asked over it.
+    pub fn lose(&mut self, socket: Socket) -> Vec<A> {
+        for slot in &mut self.slots {
+            if slot.is_some_and(|s| s.socket == socket) {
+                *slot = None;
+            }
+        }
+        self.waiting.remove(&socket);
+        self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, ask)| ask).collect()
+    }
+
+    /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at once.
+    pub fn renew(&mut self) -> Vec<Socket> {
+        let old = self.slots.iter_mut().filter_map(Option::take).map(|slot| slot.socket);
+        old.filter(|socket| !self.waiting.contains_key(socket)).collect()
+    }
+
+    /// Whether anything is still asked.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.asked.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const SOCKETS: usize = 32;
+
+    #[test]
+    fn sockets_and_ids_are_spread_and_nothing_is_asked_twice() {
+        let (mut pool, mut rng, now, mut next) = (Pool::new(SOCKETS), StdRng::seed_from_u64(1), crate::clock::now(), 0);
+        let ways: Vec<_> = (0..2000).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
+        assert_eq!(ways.iter().filter(|way| way.opens).count(), SOCKETS);
+        let ids: std::collections::HashSet<_> = ways.iter().map(|way| (way.socket, way.id)).collect();
+        assert_eq!(ids.len(), 2000);
+        assert_eq!(pool.who(ways[7].socket, ways[7].id), Some(&7));
+        for way in &ways {
+            assert_eq!(pool.forget(way.socket, way.id), None);
+        }
+        assert!(pool.is_quiet());
+    }
+
+    #[test]
+    fn a_worn_socket_is_closed_by_its_last_answer() {
+        let (mut pool, mut rng, start, mut next) =
+            (Pool::new(SOCKETS), StdRng::seed_from_u64(1), crate::clock::now(), 0);
+        let first = pool.ask(0, start, &mut rng, &mut next);
+        let later = start + LIFE;
+        let mut seen = Vec::new();
+        while seen.len() < 1000 {
+            seen.push(pool.ask(1, later, &mut rng, &mut next));
+        }
+        assert!(seen.iter().all(|way| way.closes != Some(first.socket)));
+        assert_eq!(pool.forget(first.socket, first.id), Some(first.socket));
+    }
+
+    #[test]
+    fn a_lost_socket_gives_back_what_was_asked_over_it() {
+        let (mut pool, mut rng, now, mut next) = (Pool::new(SOCKETS), StdRng::seed_from_u64(1), crate::clock::now(), 0);
+        let way = pool.ask(5, now, &mut rng, &mut next);
+        assert_eq!(pool.lose(way.socket), [5]);
+        assert_eq!(pool.who(way.socket, way.id), None);
+        assert!(pool.is_quiet());
+    }
+}
