@@ -2,7 +2,7 @@
 //!
 //! Latency is kept as TCP keeps it (RFC 6298): a smoothed mean and deviation. An upstream is *slow by its own standards*
 //! when an answer takes longer than mean plus four deviations. It is *down* when several asks in a row, with not one answer
-//! between, were given up; then it is asked last, but for one trial question a second, whose answer brings it back.
+//! between, were late; then it is asked last, but for one trial question a second, whose answer brings it back.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const FIRST_GUESS: Duration = Duration::from_millis(400);
 const LATE_MIN: Duration = Duration::from_millis(25);
 /// And always late after this.
 const LATE_MAX: Duration = Duration::from_millis(400);
-/// As many asks given up in a row make it down.
+/// As many late asks in a row make it down.
 const DOWN_AFTER: u32 = 3;
 /// How often one that is down is tried.
 const TRIAL_EVERY: Duration = Duration::from_secs(1);
@@ -23,6 +23,7 @@ pub struct Health {
     mean: Option<Duration>,
     deviation: Duration,
     failed_in_a_row: u32,
+    last_failure: Option<Instant>,
     last_trial: Option<Instant>,
 }
 
@@ -39,8 +40,14 @@ impl Health {
         self.mean = Some((mean * 7 + after) / 8);
     }
 
-    /// It let an ask wait so long that another was asked instead, or refused the connection.
-    pub fn failed(&mut self, now: Instant) {
+    /// It let an ask that was sent at `sent` wait too long.
+    ///
+    /// Asks that were under way together count once: a hiccup of the network is one failure, however busy the moment.
+    pub fn failed(&mut self, sent: Instant, now: Instant) {
+        if self.last_failure.is_some_and(|last| sent < last) {
+            return;
+        }
+        self.last_failure = Some(now);
         self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
         if self.failed_in_a_row == DOWN_AFTER {
             self.last_trial = Some(now);
@@ -49,8 +56,9 @@ impl Health {
 
     /// Nothing answers at its address (ICMP says so): no need to find out three times.
     pub fn refused(&mut self, now: Instant) {
-        self.failed_in_a_row = self.failed_in_a_row.max(DOWN_AFTER - 1);
-        self.failed(now);
+        if !self.is_down() {
+            (self.failed_in_a_row, self.last_trial) = (DOWN_AFTER, Some(now));
+        }
     }
 
     /// Whether it should be asked only after those that are not.
@@ -99,15 +107,27 @@ mod tests {
     }
 
     #[test]
+    fn asks_that_were_under_way_together_count_once() {
+        let (mut health, now) = (Health::default(), crate::clock::now());
+        for _ in 0..100 {
+            health.failed(now, now + ms(25));
+        }
+        assert!(!health.is_down());
+        health.failed(now + ms(25), now + ms(50));
+        health.failed(now + ms(50), now + ms(75));
+        assert!(health.is_down());
+    }
+
+    #[test]
     fn three_failures_in_a_row_make_it_down_and_one_answer_brings_it_back() {
         let (mut health, now) = (Health::default(), crate::clock::now());
-        health.failed(now);
-        health.failed(now);
+        health.failed(now, now);
+        health.failed(now, now);
         health.answered(ms(1));
-        health.failed(now);
-        health.failed(now);
+        health.failed(now, now);
+        health.failed(now, now);
         assert!(!health.is_down());
-        health.failed(now);
+        health.failed(now, now);
         assert!(health.is_down());
         assert!(!health.try_again(now));
         assert!(health.try_again(now + ms(1000)));

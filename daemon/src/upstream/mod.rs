@@ -1,8 +1,10 @@
 //! Asking upstream servers.
 
 pub mod check;
+pub mod engine;
 pub mod health;
 pub mod pool;
+pub mod question;
 pub mod server;
 pub mod set;
 

@@ -1,0 +1,194 @@
+//! What follows what in a flight: the rules that [`super`] tells in words, as they apply when an answer or a time comes.
+
+use std::time::Instant;
+
+use super::flying::{Ask, AskId, CLIENT_BUDGET, FlightId, Kept, Stage, Way};
+use super::{Action, Engine, Failure, SENDS, Worth};
+use crate::upstream::Transport;
+
+impl Engine {
+    /// An answer came to an ask, or the ask failed.
+    pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) {
+        let Some(ask) = self.end_ask(ask_id) else { return };
+        let id = ask.flight;
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let kept = || Kept { upstream: ask.upstream.number, position: ask.position, message: message.to_vec() };
+        match worth {
+            _ if flight.done => self.go_on(id, now),
+            Worth::Good => self.finish(id, kept()),
+            Worth::Negative => {
+                let replaces = flight.negative.as_ref().is_none_or(|held| ask.position < held.position);
+                if replaces {
+                    flight.negative = Some(kept());
+                }
+                self.go_on(id, now);
+            }
+            Worth::PerhapsEdns => self.send(id, ask.upstream, ask.position, false, now),
+            Worth::Truncated => {
+                flight.failure.get_or_insert_with(kept); // better than nothing, where no stream can be had
+                self.send_over_stream(ask, now);
+            }
+            Worth::Failure => {
+                if !message.is_empty() {
+                    flight.failure.get_or_insert_with(kept);
+                }
+                if !flight.alone {
+                    let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
+                    self.actions.push_back(silent);
+                }
+                self.go_on(id, now);
+            }
+        }
+        self.set_timer(id);
+    }
+
+    /// Asks the same upstream the same over a stream.
+    fn send_over_stream(&mut self, ask: Ask, now: Instant) {
+        let Some(flight) = self.flights.get_mut(&ask.flight) else { return };
+        self.next_id += 1;
+        let ask_id = AskId(self.next_id);
+        flight.asks.push(ask_id);
+        self.actions.push_back(Action::Stream(ask_id, ask.upstream.clone(), flight.ends));
+        let step = Some(now + flight.patience(CLIENT_BUDGET, false));
+        let ask = Ask { way: Way::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
+        self.asks.insert(ask_id, ask);
+    }
+
+    /// Something changed for a flight: is it decided, or whom to ask now?
+    pub(super) fn go_on(&mut self, id: FlightId, now: Instant) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        if flight.done {
+            if flight.asks.is_empty() {
+                self.remove(id);
+            }
+            return;
+        }
+        let counted_on = |before: usize| {
+            let mut asks = flight.asks.iter().filter_map(|ask| self.asks.get(ask));
+            asks.any(|ask| ask.stage < Stage::GivenUp && !ask.trial && ask.position < before)
+        };
+        if let Some(held) = &flight.negative
+            && !counted_on(held.position)
+        {
+            if let Some(held) = flight.negative.take() {
+                self.finish(id, held);
+            }
+            return;
+        }
+        if counted_on(usize::MAX) || self.ask_next(id, now) {
+            return;
+        }
+        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.asks.is_empty()) else { return };
+        match flight.failure.take() {
+            Some(failure) => self.finish(id, failure),
+            None => self.fail(id),
+        }
+    }
+
+    /// A time of the flight has come.
+    pub(super) fn step(&mut self, id: FlightId, now: Instant) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        if now >= flight.ends {
+            match flight.failure.take() {
+                _ if flight.done => {}
+                Some(failure) => self.finish(id, failure),
+                None => self.fail(id),
+            }
+            self.remove(id);
+            return;
+        }
+        if now >= flight.overdue && !flight.done {
+            flight.overdue = now + CLIENT_BUDGET;
+            self.actions.push_back(Action::Overdue(flight.key.clone()));
+        }
+        for ask_id in flight.asks.clone() {
+            if self.asks.get(&ask_id).is_some_and(|ask| ask.step.is_some_and(|at| at <= now)) {
+                self.step_ask(ask_id, now);
+            }
+        }
+    }
+
+    /// An ask is late, or our patience with it is over.
+    fn step_ask(&mut self, ask_id: AskId, now: Instant) {
+        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
+        let (id, sent) = (ask.flight, ask.sent);
+        let Some(flight) = self.flights.get(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&ask.upstream.number) else { return };
+        if ask.other_spelling && ask.way != Way::Stream {
+            // The answer that came was perhaps a forgery: over a stream there is none off the path.
+            if let Some(ask) = self.end_ask(ask_id) {
+                self.send_over_stream(ask, now);
+            }
+            return;
+        }
+        peer.health.failed(sent, now);
+        let was = ask.stage;
+        let patience = flight.patience(peer.health.late_after(), self.set.equivalent);
+        (ask.stage, ask.step) = match was {
+            Stage::Fresh if ask.way != Way::Stream && !ask.trial => (Stage::Late, Some((sent + patience).max(now))),
+            _ => (Stage::GivenUp, None),
+        };
+        let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
+        let (alone, waited_for) = (flight.alone, !flight.done && !ask.trial);
+        if was == Stage::Fresh && !alone {
+            self.actions.push_back(silent);
+        }
+        if !waited_for || alone {
+            return;
+        }
+        match was {
+            Stage::Fresh if self.set.equivalent && self.ask_next(id, now) => {}
+            Stage::Fresh => self.send_again(ask_id),
+            Stage::Late | Stage::GivenUp => {
+                self.go_on(id, now);
+                self.send_again(ask_id);
+            }
+        }
+    }
+
+    /// Sends an ask once more, where nobody is left to be asked instead.
+    fn send_again(&mut self, ask_id: AskId) {
+        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
+        let Some(flight) = self.flights.get(&ask.flight) else { return };
+        let others = flight.order.len() > flight.asked && !flight.alone;
+        if let Way::Udp(socket, _) = ask.way
+            && ask.sends < SENDS
+            && (!others || ask.stage == Stage::Late)
+        {
+            ask.sends += 1;
+            self.actions.push_back(Action::Send(socket, ask_id));
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: FlightId, answer: Kept) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.done = true;
+        self.by_key.remove(&flight.key);
+        self.actions.push_back(Action::Answered(flight.key.clone(), answer.upstream, answer.message));
+        if flight.asks.is_empty() {
+            self.remove(id);
+        }
+    }
+
+    pub(super) fn fail(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        self.by_key.remove(&flight.key);
+        self.actions.push_back(Action::Failed(flight.key.clone(), Failure::NoAnswer));
+        self.remove(id);
+    }
+
+    pub(super) fn remove(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.remove(&id) else { return };
+        self.timers.remove(&(flight.timer, id));
+        for ask in flight.asks {
+            self.end_ask(ask);
+        }
+    }
+}
+
+fn transport(way: Way) -> Transport {
+    match way {
+        Way::Udp(..) => Transport::Udp,
+        Way::Stream => Transport::Tcp,
+    }
+}

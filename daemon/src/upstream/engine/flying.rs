@@ -1,0 +1,157 @@
+//! One question's flight through the upstreams, and each ask of one upstream in it: their state and their times. Pure.
+//!
+//! The rules of what follows what stand in `course`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::upstream::pool::Socket;
+use crate::upstream::{Number, Upstream};
+use crate::wire::Key;
+
+/// Every client gets an answer within this: CoreDNS gives up after 2 s.
+pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
+/// An exchange outlives its client, so that the client's next try finds the answer in the cache.
+pub(super) const FLIGHT_BUDGET: Duration = Duration::from_secs(6);
+/// After this an upstream that answers a question slowly has failed it, whatever its standards.
+const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
+/// Where the next upstream is as good, it is asked early, and what it says counts sooner.
+const PATIENCE_AMONG_EQUALS: Duration = Duration::from_millis(50);
+
+/// Names a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct FlightId(pub(super) u64);
+
+/// Names an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AskId(pub u64);
+
+/// A message that an upstream sent, kept for later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Who sent it.
+    pub(super) upstream: Number,
+    /// How it came.
+    pub(super) position: usize,
+    /// The message.
+    pub(super) message: Vec<u8>,
+}
+
+/// One question on its way through the upstreams.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// The question.
+    pub(super) key: Key,
+    /// Whom to ask, in this order.
+    pub(super) order: Vec<Number>,
+    /// How many of them were asked.
+    pub(super) asked: usize,
+    /// Ask one only: the question has passed another Onward, which fails over by itself.
+    pub(super) alone: bool,
+    /// What is still awaited.
+    pub(super) asks: Vec<AskId>,
+    /// The clients have their answer; what is still awaited only teaches how its upstream does.
+    pub(super) done: bool,
+    /// A negative answer that waits for a more important upstream.
+    pub(super) negative: Option<Kept>,
+    /// The first failure that an upstream told of.
+    pub(super) failure: Option<Kept>,
+    /// When clients whose time is up are to be answered next.
+    pub(super) overdue: Instant,
+    /// When it ends.
+    pub(super) ends: Instant,
+    /// When its timer is set to.
+    pub(super) timer: Instant,
+}
+
+/// How an ask goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As a datagram over a socket, with an ID.
+    Udp(Socket, u16),
+    /// Over a stream.
+    Stream,
+}
+
+/// How patient we are with an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It is in time.
+    Fresh,
+    /// It is late by its upstream's standards; its answer still counts before those of less important upstreams.
+    Late,
+    /// It is not counted on any more, but still welcome.
+    GivenUp,
+}
+
+/// One question to one upstream.
+#[derive(Debug)]
+pub(super) struct Ask {
+    /// The flight that it belongs to.
+    pub(super) flight: FlightId,
+    /// Who is asked.
+    pub(super) upstream: Arc<Upstream>,
+    /// Where the upstream stands in the flight's order.
+    pub(super) position: usize,
+    /// How.
+    pub(super) way: Way,
+    /// The query as sent.
+    pub(super) message: Vec<u8>,
+    /// Where its question ends.
+    pub(super) question_end: usize,
+    /// Whether it has an OPT.
+    pub(super) with_opt: bool,
+    /// Whether its name is spelled in a pattern of ours, which the answer must repeat.
+    pub(super) spelled: bool,
+    /// An answer came that was right but for its spelling.
+    pub(super) other_spelling: bool,
+    /// When it was first sent.
+    pub(super) sent: Instant,
+    /// How often.
+    pub(super) sends: u8,
+    /// How patient we still are.
+    pub(super) stage: Stage,
+    /// When that changes.
+    pub(super) step: Option<Instant>,
+    /// It only finds out whether an upstream that was down answers again.
+    pub(super) trial: bool,
+}
+
+impl Flight {
+    /// A flight that starts now.
+    #[must_use]
+    pub(super) fn new(key: Key, order: Vec<Number>, alone: bool, now: Instant) -> Self {
+        Self {
+            key,
+            order,
+            asked: 0,
+            alone,
+            asks: Vec::new(),
+            done: false,
+            negative: None,
+            failure: None,
+            overdue: now + CLIENT_BUDGET,
+            ends: now + FLIGHT_BUDGET,
+            timer: now + CLIENT_BUDGET,
+        }
+    }
+
+    /// When something is to be done for it next, given when its asks' stages change.
+    #[must_use]
+    pub(super) fn next_time(&self, steps: impl Iterator<Item = Instant>) -> Instant {
+        let own = if self.done { self.ends } else { self.overdue.min(self.ends) };
+        steps.fold(own, Instant::min)
+    }
+
+    /// How long an upstream that is late after `late_after` may take before its failure is taken for granted.
+    ///
+    /// The client's time is shared between all that may have to be asked.
+    #[must_use]
+    pub(super) fn patience(&self, late_after: Duration, equivalent: bool) -> Duration {
+        if equivalent && self.order.len() > 1 {
+            return (late_after * 2).max(PATIENCE_AMONG_EQUALS);
+        }
+        let share = CLIENT_BUDGET / u32::try_from(self.order.len()).unwrap_or(u32::MAX).max(1);
+        (late_after * 3).clamp(*PATIENCE.start(), *PATIENCE.end()).min(share.max(late_after))
+    }
+}

@@ -1,0 +1,373 @@
+//! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
+//!
+//! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said SERVFAIL
+//! or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our patience with it is
+//! over. Among equivalent upstreams the next is asked as well as soon as the first is late by its own standards. The first
+//! good answer ends the flight; a negative one waits while an upstream before it is still counted on. Where nobody else is
+//! left to ask, a late question is sent again, with the same ID over the same socket, three times in all.
+//!
+//! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the flight goes on for 6 s, so that their next
+//! try finds the answer. Upstreams that are down are asked last, save for a copy of one question a second.
+//!
+//! An engine belongs to one thread and knows of no other. Who waits for an answer is not its business (`crate::flight`), nor
+//! how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
+
+mod course;
+mod flying;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use rand::rngs::StdRng;
+
+use crate::upstream::check::{self, Match, Worth};
+use crate::upstream::health::Health;
+use crate::upstream::pool::{Pool, Socket};
+use crate::upstream::question::{self, Dress};
+use crate::upstream::{Number, Set, Transport, Upstream};
+use crate::wire::{Answer, Key, u16_at};
+use flying::{Ask, Flight, FlightId, Stage, Way};
+
+pub use flying::{AskId, CLIENT_BUDGET};
+
+/// A question is sent to one upstream this often at most.
+const SENDS: u8 = 3;
+
+/// What the engine wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Open a socket, connected to the upstream. Where that fails, [`Engine::refused`] says so.
+    Open(Socket, Arc<Upstream>),
+    /// Send this ask's message ([`Engine::message`]) over the socket.
+    Send(Socket, AskId),
+    /// Close a socket; nothing is awaited from it.
+    Close(Socket),
+    /// Send this ask's message over a stream, until the time given; [`Engine::streamed`] brings what came of it.
+    Stream(AskId, Arc<Upstream>, Instant),
+    /// The question has its answer: the whole message, from this upstream.
+    Answered(Key, Number, Vec<u8>),
+    /// The question has none.
+    Failed(Key, Failure),
+    /// Some who wait for this question may have waited long enough; the flight goes on.
+    Overdue(Key),
+    /// An upstream let a question wait, or failed it: perhaps it loops.
+    Silent(Number, Transport, Key),
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no upstream to ask.
+    NoUpstream,
+    /// None of them answered.
+    NoAnswer,
+}
+
+/// A question to be asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The question.
+    pub key: Key,
+    /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
+    pub from: Option<IpAddr>,
+    /// It has passed another Onward: one upstream is asked, once.
+    pub alone: bool,
+}
+
+/// Asks upstreams. See the module.
+pub struct Engine {
+    set: Arc<Set>,
+    peers: HashMap<Number, Peer, RandomState>,
+    flights: HashMap<FlightId, Flight, RandomState>,
+    by_key: HashMap<Key, FlightId, RandomState>,
+    asks: HashMap<AskId, Ask, RandomState>,
+    timers: BTreeSet<(Instant, FlightId)>,
+    actions: VecDeque<Action>,
+    rng: StdRng,
+    sockets_each: usize,
+    next_socket: u64,
+    next_id: u64,
+}
+
+struct Peer {
+    health: Health,
+    pool: Pool<AskId>,
+}
+
+impl Engine {
+    /// An engine that keeps `sockets_each` sockets open to an upstream; `rng` must not be guessable.
+    #[must_use]
+    pub fn new(set: Arc<Set>, sockets_each: usize, rng: StdRng) -> Self {
+        Self {
+            set,
+            peers: HashMap::default(),
+            flights: HashMap::default(),
+            by_key: HashMap::default(),
+            asks: HashMap::default(),
+            timers: BTreeSet::new(),
+            actions: VecDeque::new(),
+            rng,
+            sockets_each,
+            next_socket: 0,
+            next_id: 0,
+        }
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Self::wake`] is to be called at the latest.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The message of an ask, to be sent.
+    #[must_use]
+    pub fn message(&self, ask: AskId) -> Option<&[u8]> {
+        self.asks.get(&ask).map(|ask| &ask.message[..])
+    }
+
+    /// How many questions have no answer yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Event: a question is to be asked.
+    pub fn ask(&mut self, question: Question, now: Instant) {
+        let order = self.order(question.from);
+        if order.is_empty() {
+            self.actions.push_back(Action::Failed(question.key, Failure::NoUpstream));
+            return;
+        }
+        self.next_id += 1;
+        let id = FlightId(self.next_id);
+        let flight = Flight::new(question.key.clone(), order, question.alone, now);
+        self.timers.insert((flight.timer, id));
+        self.by_key.insert(question.key, id);
+        self.flights.insert(id, flight);
+        self.ask_next(id, now);
+        if !question.alone {
+            self.try_those_that_are_down(id, now);
+        }
+        self.set_timer(id);
+    }
+
+    /// Event: a datagram came from `upstream` over `socket`.
+    pub fn datagram(&mut self, upstream: Number, socket: Socket, message: &[u8], now: Instant) {
+        let Some(peer) = self.peers.get_mut(&upstream) else { return };
+        let Some(id) = u16_at(message, 0) else { return };
+        let Some(&ask_id) = peer.pool.who(socket, id) else { return };
+        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
+        let end = ask.question_end;
+        let worth = match check::matches(&ask.message, end, message) {
+            Match::Answer => worth(message, end, ask.with_opt),
+            Match::OtherSpelling if ask.spelled => {
+                ask.other_spelling = true;
+                return;
+            }
+            Match::OtherSpelling => worth(message, end, ask.with_opt),
+            Match::Stranger if ask.with_opt && check::is_bare_error(message) => Worth::PerhapsEdns,
+            Match::Stranger => return,
+        };
+        // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
+        let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
+        peer.health.answered(after);
+        self.came(ask_id, worth, message, now);
+    }
+
+    /// Event: nothing listens where `socket` is connected to, or it could not be opened.
+    pub fn refused(&mut self, upstream: Number, socket: Socket, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&upstream) else { return };
+        peer.health.refused(now);
+        let lost = peer.pool.lose(socket);
+        self.actions.push_back(Action::Close(socket));
+        for ask_id in lost {
+            if let Some(flight) = self.end_ask(ask_id).map(|ask| ask.flight) {
+                self.go_on(flight, now);
+                self.set_timer(flight);
+            }
+        }
+    }
+
+    /// Event: an ask over a stream has its answer, or failed.
+    pub fn streamed(&mut self, ask_id: AskId, message: Option<&[u8]>, now: Instant) {
+        let Some(ask) = self.asks.get(&ask_id) else { return };
+        let end = ask.question_end;
+        let worth = match message.map(|message| worth(message, end, ask.with_opt)) {
+            // A stream has room for all: what is cut even so will not get better.
+            None | Some(Worth::Truncated) => Worth::Failure,
+            Some(worth) => worth,
+        };
+        self.came(ask_id, worth, message.unwrap_or_default(), now);
+    }
+
+    /// Event: the time that [`Self::next_wake`] named has come.
+    pub fn wake(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.timers.first() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            self.step(id, now);
+            self.set_timer(id);
+        }
+    }
+
+    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes then.
+    pub fn remind(&mut self, key: &Key, at: Instant) {
+        let Some(&id) = self.by_key.get(key) else { return };
+        if let Some(flight) = self.flights.get_mut(&id) {
+            flight.overdue = at;
+        }
+        self.set_timer(id);
+    }
+
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
+    pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
+        let Some(&id) = self.by_key.get(key) else { return };
+        let Some(flight) = self.flights.get(&id) else { return };
+        let suspects = flight.asks.clone();
+        for ask_id in suspects {
+            if let Some(ask) = self.asks.get_mut(&ask_id)
+                && ask.upstream.number == upstream
+                && ask.stage < Stage::GivenUp
+            {
+                // It is not sent again, and what comes after it need not wait for it.
+                (ask.stage, ask.sends, ask.step) = (Stage::GivenUp, SENDS, None);
+            }
+        }
+        self.go_on(id, now);
+        self.set_timer(id);
+    }
+
+    /// Event: these are the upstreams now. Questions under way are finished with those that they were asked of.
+    pub fn adopt(&mut self, set: Arc<Set>) {
+        self.set = set;
+        for (number, peer) in &mut self.peers {
+            if self.set.get(*number).is_none() {
+                self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+            }
+        }
+        let set = &self.set;
+        self.peers.retain(|number, peer| set.get(*number).is_some() || !peer.pool.is_quiet());
+    }
+
+    /// Event: addresses or routes changed: sockets that are bound to what was are replaced.
+    pub fn renew_sockets(&mut self) {
+        for peer in self.peers.values_mut() {
+            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+        }
+    }
+
+    /// Whom to ask, in this order: as the set says, but those that are down, and the asker itself, last.
+    fn order(&self, from: Option<IpAddr>) -> Vec<Number> {
+        let last = |upstream: &&Arc<Upstream>| from == Some(upstream.server.ip()) || self.is_down(upstream.number);
+        let upstreams = &self.set.upstreams;
+        let first = upstreams.iter().filter(|upstream| !last(upstream));
+        first.chain(upstreams.iter().filter(last)).map(|upstream| upstream.number).collect()
+    }
+
+    fn is_down(&self, upstream: Number) -> bool {
+        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
+    }
+
+    /// Asks the next upstream; false where there is none.
+    fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
+        loop {
+            let Some(flight) = self.flights.get_mut(&id) else { return false };
+            if flight.alone && flight.asked > 0 {
+                return false;
+            }
+            let Some(&number) = flight.order.get(flight.asked) else { return false };
+            let position = flight.asked;
+            flight.asked += 1;
+            if let Some(upstream) = self.set.get(number).cloned() {
+                self.send(id, upstream, position, true, now);
+                return true;
+            }
+        }
+    }
+
+    /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
+    fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
+        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
+        for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
+            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
+            if peer.is_some_and(|peer| peer.health.try_again(now)) {
+                let behind_all = self.set.upstreams.len() + position;
+                self.send(id, upstream.clone(), behind_all, true, now);
+            }
+        }
+    }
+
+    fn send(&mut self, id: FlightId, upstream: Arc<Upstream>, position: usize, with_opt: bool, now: Instant) {
+        let sockets = self.sockets_each;
+        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
+        let peer = self.peers.entry(upstream.number).or_insert_with(new);
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        self.next_id += 1;
+        let ask_id = AskId(self.next_id);
+        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
+        let ask = Ask {
+            flight: id,
+            position,
+            way: Way::Udp(way.socket, way.id),
+            question_end: question::question_end(&flight.key),
+            message: question::build(&flight.key, way.id, Dress { opt: with_opt, ..Dress::default() }),
+            with_opt,
+            spelled: false,
+            other_spelling: false,
+            sent: now,
+            sends: 1,
+            stage: Stage::Fresh,
+            step: Some(now + peer.health.late_after()),
+            trial: position >= flight.order.len(),
+            upstream: upstream.clone(),
+        };
+        flight.asks.push(ask_id);
+        self.asks.insert(ask_id, ask);
+        self.actions.extend(way.closes.map(Action::Close));
+        if way.opens {
+            self.actions.push_back(Action::Open(way.socket, upstream));
+        }
+        self.actions.push_back(Action::Send(way.socket, ask_id));
+    }
+
+    /// Nothing more is awaited from an ask.
+    fn end_ask(&mut self, ask_id: AskId) -> Option<Ask> {
+        let ask = self.asks.remove(&ask_id)?;
+        if let Some(flight) = self.flights.get_mut(&ask.flight) {
+            flight.asks.retain(|id| *id != ask_id);
+        }
+        if let Way::Udp(socket, id) = ask.way
+            && let Some(peer) = self.peers.get_mut(&ask.upstream.number)
+        {
+            self.actions.extend(peer.pool.forget(socket, id).map(Action::Close));
+        }
+        Some(ask)
+    }
+
+    fn set_timer(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let steps = flight.asks.iter().filter_map(|ask| self.asks.get(ask)?.step);
+        let at = flight.next_time(steps);
+        self.timers.remove(&(flight.timer, id));
+        flight.timer = at;
+        self.timers.insert((at, id));
+    }
+}
+
+/// What a message is worth; one that cannot be walked is a failure.
+fn worth(message: &[u8], question_end: usize, with_opt: bool) -> Worth {
+    Answer::read(message, question_end).map_or(Worth::Failure, |answer| check::worth(&answer, with_opt))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,392 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::SeedableRng;
+
+use super::*;
+use crate::upstream::set::Numbers;
+
+/// An engine with virtual time; what it sends is kept by the upstream's place in the set.
+struct World {
+    engine: Engine,
+    now: Instant,
+    start: Instant,
+    sockets: HashMap<Socket, usize>,
+    sent: Vec<(usize, Socket, Vec<u8>)>,
+    streams: Vec<(AskId, usize)>,
+    done: Vec<Done>,
+    overdue: usize,
+    silent: Vec<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    Answer { by: u16, code: u8, at: u64 },
+    Failed(Failure),
+}
+
+fn key(name: &str) -> Key {
+    let mut bytes = vec![0, u8::try_from(name.len()).unwrap()];
+    bytes.extend(name.as_bytes());
+    bytes.extend([0, 0, 1, 0, 1]);
+    Key::new(&bytes)
+}
+
+fn world(servers: &[&str], equivalent: Option<bool>) -> World {
+    let servers = servers.iter().map(|server| (server.parse().unwrap(), Arc::from("test")));
+    let set = Set::new(servers.collect(), equivalent, &mut Numbers::default());
+    let now = crate::clock::now();
+    World {
+        engine: Engine::new(Arc::new(set), 4, StdRng::seed_from_u64(7)),
+        now,
+        start: now,
+        sockets: HashMap::new(),
+        sent: vec![],
+        streams: vec![],
+        done: vec![],
+        overdue: 0,
+        silent: vec![],
+    }
+}
+
+impl World {
+    fn ask(&mut self, name: &str) {
+        self.engine.ask(Question { key: key(name), from: None, alone: false }, self.now);
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Open(socket, upstream) => {
+                    self.sockets.insert(socket, upstream.number.0.into());
+                }
+                Action::Send(socket, ask) => {
+                    let message = self.engine.message(ask).unwrap().to_vec();
+                    self.sent.push((self.sockets[&socket], socket, message));
+                }
+                Action::Close(socket) => {
+                    self.sockets.remove(&socket);
+                }
+                Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
+                Action::Answered(_, by, message) => {
+                    let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
+                    self.done.push(Done::Answer { by: by.0, code: message[3] & 15, at });
+                }
+                Action::Failed(_, why) => self.done.push(Done::Failed(why)),
+                Action::Overdue(_) => self.overdue += 1,
+                Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
+            }
+        }
+    }
+
+    /// Lets time pass to `ms` after the start, waking the engine whenever it wants to be.
+    fn until(&mut self, ms: u64) {
+        let end = self.start + Duration::from_millis(ms);
+        while let Some(at) = self.engine.next_wake().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.engine.wake(self.now);
+            self.act();
+        }
+        self.now = end;
+    }
+
+    fn asked(&self) -> Vec<usize> {
+        self.sent.iter().map(|(upstream, ..)| *upstream).collect()
+    }
+
+    /// The `nth` query sent is answered: with a record where `code` is 0 and `record`.
+    fn answer(&mut self, nth: usize, code: u8, record: bool) {
+        self.answer_with(nth, |m| {
+            m[3] |= code;
+            if record {
+                m[7] = 1;
+                m.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+            }
+        });
+    }
+
+    fn answer_with(&mut self, nth: usize, change: impl Fn(&mut Vec<u8>)) {
+        let (upstream, socket, mut m) = self.sent[nth].clone();
+        let had_opt = m[11] == 1;
+        let end = if had_opt { m.len() - 11 } else { m.len() };
+        m.truncate(end);
+        (m[2], m[3], m[11]) = (0x81, 0x80, 0);
+        change(&mut m);
+        self.engine.datagram(Number(u16::try_from(upstream).unwrap()), socket, &m, self.now);
+        self.act();
+    }
+
+    fn assert_empty(&self) {
+        assert!(self.engine.flights.is_empty() && self.engine.asks.is_empty() && self.engine.timers.is_empty());
+        assert!(self.engine.by_key.is_empty() && self.engine.peers.values().all(|peer| peer.pool.is_quiet()));
+    }
+}
+
+const TWO: [&str; 2] = ["10.0.0.2", "10.0.0.3"];
+
+#[test]
+fn the_first_upstream_is_asked_and_its_answer_ends_the_flight() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.until(5);
+    w.answer(0, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 5 }]);
+    assert_eq!(w.asked(), [0]);
+    w.assert_empty();
+}
+
+#[test]
+fn wrong_datagrams_are_ignored_and_the_right_one_still_awaited() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.answer_with(0, |m| m[0] ^= 1);
+    w.answer_with(0, |m| m[13] = b'b');
+    w.answer_with(0, |m| m[2] = 1);
+    w.answer_with(0, |m| m.truncate(3));
+    assert_eq!(w.done, []);
+    w.answer(0, 0, true);
+    assert_eq!(w.done.len(), 1);
+    w.answer(0, 0, true); // a duplicate
+    assert_eq!(w.done.len(), 1);
+}
+
+#[test]
+fn a_failure_is_followed_by_the_next_and_the_first_is_told_when_all_fail() {
+    for code in [2, 5, 9] {
+        let mut w = world(&TWO, None);
+        w.ask("a");
+        w.answer(0, code, false);
+        assert_eq!((w.asked(), &w.silent[..]), (vec![0, 1], &[0][..]));
+        w.answer(1, 2, false);
+        assert_eq!(w.done, [Done::Answer { by: 0, code, at: 0 }]);
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_walked_is_a_failure() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.answer_with(0, |m| m[7] = 9);
+    assert_eq!(w.asked(), [0, 1]);
+}
+
+#[test]
+fn the_next_of_a_list_is_asked_when_patience_is_over_and_first_once_the_other_is_down() {
+    let mut w = world(&["10.0.0.2", "192.0.2.8"], None);
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let begin = 10_000 * n as u64;
+        w.until(begin);
+        w.ask(name);
+        w.until(begin + 599);
+        assert_eq!(w.asked().iter().filter(|u| **u == 1).count(), n, "{name}");
+        w.until(begin + 600);
+        let last = w.sent.iter().rposition(|(upstream, ..)| *upstream == 1).unwrap();
+        w.answer(last, 0, true);
+        assert_eq!(w.done.last(), Some(&Done::Answer { by: 1, code: 0, at: begin + 600 }));
+    }
+    w.until(40_000);
+    w.sent.clear();
+    w.ask("d");
+    assert_eq!(w.asked(), [1, 0], "the second first, and a copy to see whether the first is back");
+    w.answer(0, 0, true);
+    w.answer(1, 0, true);
+    w.ask("e");
+    assert_eq!(w.asked()[2..], [0]);
+}
+
+#[test]
+fn among_equivalent_upstreams_the_next_is_asked_as_soon_as_the_first_is_late() {
+    let mut w = world(&TWO, None);
+    for i in 0..20 {
+        w.ask(&format!("n{i}"));
+        w.answer(i, 0, true);
+    }
+    w.sent.clear();
+    w.ask("a");
+    w.until(24);
+    assert_eq!(w.asked(), [0]);
+    w.until(25);
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 0, true);
+    assert_eq!(w.done.last(), Some(&Done::Answer { by: 1, code: 0, at: 25 }));
+    assert_eq!(w.silent, [0]);
+    w.answer(0, 0, true); // teaches how slow the first is
+    w.assert_empty();
+}
+
+#[test]
+fn a_negative_answer_of_a_later_server_waits_for_an_earlier_one() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.until(400);
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 3, false);
+    assert_eq!(w.done, []);
+    w.answer(0, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 400 }]);
+    w.ask("b");
+    w.until(800);
+    let second = w.sent.len() - 1;
+    w.answer(second, 3, false);
+    w.until(3000);
+    assert!(matches!(w.done[1], Done::Answer { by: 1, code: 3, at: 800..1300 }), "{:?}", w.done);
+}
+
+#[test]
+fn a_closed_port_is_no_wait() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    let socket = w.sent[0].1;
+    w.engine.refused(Number(0), socket, w.now);
+    w.act();
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 0, true);
+    w.ask("b");
+    assert_eq!(w.asked()[2..], [1]);
+}
+
+#[test]
+fn clients_are_answered_in_time_and_the_exchange_outlives_them() {
+    let mut w = world(&["10.0.0.2"], None);
+    w.ask("a");
+    w.until(1799);
+    assert_eq!((w.overdue, w.asked().len()), (0, 3));
+    w.until(1800);
+    assert_eq!(w.overdue, 1);
+    w.engine.remind(&key("a"), w.start + Duration::from_millis(2500));
+    w.until(2500);
+    assert_eq!(w.overdue, 2);
+    w.until(3000);
+    w.answer(0, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 3000 }]);
+    w.ask("b");
+    w.until(10_000);
+    assert_eq!(w.done[1..], [Done::Failed(Failure::NoAnswer)]);
+    w.assert_empty();
+}
+
+#[test]
+fn a_cut_answer_is_asked_for_again_over_a_stream() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.answer_with(0, |m| m[2] |= 2);
+    let (ask, upstream) = w.streams[0];
+    assert_eq!(upstream, 0);
+    let mut m = w.engine.message(ask).unwrap().to_vec();
+    m.truncate(m.len() - 11);
+    (m[2], m[11]) = (0x81, 0);
+    w.engine.streamed(ask, Some(&m), w.now);
+    w.act();
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn where_no_stream_is_to_be_had_the_next_is_asked_and_at_last_the_cut_answer_told() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    for n in 0..2 {
+        w.answer_with(n, |m| m[2] |= 2);
+        w.engine.streamed(w.streams[n].0, None, w.now);
+        w.act();
+    }
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn an_upstream_without_edns_is_asked_again_without() {
+    for bare in [false, true] {
+        let mut w = world(&["10.0.0.2"], None);
+        w.ask("a");
+        w.answer_with(0, |m| {
+            m[3] |= 1;
+            if bare {
+                m.truncate(12);
+                m[5] = 0;
+            }
+        });
+        assert_eq!((w.sent[0].2[11], w.sent[1].2[11]), (1, 0));
+        w.answer(1, 0, true);
+        assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    }
+}
+
+#[test]
+fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(Question { key: key("a"), from: None, alone: true }, w.now);
+    w.act();
+    w.until(1000);
+    assert!(w.asked().iter().all(|upstream| *upstream == 0));
+    w.answer(0, 2, false);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 2, at: 1000 }]);
+    assert!(w.silent.is_empty());
+}
+
+#[test]
+fn our_own_question_come_back_moves_the_flight_on_at_once() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 3, false);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 0 }]);
+}
+
+#[test]
+fn without_an_upstream_the_question_fails_at_once() {
+    let mut w = world(&[], None);
+    w.ask("a");
+    assert_eq!(w.done, [Done::Failed(Failure::NoUpstream)]);
+}
+
+#[test]
+fn an_asker_that_is_an_upstream_is_asked_last() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(Question { key: key("a"), from: Some("10.0.0.2".parse().unwrap()), alone: false }, w.now);
+    w.act();
+    assert_eq!(w.asked(), [1]);
+}
+
+#[test]
+fn a_list_with_dead_servers_in_front_is_walked_within_the_clients_time() {
+    let mut w = world(&["10.0.0.2", "192.0.2.8", "192.0.2.9", "192.0.2.10"], None);
+    w.ask("a");
+    w.until(1799);
+    let last = w.sent.iter().position(|(upstream, ..)| *upstream == 3).unwrap();
+    w.answer(last, 0, true);
+    assert!(matches!(w.done[0], Done::Answer { by: 3, .. }));
+}
+
+#[test]
+fn a_removed_upstream_finishes_what_it_was_asked_and_is_closed() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.engine.adopt(Arc::new(Set::default()));
+    w.act();
+    w.answer(0, 0, true);
+    assert_eq!(w.done.len(), 1);
+    assert!(w.sockets.is_empty(), "{:?}", w.sockets);
+}
+
+#[test]
+fn a_slow_tail_costs_few_questions_more() {
+    let mut w = world(&TWO, None);
+    let mut at = 0;
+    for i in 0..3000_u64 {
+        w.ask(&format!("n{i}"));
+        let first = w.sent.len() - 1;
+        // 80 ± 40 ms, and one in a hundred 300 ms.
+        let takes = if i % 100 == 50 { 300 } else { 40 + (i * 37) % 80 };
+        w.until(at + takes);
+        w.answer(first, 0, true);
+        at += 1000;
+        w.until(at);
+    }
+    let asked = w.sent.len();
+    assert!(asked < 3150, "{asked}");
+}

@@ -1,0 +1,67 @@
+//! Builds the query that goes to an upstream. Pure.
+//!
+//! Nothing of the client's packet but its question is passed on: not its ID, not its flags but CD and DO, none of its EDNS
+//! options (RFC 6891, section 6.2.6: an OPT belongs to one hop). RD is set, since we ask for recursion; AD too, to be told
+//! whether the data is authentic (RFC 6840, section 5.7) for whoever asks later.
+
+use crate::wire::{HEADER, Key, flag};
+
+/// What we take over UDP: passes every path unfragmented (DNS Flag Day 2020).
+const PAYLOAD: u16 = 1232;
+
+/// How a query is dressed for one upstream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dress<'d> {
+    /// The name as it is to be spelled; none: as in the key, lower-cased.
+    pub name: Option<&'d [u8]>,
+    /// Whether to send an OPT.
+    pub opt: bool,
+    /// EDNS options to put into it, as on the wire.
+    pub options: &'d [u8],
+}
+
+/// The query for `key` with `id`.
+#[must_use]
+pub fn build(key: &Key, id: u16, dress: Dress<'_>) -> Vec<u8> {
+    let question = key.question();
+    let mut message = Vec::with_capacity(HEADER + question.len() + 11 + dress.options.len());
+    let checking_disabled = if key.checking_disabled() { flag::CD } else { 0 };
+    let [id_high, id_low] = id.to_be_bytes();
+    let additional = u8::from(dress.opt);
+    message.extend([id_high, id_low, flag::RD, flag::AD | checking_disabled, 0, 1, 0, 0, 0, 0, 0, additional]);
+    let name_end = question.len().saturating_sub(4);
+    let (name, ends) = question.split_at_checked(name_end).unwrap_or_default();
+    message.extend(dress.name.filter(|spelled| spelled.len() == name.len()).unwrap_or(name));
+    message.extend(ends);
+    if dress.opt {
+        let dnssec = if key.wants_dnssec() { flag::DO } else { 0 };
+        let [size_high, size_low] = PAYLOAD.to_be_bytes();
+        let [length_high, length_low] = u16::try_from(dress.options.len()).unwrap_or(0).to_be_bytes();
+        message.extend([0, 0, 41, size_high, size_low, 0, 0, dnssec, 0, length_high, length_low]);
+        message.extend(dress.options);
+    }
+    message
+}
+
+/// Where the question of a query that [`build`] made for `key` ends.
+#[must_use]
+pub fn question_end(key: &Key) -> usize {
+    HEADER + key.question().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_question_do_and_cd_are_passed_on() {
+        let key = Key::new(b"\x90\x01a\0\0\x01\0\x01");
+        let dress = Dress { name: Some(b"\x01A\0"), opt: true, options: &[0xfd, 0xe9, 0, 0] };
+        let expected =
+            b"\x12\x34\x01\x30\0\x01\0\0\0\0\0\x01\x01A\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\x80\0\0\x04\xfd\xe9\0\0";
+        assert_eq!(build(&key, 0x1234, dress), expected);
+        assert_eq!(question_end(&key), 19);
+        let bare = build(&Key::new(b"\0\x01a\0\0\x01\0\x01"), 1, Dress::default());
+        assert_eq!(bare, b"\0\x01\x01\x20\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+    }
+}
