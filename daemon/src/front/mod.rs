@@ -1,1 +1,1 @@
-//! To be written.
+//! Where queries come in and answers go out.

@@ -1,1 +1,5 @@
-//! To be written.
+//! Answers on their way back.
+
+pub mod own;
+
+pub use own::{Ede, Own};
