@@ -1,1 +1,2 @@
 //! Where queries come in and answers go out.
+pub mod tcp;
