@@ -1,1 +1,2 @@
-//! To be written.
+//! Where queries come in and answers go out.
+pub mod tcp;
