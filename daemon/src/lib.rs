@@ -34,4 +34,5 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod logging;
+pub mod trip;
 pub mod wire;

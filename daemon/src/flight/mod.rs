@@ -23,8 +23,10 @@ const WAITERS_EACH: usize = 4;
 /// Someone who waits for an answer.
 #[derive(Debug)]
 pub struct Waiter {
-    /// Header and question as asked.
-    pub head: Box<[u8]>,
+    /// The query.
+    pub packet: Box<[u8]>,
+    /// Where its question ends.
+    pub question_end: usize,
     /// What else the answer needs to know of the query.
     pub wants: Wants,
     /// When it is answered at the latest, with whatever there is.
@@ -175,7 +177,13 @@ mod tests {
 
     fn waiter(deadline: Instant) -> Waiter {
         let wants = Wants { opt: false, dnssec: false, authentic: false, room: 512, payload: 1232 };
-        Waiter { head: [].into(), wants, deadline, back: Back::Tcp(tokio::sync::oneshot::channel().0) }
+        Waiter {
+            packet: [].into(),
+            question_end: 0,
+            wants,
+            deadline,
+            back: Back::Tcp(tokio::sync::oneshot::channel().0),
+        }
     }
 
     #[test]

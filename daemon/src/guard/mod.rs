@@ -1,1 +1,3 @@
-//! To be written.
+//! The loop guard.
+
+pub mod coredns;

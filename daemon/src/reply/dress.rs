@@ -56,12 +56,10 @@ impl Wants {
     }
 }
 
-/// Writes the answer to a query that began with `head` (header and question) to `out`; one that does not fit is cut to its
-/// question, with TC.
-///
-/// Returns its length. `None` where even that does not fit `out`.
+/// Writes the answer to a query that began with `head` (header and question) to `out`, in the place of what was there; one
+/// that does not fit is cut to its question, with TC.
 #[inline]
-pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut [u8]) -> Option<usize> {
+pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut Vec<u8>) {
     let errors = match age {
         _ if !wants.opt => [&[][..], &[]],
         Age::Seconds(_) => [block.errors(), &[]],
@@ -70,69 +68,61 @@ pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut [u8])
     };
     let options: usize = errors.iter().map(|option| option.len()).sum();
     let opt = if wants.opt { OPT + options } else { 0 };
-    let question_end = head.len();
-    let whole = question_end + block.records().len() + opt;
-    if whole <= wants.room {
-        write_head(head, wants, block, None, out)?;
-        write_records(block, age, question_end, out)?;
-        write_opt(wants, errors, out, question_end + block.records().len())?;
-        return Some(whole);
+    out.clear();
+    out.extend_from_slice(head);
+    if head.len() + block.records().len() + opt <= wants.room {
+        write_head(wants, block, 0, block.counts(), out);
+        write_records(block, age, out);
+        write_opt(wants, errors, out);
+    } else {
+        // An answer that is cut still has its OPT (RFC 6891, section 7).
+        write_head(wants, block, flag::TC, [0; 6], out);
+        write_opt(wants, [&[], &[]], out);
     }
-    // Extended errors give way first, then the records: an answer that is cut still has its OPT (RFC 6891, section 7).
-    write_head(head, wants, block, Some(Cut), out)?;
-    write_opt(wants, [&[], &[]], out, question_end)?;
-    Some(question_end + if wants.opt { OPT } else { 0 })
 }
 
-/// The records are left out.
-struct Cut;
-
 #[inline]
-fn write_head(head: &[u8], wants: Wants, block: &Block, cut: Option<Cut>, out: &mut [u8]) -> Option<()> {
-    out.get_mut(..head.len())?.copy_from_slice(head);
-    let [_, _, high, low, _, _, rest @ ..] = out.first_chunk_mut::<HEADER>()?;
-    let (cut, counts) = cut.map_or((0, block.counts()), |Cut| (flag::TC, [0; 6]));
+fn write_head(wants: Wants, block: &Block, cut: u8, counts: [u8; 6], out: &mut [u8]) {
+    let Some([_, _, high, low, _, _, rest @ ..]) = out.first_chunk_mut::<HEADER>() else { return };
     let [learnt_high, learnt_low] = block.flags();
     let authentic = if wants.authentic { flag::AD } else { 0 }; // RFC 6840, section 5.8
     // An answer that no stream would bring whole is passed on as it came, cut.
     *high = flag::QR | learnt_high & (flag::AA | flag::TC) | cut | *high & flag::RD;
     *low = learnt_low & (flag::RA | flag::RCODE | authentic) | *low & flag::CD;
     *rest = counts;
-    Some(())
 }
 
 #[inline]
-fn write_records(block: &Block, age: Age, at: usize, out: &mut [u8]) -> Option<()> {
-    let records = out.get_mut(at..at + block.records().len())?;
-    records.copy_from_slice(block.records());
+fn write_records(block: &Block, age: Age, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(block.records());
+    let Some(records) = out.get_mut(at..) else { return };
     for place in block.ttls() {
-        let field = records.get_mut(place..)?.first_chunk_mut::<4>()?;
-        *field = match age {
-            Age::Seconds(age) => u32::from_be_bytes(*field).saturating_sub(age).to_be_bytes(),
-            Age::Stale => STALE_TTL.to_be_bytes(),
-        };
+        if let Some(field) = records.get_mut(place..).and_then(|ttl| ttl.first_chunk_mut::<4>()) {
+            *field = match age {
+                Age::Seconds(age) => u32::from_be_bytes(*field).saturating_sub(age).to_be_bytes(),
+                Age::Stale => STALE_TTL.to_be_bytes(),
+            };
+        }
     }
-    Some(())
 }
 
 #[inline]
-fn write_opt(wants: Wants, errors: [&[u8]; 2], out: &mut [u8], at: usize) -> Option<()> {
+fn write_opt(wants: Wants, errors: [&[u8]; 2], out: &mut Vec<u8>) {
     if !wants.opt {
-        return Some(());
+        return;
     }
-    let [first, second] = errors;
-    let length = u16::try_from(first.len() + second.len()).ok()?.to_be_bytes();
+    let length: usize = errors.iter().map(|option| option.len()).sum();
+    let [length_high, length_low] = u16::try_from(length).unwrap_or(0).to_be_bytes();
     let [size_high, size_low] = wants.payload.to_be_bytes();
     let dnssec = if wants.dnssec { flag::DO } else { 0 };
-    let fixed = [0, 0, 41, size_high, size_low, 0, 0, dnssec, 0, length[0], length[1]];
-    let (head, rest) = out.get_mut(at..)?.split_at_mut_checked(OPT)?;
-    head.copy_from_slice(&fixed);
-    let (one, rest) = rest.split_at_mut_checked(first.len())?;
-    one.copy_from_slice(first);
-    rest.get_mut(..second.len())?.copy_from_slice(second);
-    let additional = out.get_mut(10..)?.first_chunk_mut::<2>()?;
-    *additional = u16::from_be_bytes(*additional).saturating_add(1).to_be_bytes();
-    Some(())
+    out.extend_from_slice(&[0, 0, 41, size_high, size_low, 0, 0, dnssec, 0, length_high, length_low]);
+    for option in errors {
+        out.extend_from_slice(option);
+    }
+    if let Some(additional) = out.get_mut(10..).and_then(|counts| counts.first_chunk_mut::<2>()) {
+        *additional = u16::from_be_bytes(*additional).saturating_add(1).to_be_bytes();
+    }
 }
 
 #[cfg(test)]
@@ -166,10 +156,9 @@ mod tests {
 
     fn dressed(opt: bool, block: &Block, age: Age, over_tcp: bool) -> Vec<u8> {
         let (packet, query) = query(opt);
-        let mut out = vec![0xee; 66_000];
-        let length =
-            dress(&packet[..query.question_end()], Wants::new(&query, 1232, over_tcp), block, age, &mut out).unwrap();
-        out.truncate(length);
+        let mut out = vec![0xee; 7];
+        let wants = Wants::new(&query, 1232, over_tcp);
+        dress(&packet[..query.question_end()], wants, block, age, &mut out);
         out
     }
 

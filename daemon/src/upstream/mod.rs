@@ -7,6 +7,7 @@ pub mod pool;
 pub mod question;
 pub mod server;
 pub mod set;
+pub mod sockets;
 pub mod stream;
 
 pub use server::Server;

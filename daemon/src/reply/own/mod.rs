@@ -70,6 +70,8 @@ impl Ede {
     pub const NOT_READY: u16 = 14;
     /// The client may not ask (section 4.19).
     pub const PROHIBITED: u16 = 18;
+    /// Without recursion desired there is nothing to say (section 4.21).
+    pub const NOT_AUTHORITATIVE: u16 = 20;
     /// The kind of question is not supported (section 4.22).
     pub const NOT_SUPPORTED: u16 = 21;
     /// No upstream answered (section 4.23).

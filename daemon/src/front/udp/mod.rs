@@ -1,0 +1,283 @@
+//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their answers to
+//! all who wait.
+//!
+//! It owns a socket for each listen address, the engine, and the engine's sockets; it waits for all of them in one place and
+//! shares nothing with other workers but the [`Forwarder`]. What it decides stands in `trip` and in the engine.
+
+mod batch;
+
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
+
+use batch::{BATCH, Batch, Family};
+
+use super::inbox::{Inbox, Order, Orders};
+use crate::clock;
+use crate::flight::Back;
+use crate::trip::{Arrival, Forwarder, Step, Waits};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine};
+use crate::upstream::pool::Socket;
+use crate::upstream::sockets::{Sent, Sockets};
+use crate::upstream::stream::Streams;
+use crate::wire::Query;
+
+/// Full batches that are served from one socket before the others get their turn.
+const TURN: usize = 8;
+/// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
+const ANSWER_MAX: usize = 4096;
+/// How long a worker that is told to end waits for what is in flight.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Epoll tokens: the engine's sockets count up from one, listeners down from here, the bell has the last number.
+const BELL: u64 = u64::MAX;
+const LISTENERS: u64 = u64::MAX - 1;
+
+/// What a worker needs to begin.
+#[derive(Debug)]
+pub struct Parts {
+    /// What all workers share.
+    pub forwarder: Arc<Forwarder>,
+    /// Where it is told things, and how it tells itself.
+    pub inbox: (Orders, Inbox),
+    /// Connections to upstreams.
+    pub streams: Arc<Streams>,
+    /// Where those live.
+    pub runtime: tokio::runtime::Handle,
+    /// Ports that are not to be used.
+    pub reserved_ports: Vec<u16>,
+}
+
+/// See the module.
+pub struct Worker {
+    forwarder: Arc<Forwarder>,
+    engine: Engine,
+    sockets: Sockets,
+    streams: Arc<Streams>,
+    runtime: tokio::runtime::Handle,
+    orders: Orders,
+    inbox: Inbox,
+    epoll: Epoll,
+    listeners: Vec<Arc<UdpSocket>>,
+    query: Query,
+    v4: Batch<SockaddrIn>,
+    v6: Batch<SockaddrIn6>,
+    answer: Vec<u8>,
+    ends: Option<Instant>,
+}
+
+impl Worker {
+    /// A worker that listens nowhere yet.
+    ///
+    /// # Errors
+    /// Where the system has no file descriptor to give.
+    pub fn new(parts: Parts, engine: Engine) -> std::io::Result<Self> {
+        let Parts { forwarder, inbox: (orders, inbox), streams, runtime, reserved_ports } = parts;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        Ok(Self {
+            forwarder,
+            engine,
+            sockets: Sockets::new(reserved_ports),
+            streams,
+            runtime,
+            orders,
+            inbox,
+            epoll,
+            listeners: Vec::new(),
+            query: Query::default(),
+            v4: Batch::new(),
+            v6: Batch::new(),
+            answer: vec![0; ANSWER_MAX],
+            ends: None,
+        })
+    }
+
+    /// Works until it is told to drain.
+    pub fn run(mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
+            let mut now = clock::now();
+            for event in events.iter().take(count) {
+                match event.data() {
+                    BELL => self.obey(now),
+                    token if LISTENERS - token < self.listeners.len() as u64 => self.serve(LISTENERS - token, now),
+                    token => self.hear(Socket(token), now),
+                }
+                self.act(now);
+            }
+            if self.engine.next_wake().is_some() {
+                now = clock::now();
+                self.engine.wake(now);
+                self.act(now);
+            }
+            if self.ends.is_some_and(|ends| now >= ends || self.engine.in_flight() == 0) {
+                return;
+            }
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let Some(at) = self.engine.next_wake().into_iter().chain(self.ends).min() else { return EpollTimeout::NONE };
+        let left = at.saturating_duration_since(clock::now());
+        // Rounded up: a wake too early would only have to wait again.
+        EpollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// Takes queries from a listener.
+    fn serve(&mut self, listener: u64, now: Instant) {
+        let index = usize::try_from(listener).unwrap_or(usize::MAX);
+        let Some(socket) = self.listeners.get(index).cloned() else { return };
+        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        for _ in 0..TURN {
+            let count = if is_v4 {
+                serve_batch(&mut self.v4, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+            } else {
+                serve_batch(&mut self.v6, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+            };
+            self.act(now);
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    /// Takes answers from an upstream.
+    fn hear(&mut self, socket: Socket, now: Instant) {
+        while let Some((upstream, result)) = self.sockets.receive(socket, &mut self.answer) {
+            let Ok(length) = result else {
+                self.engine.refused(upstream, socket, now);
+                return;
+            };
+            self.engine.datagram(upstream, socket, self.answer.get(..length).unwrap_or_default(), now);
+        }
+    }
+
+    /// Does what the engine wants done.
+    fn act(&mut self, now: Instant) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Open(socket, upstream) => {
+                    if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
+                        log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+                        self.engine.refused(upstream.number, socket, now);
+                    }
+                }
+                Action::Send(socket, ask) => {
+                    let sent = self.engine.message(ask).map(|message| self.sockets.send(socket, message));
+                    if let Some(Sent::Refused(upstream)) = sent {
+                        self.engine.refused(upstream, socket, now);
+                    }
+                }
+                Action::Close(socket) => self.sockets.close(socket),
+                Action::Stream(ask, upstream, deadline) => {
+                    let message = self.engine.message(ask).unwrap_or_default().to_vec();
+                    let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
+                    self.runtime.spawn(async move {
+                        let answer = match upstream.server.socket_address() {
+                            Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
+                            Err(_) => None, // its interface is gone
+                        };
+                        orders.tell(Order::Streamed(ask, answer));
+                    });
+                }
+                Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
+                Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
+                Action::Overdue(key) => {
+                    let next = self.forwarder.give_overdue(&key, now);
+                    self.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
+                }
+                Action::Silent(..) => {}
+            }
+        }
+    }
+
+    /// Does what other threads want done.
+    fn obey(&mut self, now: Instant) {
+        self.inbox.hush();
+        while let Some(order) = self.inbox.next() {
+            match order {
+                Order::Ask(question) => self.engine.ask(question, now),
+                Order::Streamed(ask, answer) => self.engine.streamed(ask, answer.as_deref(), now),
+                Order::Adopt(set) => self.engine.adopt(set),
+                Order::RenewSockets => self.engine.renew_sockets(),
+                Order::Listen(socket) => self.listen(socket),
+                Order::Unlisten(socket) => {
+                    self.listeners.retain(|listener| !Arc::ptr_eq(listener, &socket));
+                    self.watch_listeners(&socket);
+                }
+                Order::Drain => {
+                    for listener in 0..self.listeners.len() {
+                        self.serve(listener as u64, now); // what already came is answered, too
+                    }
+                    for socket in std::mem::take(&mut self.listeners) {
+                        let _ = self.epoll.delete(socket.as_fd());
+                    }
+                    self.ends = Some(now + DRAIN);
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, socket: Arc<UdpSocket>) {
+        let token = LISTENERS - self.listeners.len() as u64;
+        if let Err(error) = self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token)) {
+            log::error!(error:%; "cannot wait for queries");
+            return;
+        }
+        self.listeners.push(socket);
+    }
+
+    /// One was taken out: the others have new numbers.
+    fn watch_listeners(&mut self, gone: &UdpSocket) {
+        let _ = self.epoll.delete(gone.as_fd());
+        for (index, socket) in self.listeners.iter().enumerate() {
+            let mut event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS - index as u64);
+            let _ = self.epoll.modify(socket.as_fd(), &mut event);
+        }
+    }
+}
+
+/// Takes one batch of queries, answers what it can, and gives the engine the rest; returns how many came.
+fn serve_batch<F: Family>(
+    batch: &mut Batch<F>,
+    socket: &Arc<UdpSocket>,
+    forwarder: &Forwarder,
+    query: &mut Query,
+    engine: &mut Engine,
+    now: Instant,
+) -> usize {
+    let count = batch.receive(socket);
+    for index in 0..count {
+        let Some((packet, from, out)) = batch.datagram(index) else { continue };
+        let mut arrival = Arrival { packet, from, over_tcp: false, now };
+        let plain;
+        let mut step = forwarder.take(arrival, query, out);
+        if let Step::TakeInstead(packet) = step {
+            plain = packet;
+            arrival.packet = &plain;
+            step = forwarder.take(arrival, query, out);
+        }
+        match step {
+            Step::Silence | Step::TakeInstead(_) => {}
+            Step::Answer => batch.keep(index),
+            Step::AnswerAndRefresh => {
+                batch.keep(index);
+                if let Some(question) = forwarder.refresh(query) {
+                    engine.ask(question, now);
+                }
+            }
+            Step::Ask => {
+                if let Waits::Start(question) = forwarder.wait(arrival, query, Back::Udp(Arc::clone(socket), from)) {
+                    engine.ask(question, now);
+                }
+            }
+        }
+    }
+    batch.send(socket);
+    count
+}
