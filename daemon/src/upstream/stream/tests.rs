@@ -189,6 +189,24 @@ async fn what_was_in_flight_when_the_server_closed_is_asked_once_more() {
 }
 
 #[tokio::test]
+async fn the_second_time_it_is_asked_on_a_connection_that_cannot_be_stale() {
+    let (server, count) = upstream(async |number, mut peer: Peer| {
+        if number > 2 {
+            return honest(peer).await;
+        }
+        let asked = peer.read().await.unwrap();
+        peer.write(&response(&asked)).await;
+        peer.read().await;
+    })
+    .await;
+    let streams = Streams::new(StreamLimits { in_flight: 1, ..StreamLimits::default() });
+    let (a, b) = tokio::join!(ask(&streams, server, "a"), ask(&streams, server, "b"));
+    assert!(a.is_ok() && b.is_ok());
+    assert_eq!(ask(&streams, server, "c").await, Ok(response(&query("c"))));
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
 async fn a_server_that_never_answers_and_hangs_up_is_asked_twice_and_no_more() {
     let (server, count) = upstream(async |_, mut peer: Peer| drop(peer.read().await)).await;
     assert_eq!(ask(&streams(), server, "name").await, Err(StreamError::Closed));
