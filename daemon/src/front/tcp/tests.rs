@@ -1,1 +1,280 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Answers by the first byte of the "query": `f`ast, `s`low (waits to be released), `n`othing, `b`ig.
+struct Scripted {
+    release: Semaphore,
+    begun: AtomicUsize,
+}
+
+impl Answer for Scripted {
+    async fn answer(&self, query: Vec<u8>, _: SocketAddr, _: SocketAddr) -> Option<Vec<u8>> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        match query.first()? {
+            b's' => self.release.acquire().await.ok()?.forget(),
+            b'n' => return None,
+            b'b' => return Some(vec![b'b'; 60_000]),
+            _ => {}
+        }
+        Some(query)
+    }
+}
+
+/// A listener on loopback with its script.
+struct Server {
+    address: SocketAddr,
+    script: Arc<Scripted>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    async fn start(limits: TcpLimits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Scripted { release: Semaphore::new(0), begun: AtomicUsize::new(0) });
+        let (stop, shutdown) = watch::channel(false);
+        let task = tokio::spawn(serve(listener, limits, Arc::clone(&script), shutdown));
+        Self { address, script, stop, task }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn until_begun(&self, count: usize) {
+        timeout(SECOND, async {
+            while self.script.begun.load(Ordering::SeqCst) < count {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("the queries arrive");
+    }
+}
+
+fn limits() -> TcpLimits {
+    TcpLimits { connections: 50, in_flight: 8, idle: 3 * SECOND, drain: 3 * SECOND }
+}
+
+fn frame(message: &[u8]) -> Vec<u8> {
+    [&u16::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
+}
+
+async fn send(client: &mut TcpStream, messages: &[&[u8]]) {
+    let frames: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
+    client.write_all(&frames).await.unwrap();
+}
+
+/// The next message; `None` when the server has hung up.
+async fn receive(client: &mut TcpStream) -> Option<Vec<u8>> {
+    timeout(2 * SECOND, async {
+        let length = client.read_u16().await.ok()?;
+        let mut message = vec![0; length.into()];
+        client.read_exact(&mut message).await.ok()?;
+        Some(message)
+    })
+    .await
+    .expect("an answer, or the end, in time")
+}
+
+#[tokio::test]
+async fn pipelined_queries_are_answered_out_of_order() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"slow", b"fast", b"nothing", b"f"]).await;
+    assert_eq!(receive(&mut client).await.unwrap(), b"fast");
+    assert_eq!(receive(&mut client).await.unwrap(), b"f");
+    server.script.release.add_permits(1);
+    assert_eq!(receive(&mut client).await.unwrap(), b"slow");
+}
+
+#[tokio::test]
+async fn a_connection_has_a_bounded_number_of_queries_in_flight() {
+    let server = Server::start(TcpLimits { in_flight: 2, ..limits() }).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"s1", b"s2", b"s3", b"fast"]).await;
+    server.until_begun(2).await;
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.script.begun.load(Ordering::SeqCst), 2);
+    server.script.release.add_permits(3);
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(receive(&mut client).await.unwrap());
+    }
+    answers.sort();
+    assert_eq!(answers, [&b"fast"[..], b"s1", b"s2", b"s3"]);
+}
+
+#[tokio::test]
+async fn three_hundred_idle_connections_do_not_lock_out_a_newcomer() {
+    let server = Server::start(limits()).await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(server.connect().await);
+    }
+    let mut newcomer = server.connect().await;
+    send(&mut newcomer, &[b"fast"]).await;
+    assert_eq!(receive(&mut newcomer).await.unwrap(), b"fast");
+    assert_eq!(receive(&mut idle[0]).await, None, "the oldest gave way");
+    send(&mut idle[299], &[b"fast"]).await;
+    assert_eq!(receive(&mut idle[299]).await.unwrap(), b"fast", "the youngest did not");
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_an_answer_does_not_give_way() {
+    let server = Server::start(TcpLimits { connections: 1, ..limits() }).await;
+    let mut busy = server.connect().await;
+    send(&mut busy, &[b"slow"]).await;
+    server.until_begun(1).await;
+    let mut newcomer = server.connect().await;
+    assert_eq!(receive(&mut newcomer).await, None);
+    server.script.release.add_permits(1);
+    assert_eq!(receive(&mut busy).await.unwrap(), b"slow");
+    let mut newcomer = server.connect().await;
+    assert_eq!(receive(&mut busy).await, None, "idle again, it gives way");
+    send(&mut newcomer, &[b"fast"]).await;
+    assert_eq!(receive(&mut newcomer).await.unwrap(), b"fast");
+}
+
+/// CVE-2024-8418 (aardvark-dns): one client that opens a connection and sends nothing, or a byte now and then, stopped TCP
+/// for all others.
+#[tokio::test]
+async fn slowloris_a_query_sent_byte_by_byte_ends_in_time_and_hinders_nobody() {
+    let idle = Duration::from_millis(300);
+    let server = Server::start(TcpLimits { idle, ..limits() }).await;
+    let mut trickler = server.connect().await;
+    let started = Instant::now();
+    trickler.write_all(&[0x01]).await.unwrap();
+    let mut other = server.connect().await;
+    send(&mut other, &[b"fast"]).await;
+    assert_eq!(receive(&mut other).await.unwrap(), b"fast");
+    while trickler.write_all(&[0x01]).await.is_ok() {
+        assert!(started.elapsed() < 2 * SECOND, "still there");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(started.elapsed() >= idle);
+    assert_eq!(server.script.begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answers_is_ended() {
+    let idle = Duration::from_millis(300);
+    let server = Server::start(TcpLimits { idle, in_flight: 256, ..limits() }).await;
+    // A small window, so that the answers cannot all hide in the kernel's buffers.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut client = TcpStream::from_std(socket.into()).unwrap();
+    send(&mut client, &[&b"big"[..]; 256]).await;
+    sleep(3 * idle).await;
+    let mut taken = Vec::new();
+    let _ = timeout(2 * SECOND, client.read_to_end(&mut taken)).await.expect("the end");
+    assert!(taken.len() < 256 * 60_002, "all of it came");
+}
+
+#[tokio::test]
+async fn garbage_frames_end_a_connection_or_reach_the_one_who_answers() {
+    let server = Server::start(limits()).await;
+    for garbage in [frame(b""), frame(&[0; 65_535]), frame(&[0; 4097])] {
+        let mut client = server.connect().await;
+        client.write_all(&garbage).await.unwrap();
+        assert_eq!(receive(&mut client).await, None);
+    }
+    assert_eq!(server.script.begun.load(Ordering::SeqCst), 0);
+    let mut client = server.connect().await;
+    send(&mut client, &[b"n", b"f", &[b'f'; 4096]]).await;
+    assert_eq!(receive(&mut client).await.unwrap(), b"f");
+    assert_eq!(receive(&mut client).await.unwrap().len(), 4096);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_its_answer_hinders_nobody() {
+    let server = Server::start(TcpLimits { connections: 1, ..limits() }).await;
+    let mut gone = server.connect().await;
+    send(&mut gone, &[b"big", b"slow"]).await;
+    server.until_begun(2).await;
+    // Unread answers in its buffer: this resets the connection.
+    drop(gone);
+    timeout(SECOND, async {
+        loop {
+            let mut client = server.connect().await;
+            let _ = client.write_all(&frame(b"fast")).await;
+            if receive(&mut client).await.is_some() {
+                break;
+            }
+        }
+    })
+    .await
+    .expect("its place is free");
+}
+
+#[tokio::test]
+async fn a_client_that_has_no_more_to_ask_still_gets_its_answers() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"slow", b"slow too"]).await;
+    client.shutdown().await.unwrap();
+    server.until_begun(2).await;
+    server.script.release.add_permits(2);
+    assert_eq!(receive(&mut client).await.unwrap().len() + receive(&mut client).await.unwrap().len(), 12);
+    assert_eq!(receive(&mut client).await, None);
+}
+
+#[tokio::test]
+async fn on_shutdown_what_is_in_flight_is_answered() {
+    let server = Server::start(limits()).await;
+    let (mut client, mut idle) = (server.connect().await, server.connect().await);
+    send(&mut client, &[b"slow"]).await;
+    client.write_all(&[0]).await.unwrap(); // half a length: never to be a query
+    server.until_begun(1).await;
+    server.stop.send(true).unwrap();
+    assert_eq!(receive(&mut idle).await, None);
+    assert!(TcpStream::connect(server.address).await.is_err(), "no newcomers");
+    server.script.release.add_permits(1);
+    assert_eq!(receive(&mut client).await.unwrap(), b"slow");
+    assert_eq!(receive(&mut client).await, None);
+    timeout(SECOND, server.task).await.expect("ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn on_shutdown_the_wait_is_bounded() {
+    let server = Server::start(TcpLimits { drain: Duration::from_millis(50), ..limits() }).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"slow"]).await;
+    server.until_begun(1).await;
+    server.stop.send(true).unwrap();
+    timeout(SECOND, server.task).await.expect("ends").unwrap().unwrap();
+    assert_eq!(receive(&mut client).await, None);
+}
+
+#[test]
+fn errors_of_accept_are_sorted() {
+    for (errno, trouble) in [
+        (Errno::ECONNABORTED, Trouble::Connection),
+        (Errno::EPROTO, Trouble::Connection),
+        (Errno::EHOSTUNREACH, Trouble::Connection),
+        (Errno::EPERM, Trouble::Connection),
+        (Errno::EINTR, Trouble::Connection),
+        (Errno::EMFILE, Trouble::Room),
+        (Errno::ENFILE, Trouble::Room),
+        (Errno::ENOBUFS, Trouble::Room),
+        (Errno::ENOMEM, Trouble::Room),
+        (Errno::EBADF, Trouble::Listener),
+        (Errno::EINVAL, Trouble::Listener),
+        (Errno::ENOTSOCK, Trouble::Listener),
+    ] {
+        assert_eq!(Trouble::of(&errno.into()), trouble, "{errno}");
+    }
+}

@@ -172,10 +172,9 @@ impl Task {
                 },
                 Some((ask, permit)) = self.asks.recv() => self.put(ask, permit),
                 () = sleep_until(wake) => {
-                    if self.waiting.is_empty() {
+                    if self.waiting.is_empty() || !self.expire() {
                         return;
                     }
-                    self.expire();
                 }
             }
         }
@@ -213,17 +212,17 @@ impl Task {
         }
     }
 
-    /// Ends the wait for what is overdue. A connection on which nothing at all has come since takes no more questions: it
-    /// may be dead without a word, as when a firewall has forgotten it.
-    fn expire(&mut self) {
+    /// Ends the wait for what is overdue; false where nothing at all has come since that was asked. Then the connection may
+    /// be dead without a word, as when a firewall has forgotten it, and the others who wait had better ask elsewhere.
+    fn expire(&mut self) -> bool {
         let now = Instant::now();
+        let mut alive = true;
         for (_, Waiting { ask, asked, .. }) in self.waiting.extract_if(|_, waiting| waiting.ask.deadline <= now) {
-            if asked >= self.heard {
-                self.asks.close();
-            }
+            alive &= asked < self.heard;
             let _ = ask.reply.send(Err(StreamError::Timeout));
         }
         self.quiet_since = now;
+        alive
     }
 }
 
