@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::Origin;
 
+/// So much of a value is shown (characters).
+const LONGEST_VALUE: usize = 160;
+
 /// One fault: where it is, which key and value, what is allowed or what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -32,6 +35,15 @@ impl Fault {
     pub(super) fn line(path: &Path, line: usize, what: impl Into<String>) -> Self {
         let origin = Origin::File { path: path.display().to_string(), line };
         Self { origin, key: None, value: None, what: what.into() }
+    }
+
+    /// A fault of a value, shown as TOML; none is shown where there is nothing to show, as for a table.
+    pub(super) fn value(origin: Origin, key: &str, value: &str, what: impl Into<String>) -> Self {
+        let mut shown: String = value.chars().take(LONGEST_VALUE).collect();
+        if shown.len() < value.len() {
+            shown.push_str(" …");
+        }
+        Self { origin, key: Some(key.to_owned()), value: (!shown.is_empty()).then_some(shown), what: what.into() }
     }
 }
 

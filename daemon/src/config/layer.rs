@@ -111,7 +111,7 @@ impl Lines<'_> {
             DeValue::String(string) => string.as_ref().into(),
             DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
                 .map_or_else(|_| integer.as_str().into(), Into::into),
-            DeValue::Float(float) => float.as_str().into(),
+            DeValue::Float(float) => float.as_str().parse::<f64>().map_or_else(|_| float.as_str().into(), Into::into),
             DeValue::Datetime(time) => time.to_string().into(),
         };
         let origin = Origin::File { path: self.path.display().to_string(), line: self.line(offset) };
@@ -132,7 +132,7 @@ pub(super) fn environment(
         let origin = Origin::Variable(name);
         match value.into_string() {
             Ok(value) => ours.push((origin, key, value)),
-            Err(_) => faults.push(Fault { origin, key: Some(key), value: None, what: "not UTF-8".to_owned() }),
+            Err(_) => faults.push(Fault::value(origin, &key, "", "the value is not UTF-8")),
         }
     }
     ours.sort();
@@ -158,12 +158,10 @@ pub(super) fn flags(overrides: &Overrides, faults: &mut Vec<Fault>) -> Vec<Layer
         let Some(path) = path else { continue };
         match std::path::absolute(path).ok().as_deref().and_then(Path::to_str) {
             Some(path) => layers.push(Layer::one(key, Value::new(Some(&flag.to_owned()), path))),
-            None => faults.push(Fault {
-                origin: Origin::Flag(flag.to_owned()),
-                key: Some(key.to_owned()),
-                value: Some(format!("{path:?}")),
-                what: "not a path in UTF-8".to_owned(),
-            }),
+            None => {
+                let shown = format!("{path:?}");
+                faults.push(Fault::value(Origin::Flag(flag.to_owned()), key, &shown, "not a path in UTF-8"));
+            }
         }
     }
     if let Some(level) = log_level {

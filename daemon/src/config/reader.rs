@@ -31,9 +31,8 @@ impl Reader {
     pub(super) fn into_faults(mut self) -> Vec<Fault> {
         let keys: Vec<&str> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
         for (key, origin, value) in self.misplaced {
-            let value = (!value.is_empty()).then_some(value);
             let what = explain(&key, &origin, &keys);
-            self.faults.push(Fault { origin, key: Some(key), value, what });
+            self.faults.push(Fault::value(origin, &key, &value, what));
         }
         self.faults
     }
@@ -106,7 +105,7 @@ impl<'r> Section<'r> {
             Some(ValueKind::String(text)) if text == "none" => Some(Policy::None),
             Some(kind) if !matches!(kind, ValueKind::Array(_)) && !origin.is_plain_text() => {
                 let value = shown(kind);
-                self.fault(&name, &origin, value, "allowed is \"keep\", \"none\" or a list".to_owned());
+                self.fault(&name, &origin, &value, "allowed is \"keep\", \"none\" or a list".to_owned());
                 None
             }
             Some(_) => given.and_then(|given| self.items(&name, given, kind, &(1..=most))).map(Policy::List),
@@ -147,13 +146,18 @@ impl<'r> Section<'r> {
             ValueKind::Array(items) => items,
             ValueKind::String(text) if origin.is_plain_text() => split(&text, &origin),
             _ => {
-                self.fault(name, &origin, all.clone(), format!("a list is needed; write [{all}]"));
+                let what = if all.is_empty() {
+                    "a list is needed, not a table".to_owned()
+                } else {
+                    format!("a list is needed; write [{all}]")
+                };
+                self.fault(name, &origin, &all, what);
                 return None;
             }
         };
         if !count.contains(&items.len()) {
-            let what = format!("{} in the list; allowed are {} to {}", items.len(), count.start(), count.end());
-            self.fault(name, &origin, all, what);
+            let what = format!("{} items in the list; allowed are {} to {}", items.len(), count.start(), count.end());
+            self.fault(name, &origin, &all, what);
             return None;
         }
         let mut values = Vec::with_capacity(items.len());
@@ -162,7 +166,7 @@ impl<'r> Section<'r> {
             match self.item(name, item, kind) {
                 Some(value) if values.contains(&value) => {
                     let what = "it is in the list twice; remove one".to_owned();
-                    self.fault(name, &Origin::of(item), shown(&item.kind), what);
+                    self.fault(name, &Origin::of(item), &shown(&item.kind), what);
                     sound = false;
                 }
                 Some(value) => values.push(value),
@@ -178,7 +182,7 @@ impl<'r> Section<'r> {
             ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => Err("a single value is needed".to_owned()),
             plain => kind.parse(&plain.to_string()),
         };
-        parsed.map_err(|what| self.fault(name, &Origin::of(given), shown(&given.kind), what)).ok()
+        parsed.map_err(|what| self.fault(name, &Origin::of(given), &shown(&given.kind), what)).ok()
     }
 
     fn name(&self, key: &str) -> String {
@@ -189,9 +193,8 @@ impl<'r> Section<'r> {
         self.reader.entries.push(Entry { key, value, origin });
     }
 
-    fn fault(&mut self, key: &str, origin: &Origin, value: String, what: String) {
-        let fault = Fault { origin: origin.clone(), key: Some(key.to_owned()), value: Some(value), what };
-        self.reader.faults.push(fault);
+    fn fault(&mut self, key: &str, origin: &Origin, value: &str, what: String) {
+        self.reader.faults.push(Fault::value(origin.clone(), key, &value, what));
     }
 }
 

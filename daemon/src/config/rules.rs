@@ -37,8 +37,7 @@ impl Rules<'_> {
         } else {
             format!(" (beside {} = {}, {})", other.key, other.toml(), other.origin)
         };
-        let (origin, value) = (one.origin.clone(), Some(one.toml()));
-        Some(Fault { origin, key: Some(one.key.clone()), value, what: format!("{what}{beside}") })
+        Some(Fault::value(one.origin.clone(), &one.key, &one.toml(), format!("{what}{beside}")))
     }
 }
 

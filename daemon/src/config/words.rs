@@ -100,7 +100,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Refused> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(Refused(format!("allowed is one of {:?}", [$($word),+]))),
+                    _ => Err(Refused(format!("allowed is one of {}", [$(concat!('"', $word, '"')),+].join(", ")))),
                 }
             }
         }
