@@ -31,10 +31,10 @@ pub struct CommandLine {
     pub command: Command,
 }
 
-/// What to do.
+/// What to do. In the order of the help.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "a comment here would replace the help texts that stand with the arguments")]
 pub enum Command {
-    /// Check the configuration and tell every fault
     Check(CheckArgs),
 }
 

@@ -37,6 +37,7 @@ fn every_help_has_an_example() {
     let mut commands = vec![CommandLine::command(), Flags::<RunArgs>::command(), Flags::<DiscoverArgs>::command()];
     commands.extend(CommandLine::command().get_subcommands().cloned());
     for mut command in commands {
+        assert!(command.get_about().is_some() && command.get_long_about().is_some(), "{}", command.get_name());
         let help = command.render_long_help().to_string();
         assert!(help.contains("Example") && help.contains("onward "), "{help}");
     }

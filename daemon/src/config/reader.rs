@@ -194,7 +194,7 @@ impl<'r> Section<'r> {
     }
 
     fn fault(&mut self, key: &str, origin: &Origin, value: &str, what: String) {
-        self.reader.faults.push(Fault::value(origin.clone(), key, &value, what));
+        self.reader.faults.push(Fault::value(origin.clone(), key, value, what));
     }
 }
 

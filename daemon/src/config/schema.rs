@@ -43,10 +43,10 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         state_dir: top.one("state_dir", state_dir, &AbsolutePath),
         upstreams: top.section("upstreams", |section| upstreams(section, of_upstreams)),
         resolv_conf: top.section("resolv_conf", |section| resolv_conf(section, of_resolv_conf)),
-        cache: top.section("cache", |section| cache(section, of_cache)),
-        limits: top.section("limits", |section| limits(section, of_limits)),
-        guard: top.section("guard", |section| guard(section, of_guard)),
-        log: top.section("log", |section| log(section, of_log)),
+        cache: top.section("cache", |section| cache(section, &of_cache)),
+        limits: top.section("limits", |section| limits(section, &of_limits)),
+        guard: top.section("guard", |section| guard(section, &of_guard)),
+        log: top.section("log", |section| log(section, &of_log)),
     };
     top.finish();
     settings
@@ -72,40 +72,44 @@ fn resolv_conf(section: &mut Section<'_>, default: ResolvConf) -> ResolvConf {
     }
 }
 
-fn cache(section: &mut Section<'_>, default: Cache) -> Cache {
+fn cache(section: &mut Section<'_>, default: &Cache) -> Cache {
     let Cache { max_bytes, max_entries, ttl_min, ttl_max, negative_ttl_max, failure_ttl, stale_max, prefetch } =
         default;
     Cache {
-        max_bytes: section.one("max_bytes", max_bytes, &Size(MIB..=16 << 30)),
-        max_entries: section.one("max_entries", max_entries, &Count(1_000..=10_000_000, "")),
+        max_bytes: section.one("max_bytes", *max_bytes, &Size(MIB..=16 << 30)),
+        max_entries: section.one("max_entries", *max_entries, &Count(1_000..=10_000_000, "")),
         // An owner who sets a short TTL is about to move: no one should be kept on the old address for hours.
-        ttl_min: section.one("ttl_min", ttl_min, &Span(0..=HOUR, "")),
-        ttl_max: section.one("ttl_max", ttl_max, &Span(MINUTE..=7 * DAY, "RFC 8767, section 4")),
-        negative_ttl_max: section.one("negative_ttl_max", negative_ttl_max, &Span(0..=DAY, "RFC 2308, section 5")),
-        failure_ttl: section.one("failure_ttl", failure_ttl, &Span(1..=5 * MINUTE, "RFC 9520, section 3.2")),
-        stale_max: section.one("stale_max", stale_max, &Span(0..=7 * DAY, "RFC 8767, section 4")),
-        prefetch: section.one("prefetch", prefetch, &Switch),
+        ttl_min: section.one("ttl_min", *ttl_min, &Span(0..=HOUR, "")),
+        ttl_max: section.one("ttl_max", *ttl_max, &Span(MINUTE..=7 * DAY, "RFC 8767, section 4")),
+        negative_ttl_max: section.one("negative_ttl_max", *negative_ttl_max, &Span(0..=DAY, "RFC 2308, section 5")),
+        failure_ttl: section.one("failure_ttl", *failure_ttl, &Span(1..=5 * MINUTE, "RFC 9520, section 3.2")),
+        stale_max: section.one("stale_max", *stale_max, &Span(0..=7 * DAY, "RFC 8767, section 4")),
+        prefetch: section.one("prefetch", *prefetch, &Switch),
     }
 }
 
-fn limits(section: &mut Section<'_>, default: Limits) -> Limits {
+fn limits(section: &mut Section<'_>, default: &Limits) -> Limits {
     let Limits { misses, waiters, tcp_connections, tcp_idle, tcp_pipelined, udp_payload } = default;
     Limits {
-        misses: section.one("misses", misses, &Count(16..=65_536, "")),
-        waiters: section.one("waiters", waiters, &Count(1..=65_536, "")),
-        tcp_connections: section.one("tcp_connections", tcp_connections, &Count(1..=16_384, "")),
-        tcp_idle: section.one("tcp_idle", tcp_idle, &Span(1..=5 * MINUTE, "RFC 7766, section 6.2.3")),
-        tcp_pipelined: section.one("tcp_pipelined", tcp_pipelined, &Count(1..=1_024, "")),
-        udp_payload: section.one("udp_payload", udp_payload, &Count(512..=4_096, "RFC 6891, sections 6.2.3 and 6.2.5")),
+        misses: section.one("misses", *misses, &Count(16..=65_536, "")),
+        waiters: section.one("waiters", *waiters, &Count(1..=65_536, "")),
+        tcp_connections: section.one("tcp_connections", *tcp_connections, &Count(1..=16_384, "")),
+        tcp_idle: section.one("tcp_idle", *tcp_idle, &Span(1..=5 * MINUTE, "RFC 7766, section 6.2.3")),
+        tcp_pipelined: section.one("tcp_pipelined", *tcp_pipelined, &Count(1..=1_024, "")),
+        udp_payload: section.one(
+            "udp_payload",
+            *udp_payload,
+            &Count(512..=4_096, "RFC 6891, sections 6.2.3 and 6.2.5"),
+        ),
     }
 }
 
-fn guard(section: &mut Section<'_>, default: Guard) -> Guard {
+fn guard(section: &mut Section<'_>, default: &Guard) -> Guard {
     let Guard { tag, spelling } = default;
-    Guard { tag: section.one("tag", tag, &word()), spelling: section.one("spelling", spelling, &word()) }
+    Guard { tag: section.one("tag", *tag, &word()), spelling: section.one("spelling", *spelling, &word()) }
 }
 
-fn log(section: &mut Section<'_>, default: Log) -> Log {
+fn log(section: &mut Section<'_>, default: &Log) -> Log {
     let Log { level } = default;
-    Log { level: section.one("level", level, &word()) }
+    Log { level: section.one("level", *level, &word()) }
 }
