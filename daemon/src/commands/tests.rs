@@ -3,7 +3,7 @@
 use super::*;
 use clap::CommandFactory;
 
-/// The flags of a command that is not wired into [`Command`] by this file's tests.
+// The flags of one command by themselves. No doc comment: clap would take it for the help text.
 #[derive(Debug, Parser)]
 struct Flags<T: Args> {
     #[command(flatten)]
