@@ -1,1 +1,185 @@
-//! To be written.
+//! The program as people call it: the command line and its help texts, the commands, how each may end.
+//!
+//! A command writes its result to a `dyn Write` that main hands in; logs and faults go elsewhere. It does not end the
+//! process: it gives a [`Failure`], which has the exit code (sysexits.h) and the text.
+
+mod check;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Faults, Overrides};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "onward",
+    version,
+    about = "A caching DNS forwarder for Kubernetes nodes that never forwards a query back to where it came from",
+    long_about = "A caching DNS forwarder for Kubernetes nodes that never forwards a query back to where it came from.\n\n\
+                  Onward answers on the node's own address, which pods can reach, asks the servers that the node itself \
+                  uses, and writes a resolv.conf that kubelet can give to pods.",
+    after_help = "Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variables that begin with ONWARD_.\n\
+                  Example: onward check --print",
+    disable_help_subcommand = true
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do. In the order of the help.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "a comment here would replace the help texts that stand with the arguments")]
+pub enum Command {
+    Check(CheckArgs),
+}
+
+/// `onward run`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Answer DNS queries until told to stop",
+    long_about = "Answer DNS queries until told to stop.\n\nSIGHUP reads the configuration and the sources of servers anew; \
+                  SIGTERM answers what is in progress, then ends; a second SIGTERM ends at once.",
+    after_help = "Examples:\n  onward run\n  \
+                  onward run --listen 10.0.0.1:5300 --upstream 9.9.9.9 --resolv-conf ./resolv.conf --state-dir ./state"
+)]
+pub struct RunArgs {
+    /// Read this file instead of those in /etc/onward and /usr/lib/onward
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen here: node, an address with an optional port, or interface:NAME; may be repeated
+    #[arg(long, value_name = "WHERE")]
+    pub listen: Vec<String>,
+    /// Ask this server, an address with an optional port, instead of discovering servers; may be repeated
+    #[arg(long, value_name = "SERVER")]
+    pub upstream: Vec<String>,
+    /// Write the file for kubelet here instead of /run/onward/resolv.conf
+    #[arg(long, value_name = "PATH")]
+    pub resolv_conf: Option<PathBuf>,
+    /// Keep here, instead of in /var/lib/onward, what should survive a restart
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How much to log: error, warn, info or debug
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// `onward discover`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Show which servers Onward would ask, which not, and why",
+    long_about = "Show which servers Onward would ask, which not, and why: each candidate with the file and line that names \
+                  it, the search list and the options.\n\nNothing is asked or changed, no daemon and no privilege is needed.",
+    after_help = "Examples:\n  onward discover\n  onward discover --json | jq '.candidates[] | select(.use)'"
+)]
+pub struct DiscoverArgs {
+    /// Read this file instead of those in /etc/onward and /usr/lib/onward
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Take this server, an address with an optional port, instead of looking for servers; may be repeated
+    #[arg(long, value_name = "SERVER")]
+    pub upstream: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `onward check`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Check the configuration and tell every fault",
+    long_about = "Check the configuration: files, then variables that begin with ONWARD_.\n\nTells every fault at once, each \
+                  with its file and line, on standard error, and ends with 78 if there is one. Nothing is changed.",
+    after_help = "Examples:\n  onward check\n  onward check --config ./onward.toml --print"
+)]
+pub struct CheckArgs {
+    /// Read this file instead of those in /etc/onward and /usr/lib/onward
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what holds, as TOML, with a comment on each key saying where its value came from
+    #[arg(long)]
+    pub print: bool,
+    /// Print one JSON object: valid, faults, and what holds
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a command can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line does not make sense.
+    #[error("{0}")]
+    Usage(String),
+    /// Something in Onward itself that should not happen.
+    #[error("{0}")]
+    Internal(String),
+    /// The system does not give what is needed: a port, a file, a thread.
+    #[error("{0}")]
+    System(String),
+    /// A privilege is missing.
+    #[error("{0}")]
+    Permission(String),
+    /// The configuration has faults.
+    #[error("{0}")]
+    Configuration(#[from] Faults),
+    /// The result could not be written.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandLine {
+    /// Does what the command line says, and writes the result to `out`.
+    ///
+    /// # Errors
+    /// Where the command fails; nothing of it has been told yet.
+    pub fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        match &self.command {
+            Command::Check(args) => check::check(args, out),
+        }
+    }
+}
+
+impl RunArgs {
+    /// What the flags say of the configuration.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        let Self { config, listen, upstream, resolv_conf, state_dir, log_level } = self.clone();
+        Overrides { config, listen, upstream, resolv_conf, state_dir, log_level }
+    }
+}
+
+impl DiscoverArgs {
+    /// What the flags say of the configuration.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides { config: self.config.clone(), upstream: self.upstream.clone(), ..Overrides::default() }
+    }
+}
+
+impl Failure {
+    /// The exit code (sysexits.h).
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Internal(_) => 70,
+            Self::System(_) => 71,
+            Self::Output(_) => 74,
+            Self::Permission(_) => 77,
+            Self::Configuration(_) => 78,
+        }
+    }
+
+    /// Whether the reader of our output has gone, as `head` does: no one is left to be told.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,104 @@
-//! To be written.
+//! The configuration: read from files, environment and flags, checked as a whole, handed on as [`Settings`].
+//!
+//! In rising order of weight: what the program has built in ([`Settings::default`]), vendor defaults
+//! (`/usr/lib/onward/*.toml`), `/etc/onward/onward.toml`, drop-ins (`/etc/onward/onward.toml.d/*.toml`, in lexical order),
+//! the environment (`ONWARD_CACHE__TTL_MAX` is `cache.ttl_max`), the flags of the command line. A table is merged key by
+//! key; a value, lists included, replaces the one below it.
+//!
+//! A layer becomes a source of the crate `config` (`layer.rs`; `files.rs` finds and opens them), each value with the
+//! place it came from ([`Origin`]). `schema.rs` says which keys there are and what each may be, and is run over each layer
+//! alone, so that a wrong value is told even where another layer replaces it, and over the merged whole, which gives the
+//! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]).
+//!
+//! The rest of the program sees checked settings only. Nothing here looks at the machine: whether an interface exists, or
+//! an address can be bound, is found out by those who use it.
+
+mod fault;
+mod files;
+mod kinds;
+mod layer;
+mod origin;
+mod reader;
+mod rules;
+mod schema;
+mod settings;
+mod show;
+mod words;
+
+use std::ffi::OsString;
+
+use ::config::{Config, Value, ValueKind};
+
+pub use fault::{Fault, Faults};
+pub use files::Roots;
+pub use layer::Overrides;
+pub use origin::Origin;
+pub use settings::{Cache, Guard, Limits, Log, ResolvConf, Settings, Upstreams};
+pub use show::{Effective, Entry};
+pub use words::{Allow, Domain, Families, Level, Listen, Mark, Policy, Refused, ResolverOption, SourceName};
+
+use layer::Layer;
+use reader::Reader;
+
+/// A configuration without faults.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What holds.
+    pub settings: Settings,
+    /// The same, key by key, with the origin of each value.
+    pub effective: Effective,
+}
+
+/// Reads the configuration of this host, this environment and these flags.
+///
+/// # Errors
+/// Every fault that was found, in all layers.
+pub fn load(overrides: &Overrides) -> Result<Loaded, Faults> {
+    load_from(&Roots::default(), std::env::vars_os(), overrides)
+}
+
+/// As [`load`], with the files below other folders and another environment.
+///
+/// # Errors
+/// Every fault that was found, in all layers.
+pub fn load_from(
+    roots: &Roots,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    overrides: &Overrides,
+) -> Result<Loaded, Faults> {
+    let mut faults = Vec::new();
+    let mut layers = Vec::new();
+    for file in files::find(roots, overrides.config.as_deref(), &mut faults) {
+        match files::read(&file).and_then(|text| Layer::file(&file, &text)) {
+            Ok(layer) => layers.push(layer),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    layers.extend(layer::environment(environment, &mut faults));
+    layers.extend(layer::flags(overrides, &mut faults));
+
+    for layer in &layers {
+        let mut reader = Reader::default();
+        schema::read(layer.table(), &mut reader);
+        faults.append(&mut reader.into_faults());
+    }
+    // Every value of the whole comes from a layer, so its faults are known by now; left are those between values.
+    let mut reader = Reader::default();
+    let settings = schema::read(merge(layers), &mut reader);
+    let effective = Effective::new(std::mem::take(&mut reader.entries));
+    let between = rules::check(&settings, &effective, &faults);
+    faults.extend(between);
+    if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
+}
+
+fn merge(layers: Vec<Layer>) -> Value {
+    let mut builder = Config::builder();
+    for layer in layers {
+        builder = builder.add_source(layer);
+    }
+    // Building fails only where a source does, and ours hold their values already.
+    builder.build().map_or_else(|_| Value::new(None, ValueKind::Nil), |merged| merged.cache)
+}
+
+#[cfg(test)]
+mod tests;

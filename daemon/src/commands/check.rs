@@ -1,0 +1,82 @@
+//! `onward check`: is the configuration sound, and what holds?
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::{CheckArgs, Failure};
+use crate::config::{self, Fault, Faults, Loaded, Overrides};
+
+/// Loads the configuration as the daemon would, and shows it if asked to.
+pub(super) fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let overrides = Overrides { config: args.config.clone(), ..Overrides::default() };
+    report(args, config::load(&overrides), out)
+}
+
+fn report(args: &CheckArgs, loaded: Result<Loaded, Faults>, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.json {
+        let settings = loaded.as_ref().map(|loaded| loaded.effective.to_json()).ok();
+        let faults: Vec<_> = loaded.as_ref().err().into_iter().flat_map(Faults::as_slice).map(fault).collect();
+        writeln!(out, "{}", json!({ "valid": loaded.is_ok(), "faults": faults, "settings": settings }))?;
+    }
+    let loaded = loaded?;
+    if args.print && !args.json {
+        out.write_all(loaded.effective.to_toml().as_bytes())?;
+    } else if !args.json {
+        writeln!(out, "The configuration is sound.")?;
+    }
+    Ok(())
+}
+
+fn fault(fault: &Fault) -> serde_json::Value {
+    json!({ "origin": fault.origin.to_string(), "key": fault.key, "value": fault.value, "what": fault.what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Roots;
+
+    /// What is printed, and the failure, for a host with this configuration.
+    fn run(args: &CheckArgs, text: &str) -> (String, Option<Failure>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("onward.toml"), text).unwrap();
+        let roots = Roots { vendor: folder.path().join("vendor"), etc: folder.path().to_owned() };
+        let loaded = config::load_from(&roots, [], &Overrides::default());
+        let mut out = Vec::new();
+        let failure = report(args, loaded, &mut out).err();
+        (String::from_utf8(out).unwrap().replace(&format!("{}/", folder.path().display()), ""), failure)
+    }
+
+    #[test]
+    fn a_sound_configuration_is_told_or_shown() {
+        let args = CheckArgs::default();
+        assert!(matches!(run(&args, ""), (out, None) if out == "The configuration is sound.\n"));
+        let (out, failure) = run(&CheckArgs { print: true, ..args }, "workers = 2");
+        assert!(failure.is_none());
+        assert!(out.lines().any(|line| line.starts_with("workers = 2 ") && line.ends_with("# onward.toml:1")), "{out}");
+    }
+
+    #[test]
+    fn faults_are_the_failure_and_in_json_also_the_result() {
+        let (out, failure) = run(&CheckArgs::default(), "workers = 0");
+        assert_eq!((out.as_str(), failure.unwrap().code()), ("", 78));
+        let (out, failure) = run(&CheckArgs { json: true, ..CheckArgs::default() }, "workers = 0");
+        assert_eq!(failure.unwrap().code(), 78);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&json["valid"], &json["settings"]), (&false.into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&json["faults"][0]["origin"], &json["faults"][0]["key"]),
+            (&"onward.toml:1".into(), &"workers".into())
+        );
+    }
+
+    #[test]
+    fn json_has_each_key_with_value_and_origin() {
+        let (out, failure) = run(&CheckArgs { json: true, ..CheckArgs::default() }, "[cache]\nttl_max = \"2h\"");
+        assert!(failure.is_none());
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(json["settings"]["cache.ttl_max"], json!({ "value": "2h", "origin": "onward.toml:2" }));
+        assert_eq!(json["settings"]["listen"], json!({ "value": ["node"], "origin": "default" }));
+    }
+}

@@ -1,0 +1,216 @@
+//! Kinds of values: how one is read from a text, how it is shown again, and what is said where it is not allowed.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde_json::Value as Json;
+
+use super::words;
+use crate::upstream::Server;
+
+/// A kind of value.
+pub(super) trait Kind {
+    /// What the rest of the program gets.
+    type Value: PartialEq;
+
+    /// Reads one; the error says what is wrong or what is allowed.
+    fn parse(&self, text: &str) -> Result<Self::Value, String>;
+
+    /// As it stands in TOML and in JSON, which write these kinds alike.
+    fn shown(&self, value: &Self::Value) -> Json;
+}
+
+/// Anything with a text form of its own.
+pub(super) struct Word<T>(PhantomData<T>);
+
+/// A [`Word`] of the type that the place wants.
+pub(super) fn word<T>() -> Word<T> {
+    Word(PhantomData)
+}
+
+/// `true` or `false`.
+pub(super) struct Switch;
+
+/// Another kind, or `"auto"` for none.
+pub(super) struct AutoOr<K>(pub(super) K);
+
+/// A whole number in a range; the text says why the range is what it is, where a standard does.
+pub(super) struct Count<T>(pub(super) RangeInclusive<T>, pub(super) &'static str);
+
+/// A duration in a range of seconds, written with its unit.
+pub(super) struct Span(pub(super) RangeInclusive<u64>, pub(super) &'static str);
+
+/// A number of bytes in a range, written with its unit.
+pub(super) struct Size(pub(super) RangeInclusive<u64>);
+
+/// A path from the root.
+pub(super) struct AbsolutePath;
+
+/// An address that a node can have.
+pub(super) struct NodeAddress;
+
+/// A server that can be asked.
+pub(super) struct Upstream;
+
+impl<T: FromStr<Err: Display> + Display + PartialEq> Kind for Word<T> {
+    type Value = T;
+
+    fn parse(&self, text: &str) -> Result<T, String> {
+        text.parse().map_err(|error: T::Err| error.to_string())
+    }
+
+    fn shown(&self, value: &T) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+impl Kind for Switch {
+    type Value = bool;
+
+    fn parse(&self, text: &str) -> Result<bool, String> {
+        text.parse().map_err(|_| "allowed is true or false".to_owned())
+    }
+
+    fn shown(&self, value: &bool) -> Json {
+        Json::Bool(*value)
+    }
+}
+
+impl<K: Kind> Kind for AutoOr<K> {
+    type Value = Option<K::Value>;
+
+    fn parse(&self, text: &str) -> Result<Option<K::Value>, String> {
+        if text == "auto" {
+            return Ok(None);
+        }
+        self.0.parse(text).map(Some).map_err(|allowed| format!("{allowed}, or \"auto\""))
+    }
+
+    fn shown(&self, value: &Option<K::Value>) -> Json {
+        value.as_ref().map_or_else(|| Json::String("auto".to_owned()), |value| self.0.shown(value))
+    }
+}
+
+impl<T: FromStr + Display + PartialOrd + Copy + Into<Json>> Kind for Count<T> {
+    type Value = T;
+
+    fn parse(&self, text: &str) -> Result<T, String> {
+        text.parse().ok().filter(|number| self.0.contains(number)).ok_or_else(|| {
+            format!("allowed is a whole number from {} to {}{}", self.0.start(), self.0.end(), because(self.1))
+        })
+    }
+
+    fn shown(&self, value: &T) -> Json {
+        (*value).into()
+    }
+}
+
+impl Kind for Span {
+    type Value = Duration;
+
+    fn parse(&self, text: &str) -> Result<Duration, String> {
+        let range = Duration::from_secs(*self.0.start())..=Duration::from_secs(*self.0.end());
+        // humantime takes a bare 0; with us every duration has its unit.
+        let parsed = humantime::parse_duration(text).ok().filter(|_| text != "0");
+        parsed.filter(|duration| range.contains(duration)).ok_or_else(|| {
+            let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+            format!("allowed is a duration with its unit, from \"{least}\" to \"{most}\"{}", because(self.1))
+        })
+    }
+
+    fn shown(&self, value: &Duration) -> Json {
+        Json::String(show_duration(*value))
+    }
+}
+
+impl Kind for Size {
+    type Value = u64;
+
+    fn parse(&self, text: &str) -> Result<u64, String> {
+        let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+        let parsed = text.parse::<ByteSize>().ok().filter(|_| has_unit).map(|size| size.as_u64());
+        parsed.filter(|bytes| self.0.contains(bytes)).ok_or_else(|| {
+            let (least, most) = (show_size(*self.0.start()), show_size(*self.0.end()));
+            format!("allowed is a size with its unit, from \"{least}\" to \"{most}\"")
+        })
+    }
+
+    fn shown(&self, value: &u64) -> Json {
+        Json::String(show_size(*value))
+    }
+}
+
+impl Kind for AbsolutePath {
+    type Value = PathBuf;
+
+    fn parse(&self, text: &str) -> Result<PathBuf, String> {
+        words::absolute(text).ok_or_else(|| "allowed is a path that begins with /".to_owned())
+    }
+
+    fn shown(&self, value: &PathBuf) -> Json {
+        Json::String(value.display().to_string())
+    }
+}
+
+impl Kind for NodeAddress {
+    type Value = IpAddr;
+
+    fn parse(&self, text: &str) -> Result<IpAddr, String> {
+        let ip: IpAddr = text.parse().map_err(|_| "allowed is an address: \"10.0.0.1\", \"fd00::1\"".to_owned())?;
+        if words::is_link_local_v6(ip) {
+            return Err("an address of fe80::/10 holds on one link only, and pods are on others".to_owned());
+        }
+        words::can_be_listened_on(ip).map(|()| ip).map_err(|refused| refused.to_string())
+    }
+
+    fn shown(&self, value: &IpAddr) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+impl Kind for Upstream {
+    type Value = Server;
+
+    fn parse(&self, text: &str) -> Result<Server, String> {
+        let server: Server = text.parse().map_err(|allowed| format!("allowed is {allowed}"))?;
+        match server.ip().to_canonical() {
+            ip if ip.is_unspecified() || words::is_for_many(ip) => Err("no server can have this address".to_owned()),
+            ip if words::is_link_local_v6(ip) && server.scope().is_none() => Err(words::NEEDS_INTERFACE.to_owned()),
+            _ => Ok(server),
+        }
+    }
+
+    fn shown(&self, value: &Server) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+}
+
+/// In the largest unit that holds it whole: `1d`, `90m`, `1500ms`.
+fn show_duration(duration: Duration) -> String {
+    let units = [(86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s")];
+    let finer = [(1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+    let nanos = duration.as_nanos();
+    match units.iter().chain(&finer).find(|(unit, _)| nanos.is_multiple_of(*unit)) {
+        Some((unit, name)) if nanos > 0 => format!("{}{name}", nanos / unit),
+        _ => "0s".to_owned(),
+    }
+}
+
+/// In the largest unit that holds it whole: `32MiB`, `1500B`.
+fn show_size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    match units.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) if bytes > 0 => format!("{}{name}", bytes / unit),
+        _ => "0B".to_owned(),
+    }
+}

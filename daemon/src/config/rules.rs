@@ -1,0 +1,113 @@
+//! Values that are sound alone but not together. Each rule names the keys it looks at, and is left out where one of them
+//! is at fault already.
+
+use std::net::IpAddr;
+
+use super::{Effective, Families, Fault, Listen, Origin, Policy, Settings, SourceName};
+
+/// The most characters of a `search` line that we write; kubelet's limit is 2,048, the rest is for the cluster's own.
+const SEARCH_CHARACTERS: usize = 1_792;
+
+/// The faults between values.
+pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) -> Vec<Fault> {
+    let rules = Rules { effective, told };
+    let mut faults = Vec::new();
+    faults.extend(addresses(settings, &rules));
+    faults.extend(upstreams(settings, &rules));
+    faults.extend(files(settings, &rules));
+    faults.extend(lifetimes(settings, &rules));
+    faults
+}
+
+struct Rules<'a> {
+    effective: &'a Effective,
+    told: &'a [Fault],
+}
+
+impl Rules<'_> {
+    /// A fault of the first key, or of the second where the first is a default.
+    fn between(&self, one: &str, other: &str, what: &str) -> Option<Fault> {
+        if self.told.iter().any(|fault| fault.key.as_deref().is_some_and(|key| key == one || key == other)) {
+            return None;
+        }
+        let (one, other) = (self.effective.get(one)?, self.effective.get(other)?);
+        let (one, other) = if one.origin == Origin::Default { (other, one) } else { (one, other) };
+        let beside = if one.key == other.key {
+            String::new()
+        } else {
+            format!(" (beside {} = {}, {})", other.key, other.toml(), other.origin)
+        };
+        Some(Fault::value(one.origin.clone(), &one.key, &one.toml(), format!("{what}{beside}")))
+    }
+}
+
+fn left_out(ip: IpAddr, families: Families) -> bool {
+    match families {
+        Families::Ipv4 => ip.is_ipv6(),
+        Families::Ipv6 => ip.is_ipv4(),
+        Families::Auto | Families::Both => false,
+    }
+}
+
+fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let listen = settings.listen.iter().filter_map(|listen| match listen {
+        Listen::Address(server) => Some(server.ip()),
+        Listen::Node | Listen::Interface { .. } => None,
+    });
+    let families = settings.families;
+    let other = |ip: IpAddr| left_out(ip, families);
+    if listen.into_iter().any(other) {
+        faults.extend(rules.between("listen", "families", "an address of a family that is not to be listened on"));
+    }
+    if settings.node_ip.iter().copied().any(other) {
+        faults.extend(rules.between("node_ip", "families", "an address of a family that is not to be listened on"));
+    }
+    if let [one, other] = settings.node_ip.as_slice()
+        && one.is_ipv4() == other.is_ipv4()
+    {
+        faults.extend(rules.between("node_ip", "node_ip", "two addresses of one family; allowed is one of each"));
+    }
+    faults
+}
+
+fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let ours = |listen: &Listen| matches!(listen, Listen::Address(own) if settings.upstreams.servers.contains(own));
+    if settings.listen.iter().any(ours) {
+        let what = "one of the servers is Onward itself, which would be a loop; remove it";
+        faults.extend(rules.between("upstreams.servers", "listen", what));
+    }
+    if settings.upstreams.servers.is_empty() && settings.upstreams.sources.is_empty() {
+        let what = "neither servers nor sources: nothing could ever be asked; name one of them";
+        faults.extend(rules.between("upstreams.sources", "upstreams.servers", what));
+    }
+    faults
+}
+
+fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let path = &settings.resolv_conf.path;
+    if settings.upstreams.sources.iter().any(|source| matches!(source, SourceName::File(file) if file == path)) {
+        let what = "the file that Onward writes is one that it reads servers from, and would name Onward as its own \
+                    upstream; choose another path";
+        faults.extend(rules.between("resolv_conf.path", "upstreams.sources", what));
+    }
+    if let Policy::List(domains) = &settings.resolv_conf.search {
+        let characters = domains.iter().map(|domain| domain.as_str().len() + 1).sum::<usize>().saturating_sub(1);
+        if characters > SEARCH_CHARACTERS {
+            let what = format!("{characters} characters in all; allowed are {SEARCH_CHARACTERS}");
+            faults.extend(rules.between("resolv_conf.search", "resolv_conf.search", &what));
+        }
+    }
+    faults
+}
+
+fn lifetimes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
+    let cache = &settings.cache;
+    let mut faults = Vec::new();
+    if cache.ttl_min > cache.ttl_max {
+        faults.extend(rules.between("cache.ttl_min", "cache.ttl_max", "the least is more than the most"));
+    }
+    faults
+}
