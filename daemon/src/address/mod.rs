@@ -1,1 +1,19 @@
-//! To be written.
+//! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they change.
+//!
+//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read anew.
+
+pub mod bell;
+pub mod choose;
+pub mod eligible;
+mod messages;
+pub mod netlink;
+mod node;
+pub mod reach;
+pub mod table;
+
+pub use bell::Bell;
+pub use choose::{Chosen, NoAddress, Wanted, choose};
+pub use table::Tables;
+
+#[cfg(test)]
+mod tests;
