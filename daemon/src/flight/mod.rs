@@ -17,8 +17,8 @@ use crate::reply::Wants;
 use crate::wire::Key;
 
 const SHARDS: usize = 16;
-/// Waiters for each flight there is room for, on the average; a flood of one question ends here.
-const WAITERS_EACH: usize = 4;
+/// Waiters that there is room for, for each flight that there is room for.
+const WAITERS_PER_FLIGHT: usize = 4;
 
 /// Someone who waits for an answer.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ pub struct Flights {
     flights: AtomicUsize,
     waiters: AtomicUsize,
     most: usize,
+    most_waiters: usize,
 }
 
 impl PartialEq for Waiter {
@@ -74,9 +75,9 @@ impl PartialEq for Waiter {
 impl Eq for Waiter {}
 
 impl Flights {
-    /// A table with room for `most` flights.
+    /// A table with room for `most` flights, and `most_waiters` for each.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub fn new(most: usize, most_waiters: usize) -> Self {
         let hasher = RandomState::default();
         Self {
             shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
@@ -84,23 +85,27 @@ impl Flights {
             flights: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
             most,
+            most_waiters,
         }
     }
 
     /// Lets `waiter` wait for `key`.
     pub fn join(&self, key: &[u8], waiter: Waiter) -> Joined {
-        if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_EACH) {
+        if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_PER_FLIGHT) {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             return Joined::Full(Box::new(waiter));
         }
         let mut shard = self.shard(key);
-        if let Some(waiters) = shard.get_mut(key) {
-            waiters.push(waiter);
-            return Joined::Waits;
-        }
-        if !self.take_off() {
-            self.waiters.fetch_sub(1, Ordering::Relaxed);
-            return Joined::Full(Box::new(waiter));
+        match shard.get_mut(key) {
+            Some(waiters) if waiters.len() < self.most_waiters => {
+                waiters.push(waiter);
+                return Joined::Waits;
+            }
+            None if self.take_off() => {}
+            _ => {
+                self.waiters.fetch_sub(1, Ordering::Relaxed);
+                return Joined::Full(Box::new(waiter));
+            }
         }
         shard.insert(Key::new(key), vec![waiter]);
         Joined::First
@@ -188,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_first_flies_and_the_others_wait() {
-        let (flights, now) = (Flights::new(10), crate::clock::now());
+        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         assert_eq!(flights.join(b"a", waiter(now)), Joined::First);
         assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
         assert!(!flights.start(b"a") && flights.start(b"b"));
@@ -201,7 +206,7 @@ mod tests {
 
     #[test]
     fn those_whose_time_is_up_leave_and_the_flight_goes_on() {
-        let (flights, now) = (Flights::new(10), crate::clock::now());
+        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let later = now + Duration::from_secs(1);
         let _ = flights.join(b"a", waiter(now));
         let _ = flights.join(b"a", waiter(later));
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
-        let (flights, now) = (Flights::new(2), crate::clock::now());
+        let (flights, now) = (Flights::new(2, 7), crate::clock::now());
         for name in [b"a", b"b"] {
             assert_eq!(flights.join(name, waiter(now)), Joined::First);
         }
