@@ -1,1 +1,3 @@
-//! To be written.
+//! Who may ask, and what.
+
+pub mod acl;
