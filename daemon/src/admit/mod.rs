@@ -1,3 +1,4 @@
 //! Who may ask, and what.
 
+pub mod acl;
 pub mod triage;
