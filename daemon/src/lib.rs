@@ -34,5 +34,6 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod logging;
+pub mod service;
 pub mod trip;
 pub mod wire;

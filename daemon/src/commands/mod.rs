@@ -4,6 +4,7 @@
 //! process: it gives a [`Failure`], which has the exit code (sysexits.h) and the text.
 
 mod check;
+mod run;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a comment here would replace the help texts that stand with the arguments")]
 pub enum Command {
+    Run(RunArgs),
     Check(CheckArgs),
 }
 
@@ -138,6 +140,7 @@ impl CommandLine {
     /// Where the command fails; nothing of it has been told yet.
     pub fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
         match &self.command {
+            Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
         }
     }

@@ -9,12 +9,12 @@ use nix::sys::socket::{
 };
 
 /// Datagrams in a batch at most.
-pub const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 /// The longest query that is read whole; longer ones are cut, and then are no plain queries.
 const QUERY_MAX: usize = 4096;
 
 /// Socket addresses of one family.
-pub trait Family: SockaddrLike + Copy {
+pub(super) trait Family: SockaddrLike + Copy {
     /// As std has it.
     fn address(self) -> SocketAddr;
 }
@@ -34,7 +34,7 @@ impl Family for SockaddrIn6 {
 }
 
 /// Buffers for a batch in and a batch out.
-pub struct Batch<F: Family> {
+pub(super) struct Batch<F: Family> {
     incoming: Vec<[u8; QUERY_MAX]>,
     lengths: [usize; BATCH],
     senders: [Option<F>; BATCH],
@@ -48,7 +48,7 @@ pub struct Batch<F: Family> {
 impl<F: Family> Batch<F> {
     /// All buffers, once.
     #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             incoming: vec![[0; QUERY_MAX]; BATCH],
             lengths: [0; BATCH],
@@ -63,7 +63,7 @@ impl<F: Family> Batch<F> {
 
     /// Receives what is there, without waiting; returns how many datagrams came.
     #[inline]
-    pub fn receive(&mut self, socket: &UdpSocket) -> usize {
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> usize {
         let mut buffers = self.incoming.iter_mut();
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| &mut buffer[..]))]);
@@ -80,7 +80,7 @@ impl<F: Family> Batch<F> {
 
     /// The `index`th datagram, its sender, and the buffer for its answer, which [`Self::keep`] then keeps.
     #[inline]
-    pub fn datagram(&mut self, index: usize) -> Option<(&[u8], SocketAddr, &mut Vec<u8>)> {
+    pub(super) fn datagram(&mut self, index: usize) -> Option<(&[u8], SocketAddr, &mut Vec<u8>)> {
         let bytes = self.incoming.get(index)?.get(..*self.lengths.get(index)?)?;
         let sender = self.senders.get(index).copied().flatten()?;
         Some((bytes, sender.address(), self.outgoing.get_mut(self.answers)?))
@@ -88,7 +88,7 @@ impl<F: Family> Batch<F> {
 
     /// Keeps the answer to the `index`th datagram for [`Self::send`].
     #[inline]
-    pub fn keep(&mut self, index: usize) {
+    pub(super) fn keep(&mut self, index: usize) {
         if let (Some(receiver), Some(sender)) = (self.receivers.get_mut(self.answers), self.senders.get(index)) {
             *receiver = *sender;
             self.answers += 1;
@@ -97,7 +97,7 @@ impl<F: Family> Batch<F> {
 
     /// Sends the answers that were kept. One that the kernel does not take is lost, as datagrams may be.
     #[inline]
-    pub fn send(&mut self, socket: &UdpSocket) {
+    pub(super) fn send(&mut self, socket: &UdpSocket) {
         let count = std::mem::take(&mut self.answers);
         let mut buffers = self.outgoing.iter();
         let slices: [[IoSlice<'_>; 1]; BATCH] =

@@ -51,6 +51,13 @@ pub struct Parts {
     pub reserved_ports: Vec<u16>,
 }
 
+/// Room for queries and answers of either family; made on the worker's own thread, where it stays.
+#[derive(Default)]
+struct Buffers {
+    v4: Batch<SockaddrIn>,
+    v6: Batch<SockaddrIn6>,
+}
+
 /// See the module.
 pub struct Worker {
     forwarder: Arc<Forwarder>,
@@ -63,8 +70,6 @@ pub struct Worker {
     epoll: Epoll,
     listeners: Vec<Arc<UdpSocket>>,
     query: Query,
-    v4: Batch<SockaddrIn>,
-    v6: Batch<SockaddrIn6>,
     answer: Vec<u8>,
     ends: Option<Instant>,
 }
@@ -89,8 +94,6 @@ impl Worker {
             epoll,
             listeners: Vec::new(),
             query: Query::default(),
-            v4: Batch::new(),
-            v6: Batch::new(),
             answer: vec![0; ANSWER_MAX],
             ends: None,
         })
@@ -99,13 +102,16 @@ impl Worker {
     /// Works until it is told to drain.
     pub fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
+        let mut buffers = Buffers::default();
         loop {
             let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
-                    BELL => self.obey(now),
-                    token if LISTENERS - token < self.listeners.len() as u64 => self.serve(LISTENERS - token, now),
+                    BELL => self.obey(&mut buffers, now),
+                    token if LISTENERS - token < self.listeners.len() as u64 => {
+                        self.serve(LISTENERS - token, &mut buffers, now)
+                    }
                     token => self.hear(Socket(token), now),
                 }
                 self.act(now);
@@ -129,15 +135,15 @@ impl Worker {
     }
 
     /// Takes queries from a listener.
-    fn serve(&mut self, listener: u64, now: Instant) {
+    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
         let index = usize::try_from(listener).unwrap_or(usize::MAX);
         let Some(socket) = self.listeners.get(index).cloned() else { return };
         let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
         for _ in 0..TURN {
             let count = if is_v4 {
-                serve_batch(&mut self.v4, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+                serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
             } else {
-                serve_batch(&mut self.v6, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+                serve_batch(&mut buffers.v6, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
             };
             self.act(now);
             if count < BATCH {
@@ -197,7 +203,7 @@ impl Worker {
     }
 
     /// Does what other threads want done.
-    fn obey(&mut self, now: Instant) {
+    fn obey(&mut self, buffers: &mut Buffers, now: Instant) {
         self.inbox.hush();
         while let Some(order) = self.inbox.next() {
             match order {
@@ -212,7 +218,7 @@ impl Worker {
                 }
                 Order::Drain => {
                     for listener in 0..self.listeners.len() {
-                        self.serve(listener as u64, now); // what already came is answered, too
+                        self.serve(listener as u64, buffers, now); // what already came is answered, too
                     }
                     for socket in std::mem::take(&mut self.listeners) {
                         let _ = self.epoll.delete(socket.as_fd());

@@ -1,0 +1,128 @@
+//! The listeners: opens those that are wanted, keeps those that pods may still ask, closes the rest.
+//!
+//! Which addresses are wanted is decided by [`crate::address`]; how a socket is opened by [`crate::front::bind`].
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::address::{Chosen, Tables};
+use crate::front::bind::{BindError, Bound, bind};
+use crate::front::inbox::{Order, Orders};
+use crate::front::queries::Queries;
+use crate::front::tcp::{TcpLimits, serve};
+
+/// All that listens.
+#[derive(Debug)]
+pub(super) struct Listening {
+    listeners: Vec<Listener>,
+    workers: Vec<Orders>,
+    queries: Arc<Queries>,
+    limits: TcpLimits,
+    streams: JoinSet<std::io::Result<()>>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    address: SocketAddr,
+    sockets: Vec<Arc<UdpSocket>>,
+    stop: watch::Sender<bool>,
+    wanted: bool,
+}
+
+/// What changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Listened on from now on, with the reason.
+    pub(super) opened: Vec<(SocketAddr, String)>,
+    /// No longer the node's by the rules, but still there: pods that know it are still answered.
+    pub(super) kept: Vec<SocketAddr>,
+    /// Gone from the node.
+    pub(super) closed: Vec<SocketAddr>,
+}
+
+impl Listening {
+    /// Nothing yet; sockets will be served by these workers, and `queries` answers over TCP.
+    #[must_use]
+    pub(super) fn new(workers: Vec<Orders>, queries: Arc<Queries>, limits: TcpLimits) -> Self {
+        Self { listeners: Vec::new(), workers, queries, limits, streams: JoinSet::new() }
+    }
+
+    /// Every address that is listened on, former ones included.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listeners.iter().map(|listener| listener.address)
+    }
+
+    /// Brings the listeners in line with what was chosen. What could not be opened is told, and does not keep the rest back.
+    pub(super) fn follow(&mut self, chosen: &Chosen, tables: &Tables) -> (Changes, Vec<BindError>) {
+        let (mut changes, mut errors) = (Changes::default(), Vec::new());
+        for address in &chosen.addresses {
+            if self.listeners.iter().any(|listener| listener.address == address.socket) {
+                continue;
+            }
+            match bind(address.socket, self.workers.len()) {
+                Ok(bound) => match self.open(bound) {
+                    Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
+                    Err(error) => log::error!(error:%; "cannot listen over TCP"),
+                },
+                Err(error) => errors.push(error),
+            }
+        }
+        for listener in &mut self.listeners {
+            let wanted = chosen.addresses.iter().any(|address| address.socket == listener.address);
+            if listener.wanted && !wanted && tables.has(listener.address.ip()) {
+                changes.kept.push(listener.address);
+            }
+            listener.wanted = wanted;
+        }
+        let gone = |listener: &mut Listener| !listener.wanted && !tables.has(listener.address.ip());
+        for listener in self.listeners.extract_if(.., gone).collect::<Vec<_>>() {
+            changes.closed.push(listener.address);
+            self.close(listener);
+        }
+        (changes, errors)
+    }
+
+    fn open(&mut self, bound: Bound) -> std::io::Result<SocketAddr> {
+        let stream = tokio::net::TcpListener::from_std(bound.tcp)?;
+        let sockets: Vec<Arc<UdpSocket>> = bound.udp.into_iter().map(Arc::new).collect();
+        for (worker, socket) in self.workers.iter().zip(&sockets) {
+            worker.tell(Order::Listen(Arc::clone(socket)));
+        }
+        let (stop, stopped) = watch::channel(false);
+        self.streams.spawn(serve(stream, self.limits, Arc::clone(&self.queries), stopped));
+        self.listeners.push(Listener { address: bound.address, sockets, stop, wanted: true });
+        Ok(bound.address)
+    }
+
+    fn close(&self, listener: Listener) {
+        for (worker, socket) in self.workers.iter().zip(listener.sockets) {
+            worker.tell(Order::Unlisten(socket));
+        }
+        // Dropping `stop` ends the TCP listener, which still sends the answers that are due.
+        drop(listener.stop);
+    }
+
+    /// Ends when a TCP listener has failed for good; one that was closed does not count.
+    pub(super) async fn broken(&mut self) -> std::io::Error {
+        loop {
+            match self.streams.join_next().await {
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return std::io::Error::other(error),
+                Some(Ok(Ok(()))) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops all; returns when the answers over TCP that were due are sent.
+    pub(super) async fn drain(mut self) {
+        self.listeners.clear();
+        for worker in &self.workers {
+            worker.tell(Order::Drain);
+        }
+        while self.streams.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,303 @@
+//! The running service: wires the house up in the order of the picture, and keeps it in line with the node.
+//!
+//! One loop owns everything that changes: it hears of changed addresses, changed sources and signals, and brings listeners,
+//! allow-list, upstreams and the file for kubelet in line with them. What each of those is, the folders know; here stands
+//! only what follows from what.
+
+mod announce;
+mod listening;
+mod notify;
+mod signals;
+mod translate;
+mod upstreams;
+mod workers;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::address::choose::Wanted;
+use crate::address::{self, Bell, Chosen, NoAddress, Tables};
+use crate::admit::acl::{AllowList, Allowed};
+use crate::cache::Cache;
+use crate::clock;
+use crate::commands::Failure;
+use crate::config::{self, Overrides, Settings};
+use crate::flight::Flights;
+use crate::front::bind::BindError;
+use crate::front::inbox::Order;
+use crate::front::queries::Queries;
+use crate::logging;
+use crate::trip::Forwarder;
+use listening::Listening;
+use signals::{Signals, Wish};
+use upstreams::Upstreams;
+use workers::Workers;
+
+/// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
+const READY_AT_LAST: Duration = Duration::from_secs(20);
+/// What could not be done now (a port that was taken, a full disk) is tried again this often.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// Everything that is running.
+struct Service {
+    settings: Settings,
+    overrides: Overrides,
+    forwarder: Arc<Forwarder>,
+    workers: Workers,
+    listening: Listening,
+    upstreams: Upstreams,
+    /// What we listen on by choice, as last chosen.
+    chosen: Chosen,
+    file: announce::File,
+    ready: bool,
+    waiting: Option<NoAddress>,
+    try_again: bool,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// Where it cannot begin: no permission, a port that is taken, no threads; or where a listener breaks.
+pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
+    let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
+    let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
+    let mut service = Service::build(settings, overrides)?;
+    service.look_for_upstreams();
+    service.follow_addresses(true)?;
+    let patience = tokio::time::sleep(READY_AT_LAST);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Reload => service.reload(),
+                Wish::End => break,
+            },
+            rung = bell.rung() => {
+                rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
+                service.follow_addresses(false)?;
+                service.renew_sockets();
+            }
+            () = service.upstreams.changed() => service.look_for_upstreams(),
+            () = tokio::time::sleep(TRY_AGAIN), if service.try_again => service.follow_addresses(false)?,
+            () = &mut patience, if !service.ready => service.ready_at_last(),
+            error = service.listening.broken() => {
+                return Err(Failure::System(format!("a TCP listener has failed: {error}")));
+            }
+        }
+    }
+    service.end(signals).await;
+    Ok(())
+}
+
+impl Service {
+    /// Cache, flights, workers: all that needs no address.
+    fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
+        let started = clock::now();
+        let forwarder = Arc::new(Forwarder {
+            cache: Cache::new(translate::cache_limits(&settings.cache)),
+            flights: Flights::new(
+                translate::to_usize(settings.limits.misses),
+                translate::to_usize(settings.limits.waiters),
+            ),
+            allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
+            set: ArcSwap::default(),
+            payload: settings.limits.udp_payload,
+            started,
+        });
+        let workers = Workers::start(&settings, &forwarder)
+            .map_err(|error| Failure::System(format!("cannot start the workers: {error}")))?;
+        let queries = Arc::new(Queries::new(Arc::clone(&forwarder), workers.orders.clone()));
+        let limits = translate::tcp_limits(&settings.limits);
+        let listening = Listening::new(workers.orders.clone(), queries, limits);
+        Ok(Self {
+            upstreams: Upstreams::new(&settings)?,
+            settings,
+            overrides,
+            forwarder,
+            workers,
+            listening,
+            chosen: Chosen::default(),
+            file: announce::File::default(),
+            ready: false,
+            waiting: None,
+            try_again: false,
+        })
+    }
+
+    /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
+    fn follow_addresses(&mut self, first: bool) -> Result<(), Failure> {
+        let tables = match address::netlink::read() {
+            Ok(tables) => tables,
+            Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
+            Err(error) => {
+                log::warn!(error:%; "cannot read addresses and routes; all stays as it is");
+                self.try_again = true;
+                return Ok(());
+            }
+        };
+        self.try_again = false;
+        self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
+        let chosen = match address::choose(&self.wanted(), &tables) {
+            Ok(chosen) => chosen,
+            Err(reason) => return self.without_address(reason, &tables, first),
+        };
+        for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
+            log::warn!("{warning}");
+        }
+        self.waiting = None;
+        let (changes, errors) = self.listening.follow(&chosen, &tables);
+        announce::listening(&changes);
+        self.chosen = chosen;
+        self.tell_errors(errors, first)?;
+        if changes != listening::Changes::default() {
+            self.look_for_upstreams(); // what we listen on is no upstream
+        }
+        self.write_file();
+        Ok(())
+    }
+
+    /// The node has no address to listen on. That may change; what is listened on already stays.
+    fn without_address(&mut self, reason: NoAddress, tables: &Tables, first: bool) -> Result<(), Failure> {
+        if first && !reason.may_come() {
+            return Err(Failure::System(reason.to_string()));
+        }
+        // Those that are gone from the node are closed all the same.
+        let (changes, _) = self.listening.follow(&Chosen::default(), tables);
+        announce::listening(&changes);
+        self.chosen = Chosen::default();
+        if self.waiting.as_ref() != Some(&reason) {
+            log::warn!("{reason}");
+            notify::status(&reason.to_string());
+        }
+        self.waiting = Some(reason);
+        Ok(())
+    }
+
+    /// At start an address that cannot be listened on ends the program; later it is tried again.
+    fn tell_errors(&mut self, errors: Vec<BindError>, first: bool) -> Result<(), Failure> {
+        for error in errors {
+            match error {
+                BindError::NotPermitted { .. } if first => return Err(Failure::Permission(error.to_string())),
+                _ if first => return Err(Failure::System(error.to_string())),
+                _ if !self.try_again => log::error!("{error}; trying again every {} s", TRY_AGAIN.as_secs()),
+                _ => {}
+            }
+            self.try_again = true;
+        }
+        Ok(())
+    }
+
+    /// Looks at the sources, and gives the engines the servers that are to be used now.
+    fn look_for_upstreams(&mut self) {
+        let own: Vec<SocketAddr> = self.listening.addresses().collect();
+        if let Some(set) = self.upstreams.look(&own, clock::now()) {
+            self.forwarder.adopt(Arc::clone(&set));
+            for worker in &self.workers.orders {
+                worker.tell(Order::Adopt(Arc::clone(&set)));
+            }
+        }
+        self.write_file();
+    }
+
+    fn renew_sockets(&self) {
+        for worker in &self.workers.orders {
+            worker.tell(Order::RenewSockets);
+        }
+    }
+
+    /// Writes the file for kubelet once a listener answers, and says that we are ready.
+    fn write_file(&mut self) {
+        if self.waiting.is_some() || self.chosen.addresses.is_empty() {
+            return;
+        }
+        let settings = &self.settings.resolv_conf;
+        if !self.file.write(settings, &self.chosen, self.upstreams.search(), self.upstreams.options()) {
+            self.try_again = true;
+        }
+        let status = self.status();
+        if self.ready {
+            notify::status(&status);
+        } else {
+            self.ready = true;
+            notify::ready(&status);
+        }
+    }
+
+    fn ready_at_last(&mut self) {
+        self.ready = true;
+        let why = self.waiting.as_ref().map_or_else(String::new, ToString::to_string);
+        log::warn!("ready without an address to listen on: {why}");
+        notify::ready(&format!("degraded: {why}"));
+    }
+
+    fn status(&self) -> String {
+        let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
+        let upstreams: Vec<_> = self.upstreams.servers().map(ToString::to_string).collect();
+        let upstreams = if upstreams.is_empty() { "no upstream known".to_owned() } else { upstreams.join(", ") };
+        format!("{} → {upstreams}", listening.join(", "))
+    }
+
+    /// Reads the configuration anew. One with faults changes nothing.
+    fn reload(&mut self) {
+        notify::reloading();
+        match config::load(&self.overrides) {
+            Ok(loaded) => self.apply(loaded.settings),
+            Err(faults) => {
+                for fault in faults.as_slice() {
+                    log::error!("{fault}");
+                }
+                log::error!("the configuration has faults; running on with the one before");
+            }
+        }
+        if self.ready {
+            notify::ready(&self.status());
+        }
+    }
+
+    fn apply(&mut self, settings: Settings) {
+        logging::set_level(settings.log.level);
+        let needs_restart = (&settings.cache, &settings.limits, settings.workers, &settings.state_dir)
+            != (&self.settings.cache, &self.settings.limits, self.settings.workers, &self.settings.state_dir);
+        if needs_restart {
+            log::warn!("changes of [cache], [limits], workers and state_dir take effect at the next restart");
+        }
+        match self.upstreams.reload(&settings) {
+            Ok(()) => self.settings = settings,
+            Err(failure) => log::error!("{failure}; running on with the configuration before"),
+        }
+        self.file = announce::File::default();
+        self.look_for_upstreams();
+        if let Err(failure) = self.follow_addresses(false) {
+            log::error!("{failure}");
+        }
+        log::info!("configuration and sources read anew");
+    }
+
+    /// Finishes what is in flight; a second signal ends at once.
+    async fn end(self, mut signals: Signals) {
+        notify::stopping();
+        log::info!("ending: finishing {} questions in flight", self.forwarder.flights.len());
+        let (listening, workers) = (self.listening, self.workers);
+        let drained = async {
+            listening.drain().await;
+            let _ = tokio::task::spawn_blocking(|| workers.join()).await;
+        };
+        tokio::select! {
+            () = drained => {}
+            () = signals.end() => log::warn!("ended at once by a second signal"),
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            places: self.settings.listen.iter().map(translate::place).collect(),
+            families: translate::families(self.settings.families),
+            node_ip: self.settings.node_ip.clone(),
+            told: self.upstreams.told(),
+            previous: self.chosen.addresses.iter().map(|address| address.socket.ip()).collect(),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What systemd is told (sd_notify(3)). Without systemd nobody listens, and nothing happens.
+
+use sd_notify::NotifyState;
+
+/// The service is up; `status` is what `systemctl status` shows.
+pub(super) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// What `systemctl status` shows from now on.
+pub(super) fn status(status: &str) {
+    tell(&[NotifyState::Status(status)]);
+}
+
+/// The configuration is being read anew; [`ready`] ends it.
+pub(super) fn reloading() {
+    // The time is what `Type=notify-reload` wants; without the clock there is nothing to tell.
+    if let Ok(at) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, at]);
+    }
+}
+
+/// The service ends.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        log::debug!(error:%; "systemd cannot be told");
+    }
+}

@@ -1,0 +1,70 @@
+//! Turns the settings, as people write them, into what each folder takes.
+
+use std::time::Duration;
+
+use crate::address::choose::{self, Place};
+use crate::admit::acl::Allowed;
+use crate::cache;
+use crate::config::{self, Allow, Listen};
+use crate::front::tcp::TcpLimits;
+
+/// Answers over TCP that are due may take so long when the service ends.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) fn place(listen: &Listen) -> Place {
+    match listen {
+        Listen::Node => Place::Node { port: crate::upstream::server::DNS_PORT },
+        Listen::Address(server) => {
+            Place::Address { ip: server.ip(), link: server.scope().map(str::to_owned), port: server.port() }
+        }
+        Listen::Interface { name, port } => Place::Interface { name: name.to_string(), port: *port },
+    }
+}
+
+pub(super) fn families(families: config::Families) -> choose::Families {
+    match families {
+        config::Families::Auto => choose::Families::Auto,
+        config::Families::Ipv4 => choose::Families::V4,
+        config::Families::Ipv6 => choose::Families::V6,
+        config::Families::Both => choose::Families::Both,
+    }
+}
+
+pub(super) fn tcp_limits(limits: &config::Limits) -> TcpLimits {
+    TcpLimits {
+        connections: to_usize(limits.tcp_connections),
+        in_flight: to_usize(limits.tcp_pipelined),
+        idle: limits.tcp_idle,
+        drain: DRAIN,
+    }
+}
+
+pub(super) fn allowed(allow: &[Allow]) -> Allowed {
+    let mut allowed = Allowed::default();
+    for one in allow {
+        match one {
+            Allow::Local => allowed.local = true,
+            Allow::Private => allowed.private = true,
+            Allow::Network(network) => allowed.networks.push(*network),
+        }
+    }
+    allowed
+}
+
+pub(super) fn cache_limits(settings: &config::Cache) -> cache::Limits {
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    cache::Limits {
+        entries: to_usize(settings.max_entries),
+        bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
+        ttl_min: seconds(settings.ttl_min),
+        ttl_max: seconds(settings.ttl_max),
+        negative_ttl_max: seconds(settings.negative_ttl_max),
+        failure_ttl: seconds(settings.failure_ttl),
+        stale_max: seconds(settings.stale_max),
+        prefetch: settings.prefetch,
+    }
+}
+
+pub(super) fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,64 @@
+//! The worker threads: how many, with what, and their end.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+
+use crate::config::Settings;
+use crate::front::inbox::{Orders, inbox};
+use crate::front::udp::{Parts, Worker};
+use crate::trip::Forwarder;
+use crate::upstream::engine::Engine;
+use crate::upstream::{StreamLimits, Streams};
+
+/// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
+const AUTOMATIC_MOST: usize = 4;
+/// Sockets open to each upstream, over all workers; each worker has at least a few.
+const SOCKETS_PER_UPSTREAM: usize = 64;
+const SOCKETS_PER_UPSTREAM_LEAST: usize = 4;
+
+/// The threads that answer over UDP and ask upstreams.
+#[derive(Debug)]
+pub(super) struct Workers {
+    /// How each is told things.
+    pub(super) orders: Vec<Orders>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts them; they listen nowhere yet.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, no file descriptor or no randomness.
+    pub(super) fn start(settings: &Settings, forwarder: &Arc<Forwarder>) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = settings.workers.map_or(cores.min(AUTOMATIC_MOST), usize::from);
+        let sockets_each = (SOCKETS_PER_UPSTREAM / count).max(SOCKETS_PER_UPSTREAM_LEAST);
+        let streams = Arc::new(Streams::new(StreamLimits::default()));
+        let (mut orders, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let (tell, hear) = inbox()?;
+            orders.push(tell.clone());
+            let parts = Parts {
+                forwarder: Arc::clone(forwarder),
+                inbox: (tell, hear),
+                streams: Arc::clone(&streams),
+                runtime: tokio::runtime::Handle::current(),
+                reserved_ports: settings.upstreams.reserved_ports.clone(),
+            };
+            let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
+            let worker = Worker::new(parts, Engine::new(forwarder.set.load_full(), sockets_each, rng))?;
+            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
+        }
+        Ok(Self { orders, threads })
+    }
+
+    /// Waits until all have ended; they were told to.
+    pub(super) fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join(); // a panic aborts the process, so there is nothing to learn here
+        }
+    }
+}
