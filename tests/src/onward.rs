@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::dns::Client;
 use crate::host::Host;
+use crate::lab::{Lab, NODE};
 use crate::process::Process;
 use crate::query::{Query, types};
 use crate::{peers, wait};
@@ -32,6 +33,16 @@ pub fn start(host: &Host, address: &str, arguments: &[&str]) -> Process {
     wait_until_serving(host, address, &mut process);
     wait_for_file(host, &mut process);
     process
+}
+
+/// Starts Onward on the lab's node, with these upstreams, in this order.
+#[must_use]
+pub fn with_upstreams(lab: &Lab, upstreams: &[&str]) -> Process {
+    let mut arguments = vec!["--listen", NODE];
+    for upstream in upstreams {
+        arguments.extend(["--upstream", upstream]);
+    }
+    start(&lab.node, NODE, &arguments)
 }
 
 /// Waits until Onward answers on `address`; a query without RD is never forwarded, so nothing upstream sees it.

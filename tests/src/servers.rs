@@ -62,7 +62,11 @@ zone:
     process
 }
 
-/// Unbound on `address`, which asks Knot at `upstream` and validates `signed.example` against the keys found there.
+/// A key that nobody has: with it, all of `odd.example` is bogus for Unbound.
+const BROKEN: &str = "odd.example. DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Unbound on `address`, which asks Knot at `upstream` and validates: `signed.example` against the keys found there,
+/// `odd.example`, which is not signed, against one that nobody has.
 ///
 /// # Panics
 /// If Knot serves no key.
@@ -85,7 +89,8 @@ pub fn unbound(host: &Host, address: &str, upstream: &str) -> Process {
     do-not-query-localhost: no
     module-config: \"validator iterator\"
     ede: yes
-{anchors}forward-zone:
+{anchors}    trust-anchor: \"{BROKEN}\"
+forward-zone:
     name: .
     forward-addr: {upstream}
 "
@@ -149,5 +154,5 @@ fn parse(address: &str) -> IpAddr {
 /// A DNSKEY as Unbound reads it, in the notation for any type (RFC 3597 section 5).
 fn anchor(data: &[u8]) -> String {
     let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("signed.example. DNSKEY \\\\# {} {hex}", data.len())
+    format!("signed.example. DNSKEY \\# {} {hex}", data.len())
 }

@@ -44,11 +44,12 @@ gone2      CNAME nothing.odd.example.
 a\.dot     A 192.0.2.31
 "#;
 
-/// Names that answer with more than 1232 bytes: truncated over UDP, whole over TCP.
+/// `medium`, which fits into 1232 bytes but not into 512, and `long`, which is whole over TCP only.
 #[must_use]
 pub fn long() -> String {
     let text = "0123456789abcdef".repeat(12);
-    (0..12).map(|line| format!("long 300 TXT \"{line:02} {text}\"\n")).collect()
+    let line = |name: &str, number: i32| format!("{name} 300 TXT \"{number:02} {text}\"\n");
+    (0..4).map(|number| line("medium", number)).chain((0..12).map(|number| line("long", number))).collect()
 }
 
 /// A small zone that Knot signs, with NSEC for what it does not hold.
