@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::dns::Answer;
 use crate::netns::Namespace;
@@ -30,8 +30,8 @@ pub struct Seen {
     pub query: Answer,
     /// Over what it came.
     pub transport: Transport,
-    /// When.
-    pub at: Instant,
+    /// Who asked.
+    pub peer: SocketAddr,
 }
 
 /// One thing that a script does about a query.
@@ -218,11 +218,11 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn ask_script(&self, message: &[u8], transport: Transport) -> Vec<Reply> {
+    fn ask_script(&self, message: &[u8], transport: Transport, peer: SocketAddr) -> Vec<Reply> {
         if message.len() < 17 || message[2] & 0x80 != 0 {
             return Reply::silence();
         }
-        let seen = Seen { query: Answer(message.to_vec()), transport, at: Instant::now() };
+        let seen = Seen { query: Answer(message.to_vec()), transport, peer };
         self.seen.lock().expect("no script panicked").push(seen.clone());
         (self.script)(&seen)
     }
@@ -232,7 +232,7 @@ impl Shared {
         let mut buffer = [0; 4096];
         while !self.stopped() {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
-            for reply in self.ask_script(&buffer[..length], Transport::Udp) {
+            for reply in self.ask_script(&buffer[..length], Transport::Udp, peer) {
                 let from = Arc::clone(if reply.elsewhere { elsewhere } else { socket });
                 let send = move || {
                     let _ = from.send_to(&reply.message, peer);
@@ -246,16 +246,16 @@ impl Shared {
         listener.set_nonblocking(true).expect("a listener that does not block");
         while !self.stopped() {
             match listener.accept() {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let shared = Arc::clone(&self);
-                    spawn(move || shared.serve_connection(stream));
+                    spawn(move || shared.serve_connection(stream, peer));
                 }
                 Err(_) => sleep(TICK / 5),
             }
         }
     }
 
-    fn serve_connection(&self, mut stream: TcpStream) {
+    fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
         let patience =
             stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(10))));
         patience.expect("a stream that blocks");
@@ -265,7 +265,7 @@ impl Shared {
             if stream.read_exact(&mut message).is_err() {
                 return;
             }
-            for reply in self.ask_script(&message, Transport::Tcp) {
+            for reply in self.ask_script(&message, Transport::Tcp, peer) {
                 if reply.message.is_empty() {
                     return;
                 }
