@@ -4,6 +4,7 @@
 pub mod dns;
 pub mod host;
 pub mod lab;
+pub mod load;
 pub mod netns;
 pub mod onward;
 pub mod peers;
