@@ -45,7 +45,6 @@ impl Case {
 
 fn cases() -> Vec<Case> {
     let forty: Vec<String> = (0..40).map(|number| format!("d{number}.example")).collect();
-    // 59 bytes each: with the blanks between them 29 are 1,739 characters, and 30 of 64 bytes would be too many.
     let long: Vec<String> =
         (10..30).map(|number| format!("{}.{number}.example", vec!["x".repeat(60); 3].join("."))).collect();
     let labels = |count: usize| vec!["x".repeat(49); count].join(".");
