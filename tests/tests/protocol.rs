@@ -167,7 +167,7 @@ fn without_recursion_only_the_cache_answers() {
     let query = Query::new("www.odd.example", types::A);
     assert_eq!(client.udp(&query.clone().flags(0)).rcode(), rcode::REFUSED);
     assert_eq!(client.udp(&query).addresses().len(), 1);
-    let cached = client.udp(&query.clone().flags(0));
+    let cached = client.udp(&query.flags(0));
     assert_eq!((cached.rcode(), cached.addresses().len()), (rcode::NOERROR, 1));
     assert!(!cached.has(flags::RD), "RD is copied from the query (RFC 1035 section 4.1.1)");
 }

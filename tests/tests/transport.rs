@@ -121,7 +121,7 @@ fn options_of_the_client_stay_here() {
     assert_eq!(lab.client().udp(&query).rcode(), rcode::NOERROR);
     let seen = upstream.seen("options.test");
     assert!(!seen.is_empty());
-    for code in seen.iter().flat_map(|seen| sent_options(seen)) {
+    for code in seen.iter().flat_map(sent_options) {
         assert!(options.iter().all(|(own, _)| *own != code), "option {code} was passed on");
     }
 }
