@@ -1,0 +1,80 @@
+//! Programs that the tests bring along: Onward itself and the peers in Go are built, once a run, into `target/`;
+//! systemd-resolved is unpacked there by `tests/run`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The `onward` binary: built by cargo if it is not up to date, or the one that `ONWARD_BIN` names.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn onward() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("ONWARD_BIN") {
+            return path.into();
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--package", "onward", "--bin", "onward"]);
+        build("onward", &mut command);
+        target().join("debug/onward")
+    })
+}
+
+/// CoreDNS, from `coredns/`.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn coredns() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| go("coredns"))
+}
+
+/// The program around kubelet's own resolv.conf code, from `kubelet/`.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn kubelet() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| go("kubelet"))
+}
+
+/// systemd-resolved: the copy that `tests/run` unpacked, or the machine's own.
+///
+/// # Panics
+/// If there is none: the message says how to get it.
+#[must_use]
+pub fn resolved() -> PathBuf {
+    let places = [target().join("peers/resolved/lib/systemd/systemd-resolved"), "/lib/systemd/systemd-resolved".into()];
+    let found = places.into_iter().find(|place| place.exists());
+    found.expect(
+        "systemd-resolved is missing: `tests/run` unpacks it into target/peers/resolved (it is never installed)",
+    )
+}
+
+/// Builds a Go module of this folder into `target/peers`.
+fn go(module: &str) -> PathBuf {
+    let binary = target().join("peers").join(module);
+    let mut command = Command::new(std::env::var_os("GO").unwrap_or_else(|| "go".into()));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(module));
+    command.args(["build", "-trimpath", "-o"]).arg(&binary).arg(".");
+    build(module, &mut command);
+    binary
+}
+
+fn build(name: &str, command: &mut Command) {
+    let output =
+        command.output().unwrap_or_else(|error| panic!("build {name}: {error}; `tests/run` gets what it needs"));
+    assert!(output.status.success(), "{name} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Cargo's target directory: tests lie in `target/debug/deps`.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    test.ancestors().nth(3).expect("a test lies in target/debug/deps").to_path_buf()
+}

@@ -1,0 +1,290 @@
+//! Upstream servers that follow a script: a closure decides for each query what comes back, when, and from where.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::Duration;
+
+use crate::dns::Answer;
+use crate::netns::Namespace;
+use crate::query::{flags, length, name, types};
+
+/// How often the threads look whether they should end.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Over what a query came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram.
+    Udp,
+    /// A message of a connection.
+    Tcp,
+}
+
+/// A query that an upstream saw.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The query, to the last byte.
+    pub query: Answer,
+    /// Over what it came.
+    pub transport: Transport,
+    /// Who asked.
+    pub peer: SocketAddr,
+}
+
+/// One thing that a script does about a query.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// After this time.
+    pub after: Duration,
+    /// This message is sent; over TCP an empty one closes the connection.
+    pub message: Vec<u8>,
+    /// From another port than the one that was asked (UDP only).
+    pub elsewhere: bool,
+}
+
+impl Reply {
+    /// This message, at once.
+    #[must_use]
+    pub fn now(message: Vec<u8>) -> Vec<Self> {
+        Self::after(Duration::ZERO, message)
+    }
+
+    /// This message, late.
+    #[must_use]
+    pub fn after(after: Duration, message: Vec<u8>) -> Vec<Self> {
+        vec![Self { after, message, elsewhere: false }]
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn silence() -> Vec<Self> {
+        Vec::new()
+    }
+}
+
+impl Seen {
+    /// The name of the question in lower case.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.query.asked().to_ascii_lowercase()
+    }
+
+    /// The header of an answer to this query with these counts, and its question as it was spelled.
+    #[must_use]
+    pub fn header(&self, bits: u16, counts: [u16; 3]) -> Vec<u8> {
+        let mut message = self.query.0[..2].to_vec();
+        message.extend((flags::QR | flags::RD | flags::RA | bits).to_be_bytes());
+        message.extend(1_u16.to_be_bytes());
+        counts.iter().for_each(|count| message.extend(count.to_be_bytes()));
+        message.extend(self.query.question());
+        message
+    }
+
+    /// An answer with one address.
+    #[must_use]
+    pub fn address(&self, address: [u8; 4], ttl: u32) -> Vec<u8> {
+        let mut message = self.header(0, [1, 0, 0]);
+        message.extend(record(&[0xc0, 12], types::A, ttl, &address));
+        message
+    }
+
+    /// An answer with one record of any type, owned by the name that was asked.
+    #[must_use]
+    pub fn record(&self, kind: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
+        let mut message = self.header(0, [1, 0, 0]);
+        message.extend(record(&[0xc0, 12], kind, ttl, data));
+        message
+    }
+
+    /// An answer that holds nothing but its response code.
+    #[must_use]
+    pub fn code(&self, rcode: u16) -> Vec<u8> {
+        self.header(rcode, [0, 0, 0])
+    }
+
+    /// An answer that says no, with the zone's SOA: `code` is NXDOMAIN or, for "no such type", 0.
+    #[must_use]
+    pub fn negative(&self, code: u16, ttl: u32) -> Vec<u8> {
+        let mut message = self.header(code, [0, 1, 0]);
+        let mut soa = [name("ns.test.example"), name("hostmaster.test.example")].concat();
+        for number in [1, 3600, 600, 86_400, ttl] {
+            soa.extend(u32::to_be_bytes(number));
+        }
+        message.extend(record(&name("example"), types::SOA, ttl, &soa));
+        message
+    }
+
+    /// SERVFAIL with an extended error (RFC 8914).
+    #[must_use]
+    pub fn failure(&self, extended: u16) -> Vec<u8> {
+        let mut message = self.header(crate::dns::rcode::SERVFAIL, [0, 0, 1]);
+        message.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2]);
+        message.extend(extended.to_be_bytes());
+        message
+    }
+}
+
+/// A record of class IN.
+#[must_use]
+pub fn record(owner: &[u8], kind: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
+    let mut bytes = owner.to_vec();
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(1_u16.to_be_bytes());
+    bytes.extend(ttl.to_be_bytes());
+    bytes.extend(length(data));
+    bytes.extend(data);
+    bytes
+}
+
+type Script = dyn Fn(&Seen) -> Vec<Reply> + Send + Sync;
+
+/// A scripted upstream that listens on UDP and TCP until it is dropped.
+pub struct Scripted {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    script: Box<Script>,
+    seen: Mutex<Vec<Seen>>,
+    stop: AtomicBool,
+}
+
+impl Scripted {
+    /// Listens on `address`, over UDP and TCP, in `namespace`.
+    #[must_use]
+    pub fn start(
+        namespace: &Namespace,
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let mut upstream = Self::udp_only(namespace, address, script);
+        let listener = namespace.listener(address);
+        let shared = Arc::clone(&upstream.shared);
+        upstream.threads.push(spawn(move || shared.serve_tcp(&listener)));
+        upstream
+    }
+
+    /// Listens on `address` over UDP; TCP connections are refused.
+    ///
+    /// # Panics
+    /// If the address cannot be bound.
+    #[must_use]
+    pub fn udp_only(
+        namespace: &Namespace,
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let shared =
+            Arc::new(Shared { script: Box::new(script), seen: Mutex::new(Vec::new()), stop: AtomicBool::new(false) });
+        let socket = Arc::new(namespace.udp(address));
+        let elsewhere = Arc::new(namespace.udp(SocketAddr::new(address.ip(), 0)));
+        let serving = Arc::clone(&shared);
+        let threads = vec![spawn(move || serving.serve_udp(&socket, &elsewhere))];
+        Self { shared, threads }
+    }
+
+    /// What it has seen of a name, in any spelling and of any type.
+    ///
+    /// # Panics
+    /// If a script panicked.
+    #[must_use]
+    pub fn seen(&self, name: &str) -> Vec<Seen> {
+        let seen = self.shared.seen.lock().expect("no script panicked");
+        seen.iter().filter(|seen| seen.name() == name).cloned().collect()
+    }
+
+    /// How often it was asked for a name.
+    #[must_use]
+    pub fn count(&self, name: &str) -> usize {
+        self.seen(name).len()
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn ask_script(&self, message: &[u8], transport: Transport, peer: SocketAddr) -> Vec<Reply> {
+        if message.len() < 17 || message[2] & 0x80 != 0 {
+            return Reply::silence();
+        }
+        let seen = Seen { query: Answer(message.to_vec()), transport, peer };
+        self.seen.lock().expect("no script panicked").push(seen.clone());
+        (self.script)(&seen)
+    }
+
+    fn serve_udp(&self, socket: &Arc<UdpSocket>, elsewhere: &Arc<UdpSocket>) {
+        socket.set_read_timeout(Some(TICK)).expect("set a timeout");
+        let mut buffer = [0; 4096];
+        while !self.stopped() {
+            let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
+            for reply in self.ask_script(&buffer[..length], Transport::Udp, peer) {
+                let from = Arc::clone(if reply.elsewhere { elsewhere } else { socket });
+                let send = move || {
+                    let _ = from.send_to(&reply.message, peer);
+                };
+                later(reply.after, send);
+            }
+        }
+    }
+
+    fn serve_tcp(self: Arc<Self>, listener: &TcpListener) {
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        while !self.stopped() {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let shared = Arc::clone(&self);
+                    spawn(move || shared.serve_connection(stream, peer));
+                }
+                Err(_) => sleep(TICK / 5),
+            }
+        }
+    }
+
+    fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
+        let patience =
+            stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(10))));
+        patience.expect("a stream that blocks");
+        let mut length = [0; 2];
+        while !self.stopped() && stream.read_exact(&mut length).is_ok() {
+            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+            if stream.read_exact(&mut message).is_err() {
+                return;
+            }
+            for reply in self.ask_script(&message, Transport::Tcp, peer) {
+                if reply.message.is_empty() {
+                    return;
+                }
+                let Ok(mut writer) = stream.try_clone() else { return };
+                let mut framed = crate::query::length(&reply.message).to_vec();
+                framed.extend(&reply.message);
+                later(reply.after, move || drop(writer.write_all(&framed)));
+            }
+        }
+    }
+}
+
+/// Does it at once, or on a thread after a while.
+fn later(after: Duration, send: impl FnOnce() + Send + 'static) {
+    if after.is_zero() {
+        return send();
+    }
+    spawn(move || {
+        sleep(after);
+        send();
+    });
+}

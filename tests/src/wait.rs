@@ -1,0 +1,33 @@
+//! Waiting for something to become true, with an end.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const STEP: Duration = Duration::from_millis(20);
+
+/// Asks `probe` until it gives something, for `limit` at most.
+pub fn until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe() {
+            return Some(found);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        sleep(STEP);
+    }
+}
+
+/// Seconds, as most limits of tests are told.
+#[must_use]
+pub const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Milliseconds.
+#[must_use]
+pub const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}

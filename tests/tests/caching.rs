@@ -1,0 +1,101 @@
+//! What is kept, for how long, and what never is: counted at a scripted upstream.
+
+use std::thread::sleep;
+
+use onward_tests::dns::rcode;
+use onward_tests::lab::{Lab, UPSTREAMS};
+use onward_tests::process::Process;
+use onward_tests::query::{Query, flags, types};
+use onward_tests::upstream::{Reply, Scripted, Seen, Transport};
+use onward_tests::{onward, wait};
+
+fn setup(script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static) -> Option<(Lab, Scripted, Process)> {
+    let lab = Lab::new()?;
+    let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
+    let onward = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
+    Some((lab, upstream, onward))
+}
+
+fn ask(lab: &Lab, name: &str) -> onward_tests::dns::Answer {
+    lab.client().udp(&Query::new(name, types::A))
+}
+
+#[test]
+fn an_answer_is_kept_and_grows_old() {
+    let Some((lab, upstream, _onward)) = setup(|seen| Reply::now(seen.address([192, 0, 2, 1], 100))) else { return };
+    assert_eq!(ask(&lab, "kept.test").answers()[0].ttl, 100);
+    sleep(wait::millis(2_100));
+    let later = ask(&lab, "KEPT.test").answers()[0].ttl;
+    assert!((96..=98).contains(&later), "TTL {later} after 2 s");
+    assert_eq!(upstream.count("kept.test"), 1);
+}
+
+#[test]
+fn a_ttl_of_zero_is_not_reused() {
+    let Some((lab, upstream, _onward)) = setup(|seen| Reply::now(seen.address([192, 0, 2, 1], 0))) else { return };
+    for _ in 0..3 {
+        assert_eq!(ask(&lab, "zero.test").answers()[0].ttl, 0);
+    }
+    assert_eq!(upstream.count("zero.test"), 3);
+}
+
+#[test]
+fn negative_answers_keep_their_soa_which_counts_down() {
+    let script = |seen: &Seen| match seen.name().starts_with("gone") {
+        true => Reply::now(seen.negative(rcode::NXDOMAIN, 50)),
+        false => Reply::now(seen.negative(rcode::NOERROR, 50)),
+    };
+    let Some((lab, upstream, _onward)) = setup(script) else { return };
+    let names = [("gone.test", rcode::NXDOMAIN), ("empty.test", rcode::NOERROR)];
+    for (name, code) in names {
+        let answer = ask(&lab, name);
+        assert_eq!((answer.rcode(), answer.authority()[0].kind, answer.authority()[0].ttl), (code, types::SOA, 50));
+    }
+    sleep(wait::millis(2_100));
+    for (name, code) in names {
+        let answer = ask(&lab, name);
+        let ttl = answer.authority()[0].ttl;
+        assert_eq!(answer.rcode(), code);
+        assert!((46..=48).contains(&ttl), "{name}: TTL {ttl} after 2 s (RFC 2308 section 5)");
+        assert_eq!(upstream.count(name), 1);
+    }
+}
+
+#[test]
+fn nothing_truncated_is_kept() {
+    // TC with a record in it, and nothing at all over TCP: the client may see it, the cache may not.
+    let script = |seen: &Seen| match seen.transport {
+        Transport::Udp => {
+            let mut message = seen.address([192, 0, 2, 1], 60);
+            message[2] |= flags::TC.to_be_bytes()[0];
+            Reply::now(message)
+        }
+        Transport::Tcp => Reply::now(Vec::new()),
+    };
+    let Some((lab, upstream, _onward)) = setup(script) else { return };
+    for round in 1..=2 {
+        let answer = ask(&lab, "cut.test");
+        assert!(answer.has(flags::TC) || answer.rcode() == rcode::SERVFAIL, "{answer:?}");
+        // Longer than a failure is remembered.
+        sleep(wait::millis(1_200));
+        assert!(upstream.count("cut.test") >= round, "round {round} was answered from the cache");
+    }
+}
+
+#[test]
+fn dnssec_and_plain_answers_do_not_mix() {
+    // An upstream that marks by the address whether DO was set.
+    let script = |seen: &Seen| {
+        let mut as_answer = seen.query.clone();
+        as_answer.0[2] |= 0x80;
+        let dnssec_ok = as_answer.opt().is_some_and(|opt| opt.ttl & 0x8000 != 0);
+        Reply::now(seen.address([192, 0, 2, if dnssec_ok { 2 } else { 1 }], 60))
+    };
+    let Some((lab, _upstream, _onward)) = setup(script) else { return };
+    for _ in ["a miss", "a hit"] {
+        let plain = lab.client().udp(&Query::new("mixed.test", types::A));
+        let signed = lab.client().udp(&Query::new("mixed.test", types::A).dnssec_ok());
+        assert_eq!(plain.addresses()[0].octets()[3], 1);
+        assert_eq!(signed.addresses()[0].octets()[3], 2);
+    }
+}
