@@ -1,1 +1,4 @@
-//! To be written.
+//! Where queries come in and answers go out.
+
+pub mod bind;
+pub mod port_holder;
