@@ -1,4 +1,4 @@
-//! The file that kubelet reads: what stands in it ([`render`]) and how it gets to disk ([`write`]).
+//! The file that kubelet reads: what stands in it ([`mod@render`]) and how it gets to disk ([`mod@write`]).
 
 pub mod render;
 mod words;

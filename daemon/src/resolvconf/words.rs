@@ -9,6 +9,8 @@ const LONGEST_OPTION: usize = 32;
 
 /// Options with a number and the most that glibc takes of each (`RES_MAXNDOTS`, `RES_MAXRETRANS`, `RES_MAXRETRY`).
 const NUMBERS: [(&str, u32); 3] = [("ndots", 15), ("timeout", 30), ("attempts", 5)];
+/// The most of numbers that glibc does not know.
+const MOST_OF_OTHERS: u32 = 65_535;
 /// Options that hold for the way to a stub on loopback alone: `trust-ad` because nobody is in between, `use-vc` because TCP
 /// costs nothing there, `rotate` and `inet6` for what its list or its answers needed.
 const FOR_STUB: [&str; 4] = ["trust-ad", "use-vc", "rotate", "inet6"];
@@ -63,7 +65,7 @@ pub(super) fn option(text: &str) -> Result<Word, &'static str> {
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("what follows the \":\" is not a number");
     }
-    let most = NUMBERS.iter().find(|(known, _)| *known == name).map_or(u32::from(u16::MAX), |(_, most)| *most);
+    let most = NUMBERS.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |(_, most)| *most);
     // A number too long for u32 is above the most as well.
     if number.parse::<u32>().is_ok_and(|number| number <= most) {
         return Ok(Word::Plain);

@@ -1,6 +1,6 @@
 //! Puts the file on disk: by a temporary file beside it and a rename, so that kubelet never reads half of one.
 //!
-//! A failure leaves the old file as it was. What stands in it is for [`super::render`].
+//! A failure leaves the old file as it was. What stands in it is for [`mod@super::render`].
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
