@@ -1,6 +1,6 @@
 //! Which of a link's addresses may be the node's at all, and which of several is the best. Pure.
 //!
-//! Where to look (which link, which family) is for [`super::choose`].
+//! Where to look (which link, which family) is for [`mod@super::choose`].
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -105,12 +105,13 @@ pub fn lasting<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl Iter
     };
     // A /32 or /128 beside a network's address was added by a VIP program; where there are only such (as on GCP, or by
     // DHCPv6), they are the node's own.
-    let has_network = tables.addresses.iter().filter(global).any(|address| is_network(address));
+    let has_network = tables.addresses.iter().filter(global).any(is_network);
     tables.addresses.iter().filter(global).filter(move |address| {
-        let flags = address.flags;
-        !(flags.temporary || flags.deprecated || flags.tentative)
-            && !(address.ip.is_loopback() || address.ip.is_multicast() || address.ip.is_unspecified())
-            && !(has_network && address.is_host_prefix())
+        let (ip, flags) = (address.ip, address.flags);
+        let passing = flags.temporary || flags.deprecated || flags.tentative;
+        let special = ip.is_loopback() || ip.is_multicast() || ip.is_unspecified();
+        let added = has_network && address.is_host_prefix();
+        !(passing || special || added)
     })
 }
 

@@ -16,4 +16,6 @@ pub use choose::{Chosen, NoAddress, Wanted, choose};
 pub use table::Tables;
 
 #[cfg(test)]
+mod namespace_tests;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Reads links, addresses and the main table's routes from the kernel, by netlink dumps (`rtnetlink(7)`).
 //!
 //! The kernel answers a dump out of its own memory, within the call, so this is synchronous; time and size are bounded all
-//! the same. What the bytes mean is for [`super::messages`].
+//! the same. What the bytes mean is for `messages.rs`.
 
 use std::io;
 use std::time::Duration;

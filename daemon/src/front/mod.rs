@@ -1,4 +1,8 @@
 //! Where queries come in and answers go out.
+//!
+//! [`bind`] opens the sockets, [`udp`] and [`tcp`] serve them; both take queries through `trip`. [`inbox`] is how other
+//! threads speak to the workers of the UDP front, [`queries`] what the TCP front does with a query.
+
 pub mod bind;
 pub mod inbox;
 pub mod port_holder;

@@ -133,8 +133,10 @@ fn of_equal_destinations_the_lowest_metric_counts_and_all_its_hops() {
         format!("198.51.100.0/24 {ETH0} metric 5"),
         format!("192.0.2.0/24 {VETH}"),
         format!("192.0.2.0/24 {ETH0}"),
+        format!("192.88.99.0/24 {ETH0}"),
+        format!("192.88.99.0/24 {VETH}"),
     ];
-    check(&local(&[], &by_metric), &["203.0.113.1"], &["198.51.100.1", "192.0.2.1"]);
+    check(&local(&[], &by_metric), &["203.0.113.1"], &["198.51.100.1", "192.0.2.1", "192.88.99.1"]);
 }
 
 #[test]
