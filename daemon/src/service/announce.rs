@@ -1,8 +1,9 @@
-//! What people are told of listeners, and the file for kubelet.
-
-use std::net::SocketAddr;
+//! What people are told of the listeners, and the file that kubelet reads.
 
 use super::listening::Changes;
+use crate::address::Chosen;
+use crate::config;
+use crate::resolvconf::{self, Content, Policy, Written};
 
 /// Tells what is listened on, and what no longer.
 pub(super) fn listening(changes: &Changes) {
@@ -20,18 +21,91 @@ pub(super) fn listening(changes: &Changes) {
     }
 }
 
-/// TEMP
-#[derive(Default)]
-pub(super) struct File;
+/// The file for kubelet, as last written.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    told: Option<String>,
+    trouble: Option<String>,
+}
+
+/// What the sources say that may go into the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<'f> {
+    pub(super) search: &'f [String],
+    pub(super) options: &'f [String],
+}
+
 impl File {
-    pub(super) fn write(
-        &mut self,
-        _s: &crate::config::ResolvConf,
-        _c: &crate::address::Chosen,
-        _a: &[String],
-        _b: &[String],
-    ) -> bool {
-        true
+    /// Writes the file, if it must change, and tells of it; false where it should be tried again.
+    pub(super) fn write(&mut self, settings: &config::ResolvConf, chosen: &Chosen, found: Found<'_>) -> bool {
+        // A socket can be bound before the node has its address; no pod should be told of it before.
+        let listeners: Vec<_> =
+            chosen.addresses.iter().filter(|address| address.present).map(|address| address.socket).collect();
+        let search = list(&settings.search);
+        let options = list(&settings.options);
+        let content = Content {
+            listeners: &listeners,
+            search: policy(&settings.search, &search, found.search),
+            options: policy(&settings.options, &options, found.options),
+        };
+        let rendered = match resolvconf::render(&content) {
+            Ok(rendered) => rendered,
+            Err(reason) => {
+                self.tell_once(reason.to_string());
+                return true;
+            }
+        };
+        let path = settings.path.display();
+        match resolvconf::write(&settings.path, &rendered.text) {
+            Ok(written) => {
+                self.trouble = None;
+                if self.told.as_ref() != Some(&rendered.text) {
+                    for note in &rendered.notes {
+                        log::warn!(path:%; "{note}");
+                    }
+                    tell(&settings.path, written, &rendered.text, self.told.is_none());
+                    self.told = Some(rendered.text);
+                }
+                true
+            }
+            Err(error) => {
+                self.tell_once(error.to_string());
+                false
+            }
+        }
+    }
+
+    fn tell_once(&mut self, trouble: String) {
+        if self.trouble.as_ref() != Some(&trouble) {
+            log::error!("{trouble}");
+            self.trouble = Some(trouble);
+        }
     }
 }
-const _: Option<SocketAddr> = None;
+
+fn tell(path: &std::path::Path, written: Written, text: &str, first: bool) {
+    let path = path.display();
+    let content: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    match written {
+        Written::Replaced => log::info!(path:%; "wrote {path}: {}", content.join("; ")),
+        Written::Unchanged => log::info!(path:%; "{path} is as it should be: {}", content.join("; ")),
+    }
+    if first {
+        log::info!("for kubelet's configuration: resolvConf: {path}");
+    }
+}
+
+fn list<T: std::fmt::Display>(policy: &config::Policy<T>) -> Vec<String> {
+    match policy {
+        config::Policy::List(items) => items.iter().map(ToString::to_string).collect(),
+        config::Policy::Keep | config::Policy::None => Vec::new(),
+    }
+}
+
+fn policy<'a, T>(policy: &config::Policy<T>, list: &'a [String], found: &'a [String]) -> Policy<'a> {
+    match policy {
+        config::Policy::Keep => Policy::Keep(found),
+        config::Policy::None => Policy::None,
+        config::Policy::List(_) => Policy::List(list),
+    }
+}

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::address::{Chosen, Tables};
-use crate::front::bind::{BindError, Bound, bind};
+use crate::front::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::front::inbox::{Order, Orders};
 use crate::front::queries::Queries;
 use crate::front::tcp::{TcpLimits, serve};
@@ -86,6 +86,14 @@ impl Listening {
     }
 
     fn open(&mut self, bound: Bound) -> std::io::Result<SocketAddr> {
+        if bound.receive_buffer < RECEIVE_BUFFER {
+            let (granted, address) = (bound.receive_buffer, bound.address);
+            log::warn!(
+                address:%, granted;
+                "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
+                 burst of questions may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
+            );
+        }
         let stream = tokio::net::TcpListener::from_std(bound.tcp)?;
         let sockets: Vec<Arc<UdpSocket>> = bound.udp.into_iter().map(Arc::new).collect();
         for (worker, socket) in self.workers.iter().zip(&sockets) {

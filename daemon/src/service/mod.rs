@@ -214,7 +214,8 @@ impl Service {
             return;
         }
         let settings = &self.settings.resolv_conf;
-        if !self.file.write(settings, &self.chosen, self.upstreams.search(), self.upstreams.options()) {
+        let found = announce::Found { search: self.upstreams.search(), options: self.upstreams.options() };
+        if !self.file.write(settings, &self.chosen, found) {
             self.try_again = true;
         }
         let status = self.status();
