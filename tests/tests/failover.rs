@@ -165,7 +165,7 @@ fn a_slow_name_resolves_at_the_second_try() {
     assert_eq!(duo.ask("slow.test").rcode(), rcode::SERVFAIL);
     std::thread::sleep(wait::millis(3_400).saturating_sub(begun.elapsed()));
     assert_eq!(duo.ask("slow.test").addresses(), [FIRST]);
-    assert_eq!(duo.first.count("slow.test"), 1, "the first exchange outlived its client");
+    assert_eq!(asks(&duo.first, "slow.test"), 1, "the first exchange outlived its client");
 }
 
 #[test]
@@ -183,7 +183,13 @@ fn two_hundred_identical_questions_are_asked_once() {
         let answer = onward_tests::dns::receive(socket).unwrap_or_else(|| panic!("an answer to query {id}"));
         assert_eq!((answer.id(), answer.addresses()), (*id, vec![FIRST]));
     }
-    assert_eq!(upstream.count("popular.test"), 1);
+    assert_eq!(asks(&upstream, "popular.test"), 1);
+}
+
+/// How often it was asked for a name; the same datagram sent again is the same ask.
+fn asks(upstream: &Scripted, name: &str) -> usize {
+    let seen = upstream.seen(name);
+    seen.iter().map(|seen| (seen.peer, seen.query.id())).collect::<std::collections::HashSet<_>>().len()
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::flying::{Ask, AskId, CLIENT_BUDGET, FlightId, Kept, Stage, Way};
+use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
 use super::{Action, Engine, Failure, SENDS, Worth};
-use crate::upstream::Transport;
+use crate::upstream::{Number, Transport};
 
 impl Engine {
     /// An answer came to an ask, or the ask failed.
@@ -49,7 +49,7 @@ impl Engine {
         let ask_id = AskId(self.next_id);
         flight.asks.push(ask_id);
         self.actions.push_back(Action::Stream(ask_id, ask.upstream.clone(), flight.ends));
-        let step = Some(now + flight.patience(CLIENT_BUDGET, false));
+        let step = Some(now + flight.patience(CLIENT_BUDGET));
         let ask = Ask { way: Way::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
         self.asks.insert(ask_id, ask);
     }
@@ -63,19 +63,19 @@ impl Engine {
             }
             return;
         }
-        let counted_on = |before: usize| {
+        let waited_for = |stage: Stage, before: usize| {
             let mut asks = flight.asks.iter().filter_map(|ask| self.asks.get(ask));
-            asks.any(|ask| ask.stage < Stage::GivenUp && !ask.trial && ask.position < before)
+            asks.any(|ask| ask.stage < stage && !ask.trial && ask.position < before)
         };
-        if let Some(held) = &flight.negative
-            && !counted_on(held.position)
-        {
-            if let Some(held) = flight.negative.take() {
+        if let Some(held) = &flight.negative {
+            if !waited_for(Stage::GivenUp, held.position)
+                && let Some(held) = flight.negative.take()
+            {
                 self.finish(id, held);
             }
             return;
         }
-        if counted_on(usize::MAX) || self.ask_next(id, now) {
+        if waited_for(Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
         let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.asks.is_empty()) else { return };
@@ -121,28 +121,47 @@ impl Engine {
             }
             return;
         }
+        let was_down = peer.health.is_down();
         peer.health.failed(sent, now);
+        let went_down = (peer.health.is_down() && !was_down).then_some(ask.upstream.number);
+        let patience = flight.patience(peer.health.late_after());
         let was = ask.stage;
-        let patience = flight.patience(peer.health.late_after(), self.set.equivalent);
         (ask.stage, ask.step) = match was {
-            Stage::Fresh if ask.way != Way::Stream && !ask.trial => (Stage::Late, Some((sent + patience).max(now))),
-            _ => (Stage::GivenUp, None),
+            _ if ask.trial || flight.done => (Stage::GivenUp, None),
+            Stage::Fresh if ask.way != Way::Stream => (Stage::Late, Some((sent + patience).max(now))),
+            Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
+            Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
-        let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
-        let (alone, waited_for) = (flight.alone, !flight.done && !ask.trial);
-        if was == Stage::Fresh && !alone {
+        if was == Stage::Fresh && !flight.alone {
+            let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
             self.actions.push_back(silent);
         }
-        if !waited_for || alone {
-            return;
+        if let Some(upstream) = went_down {
+            self.give_up_on(upstream, now);
         }
         match was {
             Stage::Fresh if self.set.equivalent && self.ask_next(id, now) => {}
             Stage::Fresh => self.send_again(ask_id),
-            Stage::Late | Stage::GivenUp => {
+            Stage::Late => {
                 self.go_on(id, now);
                 self.send_again(ask_id);
             }
+            Stage::Passed | Stage::GivenUp => self.go_on(id, now),
+        }
+    }
+
+    /// An upstream has gone down: what waits for it need not any more.
+    fn give_up_on(&mut self, upstream: Number, now: Instant) {
+        let of_it = self.asks.values_mut().filter(|ask| ask.upstream.number == upstream && ask.stage != Stage::GivenUp);
+        let flights: Vec<FlightId> = of_it
+            .map(|ask| {
+                (ask.stage, ask.step) = (Stage::GivenUp, None);
+                ask.flight
+            })
+            .collect();
+        for id in flights {
+            self.go_on(id, now);
+            self.set_timer(id);
         }
     }
 
@@ -154,6 +173,7 @@ impl Engine {
         if let Way::Udp(socket, _) = ask.way
             && ask.sends < SENDS
             && (!others || ask.stage == Stage::Late)
+            && !flight.done
         {
             ask.sends += 1;
             self.actions.push_back(Action::Send(socket, ask_id));

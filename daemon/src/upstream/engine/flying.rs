@@ -13,10 +13,10 @@ use crate::wire::Key;
 pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
 /// An exchange outlives its client, so that the client's next try finds the answer in the cache.
 pub(super) const FLIGHT_BUDGET: Duration = Duration::from_secs(6);
-/// After this an upstream that answers a question slowly has failed it, whatever its standards.
+/// After this the next upstream is asked, whatever the standards of the one before.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
-/// Where the next upstream is as good, it is asked early, and what it says counts sooner.
-const PATIENCE_AMONG_EQUALS: Duration = Duration::from_millis(50);
+/// A negative answer of another waits so long for an upstream that was asked before, unless that one is down.
+pub(super) const DUE: Duration = Duration::from_millis(1500);
 
 /// Names a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,9 +78,11 @@ pub(super) enum Way {
 pub(super) enum Stage {
     /// It is in time.
     Fresh,
-    /// It is late by its upstream's standards; its answer still counts before those of less important upstreams.
+    /// It is late by its upstream's standards.
     Late,
-    /// It is not counted on any more, but still welcome.
+    /// The next was asked; what this one says still counts before a negative answer of a later one.
+    Passed,
+    /// Nothing waits for it any more, but it is still welcome.
     GivenUp,
 }
 
@@ -143,14 +145,11 @@ impl Flight {
         steps.fold(own, Instant::min)
     }
 
-    /// How long an upstream that is late after `late_after` may take before its failure is taken for granted.
+    /// How long after it was asked the next is asked instead of an upstream that is late after `late_after`.
     ///
     /// The client's time is shared between all that may have to be asked.
     #[must_use]
-    pub(super) fn patience(&self, late_after: Duration, equivalent: bool) -> Duration {
-        if equivalent && self.order.len() > 1 {
-            return (late_after * 2).max(PATIENCE_AMONG_EQUALS);
-        }
+    pub(super) fn patience(&self, late_after: Duration) -> Duration {
         let share = CLIENT_BUDGET / u32::try_from(self.order.len()).unwrap_or(u32::MAX).max(1);
         (late_after * 3).clamp(*PATIENCE.start(), *PATIENCE.end()).min(share.max(late_after))
     }

@@ -3,7 +3,7 @@
 //! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said SERVFAIL
 //! or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our patience with it is
 //! over. Among equivalent upstreams the next is asked as well as soon as the first is late by its own standards. The first
-//! good answer ends the flight; a negative one waits while an upstream before it is still counted on. Where nobody else is
+//! good answer ends the flight; a negative one waits up to 1.5 s for an upstream that was asked before and is not down. Where nobody else is
 //! left to ask, a late question is sent again, with the same ID over the same socket, three times in all.
 //!
 //! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the flight goes on for 6 s, so that their next

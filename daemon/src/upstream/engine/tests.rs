@@ -175,16 +175,18 @@ fn a_record_that_cannot_be_walked_is_a_failure() {
 #[test]
 fn the_next_of_a_list_is_asked_when_patience_is_over_and_first_once_the_other_is_down() {
     let mut w = world(&["10.0.0.2", "192.0.2.8"], None);
-    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+    // Two failures cost patience; with the third, as soon as it is late, the first is known to be down.
+    for (n, (name, waits)) in [("a", 600), ("b", 600), ("c", 400)].into_iter().enumerate() {
         let begin = 10_000 * n as u64;
         w.until(begin);
+        w.sent.clear();
         w.ask(name);
-        w.until(begin + 599);
-        assert_eq!(w.asked().iter().filter(|u| **u == 1).count(), n, "{name}");
-        w.until(begin + 600);
-        let last = w.sent.iter().rposition(|(upstream, ..)| *upstream == 1).unwrap();
-        w.answer(last, 0, true);
-        assert_eq!(w.done.last(), Some(&Done::Answer { by: 1, code: 0, at: begin + 600 }));
+        w.until(begin + waits - 1);
+        assert!(!w.asked().contains(&1), "{name}");
+        w.until(begin + waits);
+        let second = w.asked().iter().position(|upstream| *upstream == 1).unwrap();
+        w.answer(second, 0, true);
+        assert_eq!(w.done.last(), Some(&Done::Answer { by: 1, code: 0, at: begin + waits }));
     }
     w.until(40_000);
     w.sent.clear();
@@ -231,7 +233,29 @@ fn a_negative_answer_of_a_later_server_waits_for_an_earlier_one() {
     let second = w.sent.len() - 1;
     w.answer(second, 3, false);
     w.until(3000);
-    assert!(matches!(w.done[1], Done::Answer { by: 1, code: 3, at: 800..1300 }), "{:?}", w.done);
+    assert_eq!(w.done[1], Done::Answer { by: 1, code: 3, at: 1900 });
+}
+
+#[test]
+fn a_negative_answer_waits_no_longer_once_the_earlier_server_is_down() {
+    let mut w = world(&TWO, None);
+    for i in 0..5 {
+        w.ask(&format!("n{i}"));
+        w.answer(i, 0, true);
+    }
+    let mut at = 0;
+    for i in 0..4 {
+        w.until(at);
+        w.ask(&format!("m{i}"));
+        w.until(at + 30);
+        let second = w.asked().iter().rposition(|upstream| *upstream == 1).unwrap();
+        w.answer(second, 3, false);
+        at += 40;
+    }
+    // The third to be late shows that the first is down, which lets the first two go, too.
+    let told: Vec<_> =
+        w.done[5..].iter().filter(|done| matches!(done, Done::Answer { by: 1, at: 0..200, .. })).collect();
+    assert_eq!(told.len(), 4, "{:?}", w.done);
 }
 
 #[test]
