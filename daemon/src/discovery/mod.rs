@@ -1,1 +1,4 @@
-//! To be written.
+//! Which servers there are to ask.
+
+pub mod resolv_conf;
+pub mod root;
