@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::resolv_conf;
 use super::root::Root;
 use super::sources::networkmanager::{NO_STUB, RESOLV_CONF};
+use super::sources::resolvconf::Resolvconf;
 use super::sources::resolved::{PROXY_STUB, Resolved, STUB};
 use super::sources::{Listed, Reading, Source, file, listed};
 use crate::upstream::Server;
@@ -103,8 +104,13 @@ fn of_dnsmasq(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<List
     if !at.contains(&ip) {
         return None;
     }
-    let conf = reading.resolv_conf(root, DNSMASQ)?;
-    dnsmasq_keeps_nothing(root, reading).then(|| listed(&conf, DNSMASQ))
+    if !dnsmasq_keeps_nothing(root, reading) {
+        return None;
+    }
+    match reading.resolv_conf(root, DNSMASQ) {
+        Some(conf) => Some(listed(&conf, DNSMASQ)),
+        None => Resolvconf.read(root).lists.into_iter().find(|list| !list.is_empty()),
+    }
 }
 
 /// Whether dnsmasq answers as the servers behind it would. What cannot be read counts against it.
