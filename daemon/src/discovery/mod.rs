@@ -6,6 +6,7 @@
 
 pub mod entry;
 pub mod kubelet;
+pub mod last_good;
 pub mod preference;
 pub mod resolv_conf;
 pub mod root;
@@ -13,6 +14,10 @@ pub mod sources;
 pub mod survey;
 mod unwrap;
 pub mod vet;
+pub mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use preference::Preference;
 pub use root::Root;

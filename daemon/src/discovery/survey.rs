@@ -127,7 +127,7 @@ pub fn look(inputs: &Inputs<'_>) -> Found {
 pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant) -> Found {
     let kubelet = kubelet::read(inputs.root);
     let rules = Rules { own: inputs.own, cluster_dns: &kubelet.cluster_dns };
-    let mut found = Found::default();
+    let mut told = Reading::default();
     let mut offers = Vec::new();
     let mut candidates = Vec::new();
     if !inputs.configured.is_empty() {
@@ -136,13 +136,13 @@ pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant
     }
     for name in inputs.sources {
         let mut reading = name.source().read(inputs.root);
-        found.take_notes(std::mem::take(&mut reading.notes));
+        told.take_words(&mut reading);
         offers.push(vet(name.to_string().into(), reading, &rules, &mut candidates));
     }
-    found.unknown.extend(kubelet.unknown.iter().cloned());
+    told.unknown.extend(kubelet.unknown.iter().cloned());
     fill_from_the_host(inputs.root, &mut offers);
     let decision = preference.update(&offers, now);
-    found.kubelet = kubelet;
+    let mut found = Found { notes: told.notes, unknown: told.unknown, kubelet, ..Found::default() };
     found.take_decision(decision, candidates);
     found
 }
@@ -195,15 +195,6 @@ fn fill_from_the_host(root: &Root, offers: &mut [Offer]) {
 }
 
 impl Found {
-    fn take_notes(&mut self, notes: Vec<String>) {
-        for note in notes {
-            let list = if note.contains("unknown") { &mut self.unknown } else { &mut self.notes };
-            if !list.contains(&note) {
-                list.push(note);
-            }
-        }
-    }
-
     fn take_decision(&mut self, decision: Decision, candidates: Vec<Judged>) {
         let offer = decision.offer.unwrap_or_default();
         let fresh = !decision.kept && !offer.servers.is_empty();

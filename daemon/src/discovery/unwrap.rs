@@ -62,10 +62,8 @@ fn behind(stub: &Listed, root: &Root, reading: &mut Reading) -> Option<Vec<Liste
 }
 
 fn of_resolved(root: &Root, reading: &mut Reading) -> Option<Vec<Listed>> {
-    let resolved = Resolved.read(root);
-    for note in resolved.notes {
-        reading.note(note);
-    }
+    let mut resolved = Resolved.read(root);
+    reading.take_words(&mut resolved);
     let list = resolved.lists.into_iter().find(|list| !list.is_empty());
     // Where NetworkManager feeds resolved, it has the list too.
     list.or_else(|| named_by_network_manager(IpAddr::V4(STUB), root, reading))
@@ -97,7 +95,9 @@ fn named_by_network_manager(ip: IpAddr, root: &Root, reading: &mut Reading) -> O
 /// Debian's dnsmasq: with resolvconf, it reads what is left for it in /run/dnsmasq/resolv.conf.
 fn of_dnsmasq(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<Listed>> {
     // Its own record tells the address; without one it is 127.0.0.1, which the package uses.
-    let at = match root.read(DNSMASQ_RECORD).ok().flatten() {
+    let record = root.read(DNSMASQ_RECORD).ok().flatten();
+    let recorded = record.is_some();
+    let at = match record {
         Some(record) => resolv_conf::parse(&record).nameservers.iter().map(|found| found.server.ip()).collect(),
         None => vec![IpAddr::from([127, 0, 0, 1])],
     };
@@ -109,7 +109,9 @@ fn of_dnsmasq(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<List
     }
     match reading.resolv_conf(root, DNSMASQ) {
         Some(conf) => Some(listed(&conf, DNSMASQ)),
-        None => Resolvconf.read(root).lists.into_iter().find(|list| !list.is_empty()),
+        // Without a record of its own nothing tells that this dnsmasq has anything to do with resolvconf.
+        None if recorded => Resolvconf.read(root).lists.into_iter().find(|list| !list.is_empty()),
+        None => None,
     }
 }
 
@@ -121,13 +123,13 @@ pub(super) fn dnsmasq_keeps_nothing(root: &Root, reading: &mut Reading) -> bool 
 /// Whether none of the files has an option by which dnsmasq adds something of its own; says which one has.
 fn dnsmasq_option(root: &Root, files: &[String], directory: &str, reading: &mut Reading) -> bool {
     let Ok(names) = root.list(directory) else {
-        reading.note(format!("{directory} cannot be listed: dnsmasq's stub is asked, since it may route domains"));
+        reading.unknown(format!("{directory} cannot be listed: dnsmasq's stub is asked, since it may route domains"));
         return false;
     };
     let names = names.into_iter().map(|name| format!("{directory}/{name}"));
     for path in files.iter().cloned().chain(names) {
         let Ok(text) = root.read_text(&path) else {
-            reading.note(format!("{path} cannot be read: dnsmasq's stub is asked, since it may route domains"));
+            reading.unknown(format!("{path} cannot be read: dnsmasq's stub is asked, since it may route domains"));
             return false;
         };
         for (number, line) in text.iter().flat_map(|text| text.lines()).enumerate() {

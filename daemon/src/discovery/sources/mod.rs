@@ -9,8 +9,6 @@ pub mod networkd;
 pub mod networkmanager;
 pub mod resolvconf;
 pub mod resolved;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,13 +54,15 @@ pub struct Reading {
     pub search: Vec<String>,
     /// Options of `options` lines.
     pub options: Vec<String>,
-    /// In words: what was unwrapped, what is odd, what could not be read.
+    /// In words: what was unwrapped, what is odd.
     pub notes: Vec<String>,
+    /// In words: what could not be read.
+    pub unknown: Vec<String>,
 }
 
 /// A place where servers are found.
 pub trait Source {
-    /// Reads what it says now. Never fails: what cannot be read is a note.
+    /// Reads what it says now. Never fails: what cannot be read is told as unknown.
     fn read(&self, root: &Root) -> Reading;
 
     /// The files and directories that tell of changes.
@@ -99,7 +99,7 @@ impl Reading {
     /// The text of a file; nothing, and a note, where it cannot be read.
     pub(super) fn text(&mut self, root: &Root, path: &str) -> Option<String> {
         root.read_text(path).unwrap_or_else(|error| {
-            self.note(format!("{path} cannot be read ({error}): what it says is unknown"));
+            self.unknown(format!("{path} cannot be read ({error}): what it says is unknown"));
             None
         })
     }
@@ -107,7 +107,7 @@ impl Reading {
     /// A file in the form of resolv.conf; nothing where it is not there, and a note where it cannot be read.
     pub(super) fn resolv_conf(&mut self, root: &Root, path: &str) -> Option<ResolvConf> {
         let content = root.read(path).unwrap_or_else(|error| {
-            self.note(format!("{path} cannot be read ({error}): what it says is unknown"));
+            self.unknown(format!("{path} cannot be read ({error}): what it says is unknown"));
             None
         })?;
         let conf = resolv_conf::parse(&content);
@@ -120,7 +120,7 @@ impl Reading {
     /// The names in a directory; none, and a note, where it cannot be listed.
     pub(super) fn names(&mut self, root: &Root, path: &str) -> Vec<String> {
         root.list(path).unwrap_or_else(|error| {
-            self.note(format!("{path} cannot be listed ({error}): what it holds is unknown"));
+            self.unknown(format!("{path} cannot be listed ({error}): what it holds is unknown"));
             Vec::new()
         })
     }
@@ -130,6 +130,19 @@ impl Reading {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
+    }
+
+    /// Tells of something that could not be read, once.
+    pub(super) fn unknown(&mut self, what: String) {
+        if !self.unknown.contains(&what) {
+            self.unknown.push(what);
+        }
+    }
+
+    /// Takes over what another reading has to tell.
+    pub(super) fn take_words(&mut self, other: &mut Self) {
+        std::mem::take(&mut other.notes).into_iter().for_each(|note| self.note(note));
+        std::mem::take(&mut other.unknown).into_iter().for_each(|what| self.unknown(what));
     }
 
     /// Whether any list names a server.
