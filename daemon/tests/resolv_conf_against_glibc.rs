@@ -47,9 +47,9 @@ fn facts(conf: &ResolvConf) -> Vec<String> {
         if let IpAddr::V6(ip) = server.ip() {
             line = format!("nameserver {:032x}", u128::from(ip));
             // An interface that does not exist is scope 0 to glibc.
-            let scope = server.scope().map_or(0, |scope| {
-                scope.parse().unwrap_or_else(|_| nix::net::if_::if_nametoindex(scope).unwrap_or(0))
-            });
+            let scope = server
+                .scope()
+                .map_or(0, |scope| scope.parse().unwrap_or_else(|_| nix::net::if_::if_nametoindex(scope).unwrap_or(0)));
             write!(line, " scope {scope}").unwrap();
         }
         lines.push(line);
@@ -86,10 +86,10 @@ fn compare_search(ours: &[String], glibc: &[String], shown: &str) {
     let is_comment = |name: &&String| name.starts_with('#') || name.starts_with(';');
     let can_be = |name: &&String| {
         let bare = name.strip_suffix('.').unwrap_or(name);
-        name.as_str() == "." || (!name.contains('\\') && bare.split('.').all(|label| !label.is_empty() && label.len() < 64))
+        name.as_str() == "."
+            || (!name.contains('\\') && bare.split('.').all(|label| !label.is_empty() && label.len() < 64))
     };
-    let expected: Vec<_> =
-        glibc.iter().take_while(|name| !is_comment(name)).filter(can_be).cloned().collect();
+    let expected: Vec<_> = glibc.iter().take_while(|name| !is_comment(name)).filter(can_be).cloned().collect();
     let cut_by_comment = glibc.iter().any(|name| is_comment(&name));
     if limited && !cut_by_comment {
         assert_eq!(ours.get(..expected.len()), Some(expected.as_slice()), "search of {shown}");
@@ -114,7 +114,9 @@ fn ask_glibc(files: &[Vec<u8>]) -> Vec<Glibc> {
     let (mut facts, mut search) = (Vec::new(), Vec::new());
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         match (line, line.strip_prefix("search ")) {
-            ("end", _) => answers.push(Glibc { facts: std::mem::take(&mut facts), search: std::mem::take(&mut search) }),
+            ("end", _) => {
+                answers.push(Glibc { facts: std::mem::take(&mut facts), search: std::mem::take(&mut search) })
+            }
             (_, Some(name)) => search.push(name.to_owned()),
             (fact, None) => facts.push(fact.to_owned()),
         }

@@ -1,1 +1,3 @@
-//! To be written.
+//! The program as people call it: one file for each command.
+
+pub mod discover;

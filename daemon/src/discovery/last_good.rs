@@ -100,8 +100,7 @@ impl LastGood {
             Err(_) => Err(NotUsed::NoServer(one.server)),
         });
         let servers = servers.collect::<Result<_, _>>()?;
-        let offer =
-            Offer { name: written.source.into(), servers, search: written.search, options: written.options };
+        let offer = Offer { name: written.source.into(), servers, search: written.search, options: written.options };
         // A time that no clock can show counts as the oldest.
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(written.at)).unwrap_or(UNIX_EPOCH);
         Ok(Self { offer, at })

@@ -73,7 +73,8 @@ impl Preference {
     pub fn update(&mut self, offers: &[Offer], now: Instant) -> Decision {
         let first = offers.iter().position(|offer| !offer.servers.is_empty());
         let mut look_again = None;
-        let used = self.current.as_ref().and_then(|current| offers.iter().position(|offer| offer.name == current.offer.name));
+        let used =
+            self.current.as_ref().and_then(|current| offers.iter().position(|offer| offer.name == current.offer.name));
         let take = match (first, used, &mut self.current) {
             (None, None, _) | (_, Some(_), None) => None,
             (None, Some(_), Some(current)) => {
@@ -121,7 +122,10 @@ mod tests {
             &[offer("a", &[]), offer("b", &["10.0.0.2", "10.0.0.3"]), offer("c", &["10.0.0.4"])],
             crate::clock::now(),
         );
-        assert_eq!(decision, Decision { offer: Some(offer("b", &["10.0.0.2", "10.0.0.3"])), kept: false, look_again: None });
+        assert_eq!(
+            decision,
+            Decision { offer: Some(offer("b", &["10.0.0.2", "10.0.0.3"])), kept: false, look_again: None }
+        );
     }
 
     #[test]

@@ -108,12 +108,7 @@ impl Found {
     #[must_use]
     pub fn offer(&self) -> Option<Offer> {
         let name = self.source.clone().filter(|_| !self.kept)?;
-        Some(Offer {
-            name,
-            servers: self.servers.clone(),
-            search: self.search.clone(),
-            options: self.options.clone(),
-        })
+        Some(Offer { name, servers: self.servers.clone(), search: self.search.clone(), options: self.options.clone() })
     }
 }
 
@@ -132,12 +127,12 @@ pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant
     let mut candidates = Vec::new();
     if !inputs.configured.is_empty() {
         let reading = configured(inputs.configured);
-        offers.push(vet(CONFIGURATION.into(), reading, &rules, &mut candidates));
+        offers.push(vet(CONFIGURATION, reading, &rules, &mut candidates));
     }
     for name in inputs.sources {
         let mut reading = name.source().read(inputs.root);
         told.take_words(&mut reading);
-        offers.push(vet(name.to_string().into(), reading, &rules, &mut candidates));
+        offers.push(vet(&name.to_string(), reading, &rules, &mut candidates));
     }
     told.unknown.extend(kubelet.unknown.iter().cloned());
     fill_from_the_host(inputs.root, &mut offers);
@@ -148,8 +143,10 @@ pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant
 }
 
 /// Judges a source's lists up to the first that has a usable server. Candidates go into `candidates`, with the offer's name.
-fn vet(name: Arc<str>, reading: Reading, rules: &Rules<'_>, candidates: &mut Vec<Judged>) -> Offer {
-    let mut offer = Offer { name: Arc::clone(&name), search: reading.search, options: reading.options, ..Offer::default() };
+fn vet(name: &str, reading: Reading, rules: &Rules<'_>, candidates: &mut Vec<Judged>) -> Offer {
+    let name: Arc<str> = name.into();
+    let mut offer =
+        Offer { name: Arc::clone(&name), search: reading.search, options: reading.options, ..Offer::default() };
     for list in reading.lists {
         for listed in list {
             let judgement = rules.vet(&listed.server);
@@ -176,7 +173,8 @@ struct Judged {
 
 fn configured(servers: &[Server]) -> Reading {
     let source: Arc<str> = CONFIGURATION.into();
-    let listed = |server: &Server| Listed { server: server.clone(), source: Arc::clone(&source), line: None, note: None };
+    let listed =
+        |server: &Server| Listed { server: server.clone(), source: Arc::clone(&source), line: None, note: None };
     Reading { lists: vec![servers.iter().map(listed).collect()], ..Reading::default() }
 }
 
@@ -224,7 +222,8 @@ impl Found {
     /// A server on loopback that another source hides may have been put there to encrypt.
     fn note_hidden_stubs(&mut self) {
         for candidate in &self.candidates {
-            let hidden = matches!(candidate.verdict, Verdict::Spare(_)) && candidate.server.ip().to_canonical().is_loopback();
+            let hidden =
+                matches!(candidate.verdict, Verdict::Spare(_)) && candidate.server.ip().to_canonical().is_loopback();
             if hidden && candidate.note.is_none() {
                 self.notes.push(format!(
                     "{} names {}, which is not asked; if it is there to encrypt or to route domains, put it into `upstreams.servers`",

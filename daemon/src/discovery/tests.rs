@@ -11,7 +11,8 @@ const ETC: &str = "/etc/resolv.conf";
 const STUB_FILE: &str = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.example\n";
 /// Sockets as /proc/net/udp shows them, on port 53 of 127.0.0.53 and of 127.0.0.54.
 const UDP_53: &str = "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n";
-const UDP_BOTH: &str = "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n 2: 3600007F:0035 00000000:0000 07\n";
+const UDP_BOTH: &str =
+    "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n 2: 3600007F:0035 00000000:0000 07\n";
 
 fn all_sources() -> Vec<SourceName> {
     vec![
@@ -208,7 +209,10 @@ fn networkd_alone_gives_its_links_servers() {
     let found = host(
         &[
             ("/run/systemd/netif/links/10", "DNS=10.0.0.4\n"),
-            ("/run/systemd/netif/links/2", "OPER_STATE=routable\nDNS=10.0.0.2 fe80::1 10.0.0.3:5353#x\nDOMAINS=corp.example\n"),
+            (
+                "/run/systemd/netif/links/2",
+                "OPER_STATE=routable\nDNS=10.0.0.2 fe80::1 10.0.0.3:5353#x\nDOMAINS=corp.example\n",
+            ),
             ("/run/systemd/netif/leases/2", "DNS=10.9.9.9\n"),
             ("/run/systemd/netif/leases/3", "DNS=10.0.0.5 10.0.0.6\nDOMAINNAME=lab.example\n"),
             (ETC, "search other.example\noptions edns0\n"),
@@ -217,7 +221,10 @@ fn networkd_alone_gives_its_links_servers() {
     );
     assert_eq!(servers(&found), ["10.0.0.2:53", "[fe80::1%2]:53", "10.0.0.3:5353", "10.0.0.6:53", "10.0.0.4:53"]);
     assert_eq!(found.candidates[0].line, Some(2));
-    assert_eq!((found.search, found.options), (vec!["corp.example".into(), "lab.example".into()], vec!["edns0".into()]));
+    assert_eq!(
+        (found.search, found.options),
+        (vec!["corp.example".into(), "lab.example".into()], vec!["edns0".into()])
+    );
 }
 
 #[test]
@@ -231,7 +238,14 @@ fn resolvconf_is_read_in_its_own_order() {
     let files = [eth, dnsmasq, (ETC, "nameserver 127.0.0.1\n")];
     assert_eq!(used_by_file(&files), ["10.0.0.2:53"]);
     // unbound on loopback validates: what is behind it is not asked.
-    assert_eq!(used(&[eth, ("/run/resolvconf/interface/lo.unbound", "nameserver 127.0.0.1\n"), ("/etc/resolvconf/interface-order", "lo*\n")]), ["127.0.0.1:53"]);
+    assert_eq!(
+        used(&[
+            eth,
+            ("/run/resolvconf/interface/lo.unbound", "nameserver 127.0.0.1\n"),
+            ("/etc/resolvconf/interface-order", "lo*\n")
+        ]),
+        ["127.0.0.1:53"]
+    );
 }
 
 #[test]
@@ -258,13 +272,17 @@ fn what_the_kernel_learnt_at_boot_is_the_last_resort() {
 fn one_bad_server_never_discards_the_rest() {
     let found = host(
         &[
-            (ETC, "nameserver 0.0.0.0\nnameserver 10.0.0.5\nnameserver 10.96.0.10\nnonsense\nnameserver x\nnameserver 10.0.0.2\nnameserver 10.0.0.2\n"),
+            (
+                ETC,
+                "nameserver 0.0.0.0\nnameserver 10.0.0.5\nnameserver 10.96.0.10\nnonsense\nnameserver x\nnameserver 10.0.0.2\nnameserver 10.0.0.2\n",
+            ),
             ("/var/lib/kubelet/config.yaml", "clusterDNS:\n- 10.96.0.10\n"),
         ],
         &all_sources(),
     );
     assert_eq!(servers(&found), ["10.0.0.2:53"]);
-    let verdicts: Vec<_> = found.candidates.iter().map(|candidate| (candidate.line, candidate.verdict.reason().is_none())).collect();
+    let verdicts: Vec<_> =
+        found.candidates.iter().map(|candidate| (candidate.line, candidate.verdict.reason().is_none())).collect();
     assert_eq!(verdicts, [(Some(1), false), (Some(2), false), (Some(3), false), (Some(6), true), (Some(7), false)]);
 }
 

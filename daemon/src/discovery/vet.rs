@@ -68,7 +68,9 @@ impl fmt::Display for Refusal {
             Self::Unspecified => "an unspecified address is no server",
             Self::Multicast => "a multicast address is no server",
             Self::Broadcast => "the broadcast address is no server",
-            Self::NodeCache => "a node cache of the cluster (NodeLocal DNSCache), which asks this node's resolver: a loop",
+            Self::NodeCache => {
+                "a node cache of the cluster (NodeLocal DNSCache), which asks this node's resolver: a loop"
+            }
             Self::ClusterDns => "kubelet's clusterDNS: the cluster's DNS asks this node's resolver: a loop",
             Self::NoScope => "a link-local address without its interface cannot be reached; write it as fe80::1%eth0",
         })

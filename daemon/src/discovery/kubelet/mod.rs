@@ -78,7 +78,8 @@ impl Kubelet {
         self.set_cluster_dns(&split(&document.list("cluster-dns")));
         self.set_node_ips(&split(&document.list("node-ip")));
         let domain = |key| document.list(key).into_iter().next();
-        self.cluster_domain = domain("clusterDomain").or_else(|| domain("cluster-domain")).or(self.cluster_domain.take());
+        self.cluster_domain =
+            domain("clusterDomain").or_else(|| domain("cluster-domain")).or_else(|| self.cluster_domain.take());
         // k3s and RKE2 hand these on to kubelet.
         let arguments = document.list("kubelet-arg");
         let flags = Flags::parse(arguments.iter().map(String::as_str));
@@ -103,5 +104,10 @@ fn set(addresses: &mut Vec<IpAddr>, texts: &[String]) {
 
 /// Lists in one word, with commas.
 fn split(words: &[String]) -> Vec<String> {
-    words.iter().flat_map(|word| word.split(',')).map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+    words
+        .iter()
+        .flat_map(|word| word.split(','))
+        .map(|word| word.trim().to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
 }

@@ -19,7 +19,9 @@ impl<'a> Document<'a> {
     pub(super) fn list(&self, key: &str) -> Vec<String> {
         if let Some(json) = &self.json {
             return match json.get(key) {
-                Some(serde_json::Value::Array(values)) => values.iter().filter_map(|value| value.as_str()).map(str::to_owned).collect(),
+                Some(serde_json::Value::Array(values)) => {
+                    values.iter().filter_map(|value| value.as_str()).map(str::to_owned).collect()
+                }
                 Some(serde_json::Value::String(value)) => vec![value.clone()],
                 _ => Vec::new(),
             };

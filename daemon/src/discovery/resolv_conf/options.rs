@@ -111,6 +111,7 @@ fn atoi(text: &[u8]) -> i32 {
         rest => (1, rest),
     };
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
-    let value = digits.fold(0i64, |value, digit| value.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0')));
+    let value =
+        digits.fold(0i64, |value, digit| value.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0')));
     value as i32
 }

@@ -9,7 +9,8 @@ use super::Reading;
 use crate::discovery::root::Root;
 
 /// The directories, most important first.
-pub(super) const DIRECTORIES: [&str; 4] = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
+pub(super) const DIRECTORIES: [&str; 4] =
+    ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
 
 /// One `key=value` line of the section that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,12 @@ pub(super) fn read(root: &Root, name: &str, section: &str, reading: &mut Reading
             continue;
         }
         let text = reading.text(root, &path).unwrap_or_default();
-        assignments.extend(parse(&text, section).map(|(line, key, value)| Assignment { path: path.clone(), line, key, value }));
+        assignments.extend(parse(&text, section).map(|(line, key, value)| Assignment {
+            path: path.clone(),
+            line,
+            key,
+            value,
+        }));
     }
     assignments
 }

@@ -31,9 +31,9 @@ fn group(kind: u8, pattern: &[u8], body: &[u8], name: &[u8]) -> bool {
         b'@' => splits.any(|(head, tail)| one(head) && whole(rest, tail)),
         b'!' => splits.any(|(head, tail)| !one(head) && whole(rest, tail)),
         b'?' => whole(rest, name) || splits.any(|(head, tail)| one(head) && whole(rest, tail)),
-        b'+' => splits.any(|(head, tail)| {
-            one(head) && (whole(rest, tail) || (!head.is_empty() && whole(pattern, tail)))
-        }),
+        b'+' => {
+            splits.any(|(head, tail)| one(head) && (whole(rest, tail) || (!head.is_empty() && whole(pattern, tail))))
+        }
         _ => whole(rest, name) || splits.any(|(head, tail)| !head.is_empty() && one(head) && whole(pattern, tail)),
     }
 }

@@ -50,11 +50,16 @@ impl Source for Resolved {
         if let Some(address) = stub {
             reading.note(format!("systemd-resolved {}: asked through its stub {address}", lost.join(", ")));
             reading.lists.push(vec![stub_listed(address, &lost)]);
-        } else if lost.iter().any(|loss| *loss == TLS_ALWAYS) {
-            reading.note(format!("systemd-resolved {TLS_ALWAYS} and has no stub: its servers are not asked in plain text"));
+        } else if lost.contains(&TLS_ALWAYS) {
+            reading.note(format!(
+                "systemd-resolved {TLS_ALWAYS} and has no stub: its servers are not asked in plain text"
+            ));
         } else {
             if !lost.is_empty() {
-                reading.note(format!("systemd-resolved {} and has no stub: its servers are asked without that", lost.join(", ")));
+                reading.note(format!(
+                    "systemd-resolved {} and has no stub: its servers are asked without that",
+                    lost.join(", ")
+                ));
             }
             reading.lists.push(listed(&conf, RESOLV_CONF));
             reading.lists.push(configuration.dns);
@@ -105,9 +110,9 @@ fn lost(configuration: &Configuration, links: &[Link]) -> Vec<&'static str> {
 fn routes(links: &[Link]) -> bool {
     let addresses = |link: &Link| -> Vec<_> { link.servers.iter().map(|listed| listed.server.clone()).collect() };
     let with_servers = || links.iter().filter(|link| !link.servers.is_empty());
-    let differ = with_servers().zip(with_servers().skip(1)).any(|(one, other)| {
-        addresses(one) != addresses(other) && one.domains != other.domains
-    });
+    let differ = with_servers()
+        .zip(with_servers().skip(1))
+        .any(|(one, other)| addresses(one) != addresses(other) && one.domains != other.domains);
     differ || links.iter().any(|link| !link.route_domains.is_empty())
 }
 
@@ -147,7 +152,9 @@ fn configuration(root: &Root, reading: &mut Reading) -> Configuration {
             "Domains" => found.route_domains |= value.split_ascii_whitespace().any(|domain| domain.starts_with('~')),
             "DNSOverTLS" => found.dns_over_tls = scalar(),
             "DNSSEC" => found.dnssec = scalar(),
-            "DNSStubListener" => found.no_stub = matches!(value.to_ascii_lowercase().as_str(), "no" | "n" | "false" | "f" | "off" | "0"),
+            "DNSStubListener" => {
+                found.no_stub = matches!(value.to_ascii_lowercase().as_str(), "no" | "n" | "false" | "f" | "off" | "0")
+            }
             _ => {}
         }
     }

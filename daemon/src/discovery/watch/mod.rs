@@ -103,7 +103,8 @@ async fn at(due: Option<Instant>) {
 impl Watcher {
     fn run(mut self, until: &EventFd, change: &mpsc::Sender<()>) {
         loop {
-            let mut ready = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN), PollFd::new(until.as_fd(), PollFlags::POLLIN)];
+            let mut ready =
+                [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN), PollFd::new(until.as_fd(), PollFlags::POLLIN)];
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) => {}
                 Err(nix::errno::Errno::EINTR) => continue,
