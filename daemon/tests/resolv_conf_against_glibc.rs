@@ -2,7 +2,12 @@
 //!
 //! `glibc/res_ninit.c` is compiled with `cc` and run in a mount namespace of its own, where each file in turn is bound
 //! over /etc/resolv.conf. Needs a C compiler and either root or unprivileged user namespaces; without them it fails.
-#![allow(missing_docs, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test, whose helpers fail as the test does"
+)]
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

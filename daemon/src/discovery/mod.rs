@@ -22,4 +22,4 @@ mod tests;
 pub use preference::Preference;
 pub use root::Root;
 pub use sources::SourceName;
-pub use survey::{Candidate, Found, Inputs, Verdict, look, look_again};
+pub use survey::{Candidate, Found, Inputs, Verdict, look, look_again, paths};

@@ -3,6 +3,7 @@
 //! Reading is the only I/O here. The rules are in `vet`, the choice is in `preference`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use super::preference::{Decision, Offer, Preference};
 use super::resolv_conf;
 use super::root::Root;
 use super::sources::{Listed, Reading, SourceName, file};
+use super::unwrap;
 use super::vet::{Refusal, Rules};
 use crate::upstream::Server;
 
@@ -140,6 +142,19 @@ pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant
     let mut found = Found { notes: told.notes, unknown: told.unknown, kubelet, ..Found::default() };
     found.take_decision(decision, candidates);
     found
+}
+
+/// What to watch: all files and directories that a look depends on, save in /proc.
+#[must_use]
+pub fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = inputs.sources.iter().flat_map(|name| name.source().paths()).collect();
+    // Search list and options fall back on the host's file, whatever the sources.
+    paths.push(file::ETC.into());
+    paths.extend(unwrap::paths());
+    paths.extend(kubelet::paths(inputs.root));
+    paths.sort_unstable();
+    paths.dedup();
+    paths.iter().map(|path| inputs.root.path(path)).collect()
 }
 
 /// Judges a source's lists up to the first that has a usable server. Candidates go into `candidates`, with the offer's name.

@@ -302,6 +302,17 @@ fn the_configurations_own_servers_come_first_and_are_vetted_too() {
 }
 
 #[test]
+fn what_a_look_depends_on_is_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::at(directory.path());
+    let inputs = Inputs { root: &root, configured: &[], sources: &[SourceName::File(ETC.into())], own: &[] };
+    let paths = super::paths(&inputs);
+    for path in [ETC, RESOLVED, "/etc/systemd/resolved.conf.d", "/var/lib/kubelet/config.yaml", "/etc/dnsmasq.d"] {
+        assert!(paths.contains(&root.path(path)), "{path}");
+    }
+}
+
+#[test]
 fn nothing_at_all_is_nothing_made_up() {
     let found = host(&[], &all_sources());
     assert_eq!((found.servers.len(), found.candidates.len(), found.unknown.len()), (0, 0, 0));

@@ -5,10 +5,11 @@
 //! nobody can unwrap (stubby, dnscrypt-proxy, a dnsmasq set up by hand, Docker's 127.0.0.11).
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::resolv_conf;
 use super::root::Root;
-use super::sources::networkmanager::{NO_STUB, RESOLV_CONF};
+use super::sources::networkmanager::{NO_STUB, NetworkManager, RESOLV_CONF};
 use super::sources::resolvconf::Resolvconf;
 use super::sources::resolved::{PROXY_STUB, Resolved, STUB};
 use super::sources::{Listed, Reading, Source, file, listed};
@@ -19,6 +20,11 @@ use crate::upstream::server::DNS_PORT;
 const DNSMASQ: &str = "/run/dnsmasq/resolv.conf";
 /// resolvconf's record of a dnsmasq on loopback.
 const DNSMASQ_RECORD: &str = "/run/resolvconf/interface/lo.dnsmasq";
+
+/// dnsmasq's configuration, that of the package and that of NetworkManager's own.
+const DNSMASQ_CONF: &str = "/etc/dnsmasq.conf";
+const DNSMASQ_DIRECTORY: &str = "/etc/dnsmasq.d";
+const NM_DNSMASQ_DIRECTORY: &str = "/etc/NetworkManager/dnsmasq.d";
 
 /// Options of dnsmasq by which it answers otherwise than the servers behind it would.
 const DNSMASQ_OPTIONS: [&str; 13] = [
@@ -36,6 +42,12 @@ const DNSMASQ_OPTIONS: [&str; 13] = [
     "dnssec",
     "conf-script",
 ];
+
+/// The files that unwrapping reads, whichever sources are configured.
+pub(super) fn paths() -> impl Iterator<Item = PathBuf> {
+    let own = [DNSMASQ, DNSMASQ_CONF, DNSMASQ_DIRECTORY, NM_DNSMASQ_DIRECTORY].map(PathBuf::from);
+    own.into_iter().chain(Resolved.paths()).chain(NetworkManager.paths()).chain(Resolvconf.paths())
+}
 
 /// Whether a server is one that might be unwrapped.
 #[must_use]
@@ -85,7 +97,7 @@ fn of_resolved(root: &Root, reading: &mut Reading) -> Option<Vec<Listed>> {
 /// A dnsmasq that NetworkManager runs (`dns=dnsmasq`): it is this one if NetworkManager points the host to the address.
 fn of_network_manager(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<Listed>> {
     let list = named_by_network_manager(ip, root, reading)?;
-    dnsmasq_option(root, &[], "/etc/NetworkManager/dnsmasq.d", reading).then_some(list)
+    dnsmasq_option(root, &[], NM_DNSMASQ_DIRECTORY, reading).then_some(list)
 }
 
 fn named_by_network_manager(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<Listed>> {
@@ -133,7 +145,7 @@ fn of_dnsmasq(ip: IpAddr, root: &Root, reading: &mut Reading) -> Option<Vec<List
 
 /// Whether dnsmasq answers as the servers behind it would. What cannot be read counts against it.
 pub(super) fn dnsmasq_keeps_nothing(root: &Root, reading: &mut Reading) -> bool {
-    dnsmasq_option(root, &["/etc/dnsmasq.conf".to_owned()], "/etc/dnsmasq.d", reading)
+    dnsmasq_option(root, &[DNSMASQ_CONF.to_owned()], DNSMASQ_DIRECTORY, reading)
 }
 
 /// Whether none of the files has an option by which dnsmasq adds something of its own; says which one has.

@@ -10,6 +10,7 @@ mod tests;
 mod yaml;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::root::Root;
 use flags::Flags;
@@ -49,6 +50,19 @@ pub fn read(root: &Root) -> Kubelet {
     kubelet.set_node_ips(&flags.node_ip);
     kubelet.cluster_domain = flags.cluster_domain.or(kubelet.cluster_domain);
     kubelet
+}
+
+/// The files and directories that [`read`] reads now, save in /proc.
+pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
+    let flags = Flags::of_running(root, &mut Vec::new());
+    let mut paths = vec![
+        PathBuf::from(flags.config.as_deref().unwrap_or(CONFIG)),
+        flags.config_directory.as_deref().unwrap_or(CONFIG_DIRECTORY).into(),
+    ];
+    for path in DISTRIBUTIONS {
+        paths.extend([path.into(), format!("{path}.d").into()]);
+    }
+    paths
 }
 
 impl Kubelet {
