@@ -4,6 +4,7 @@
 //! process: it gives a [`Failure`], which has the exit code (sysexits.h) and the text.
 
 mod check;
+mod discover;
 mod run;
 
 use std::io::{self, Write};
@@ -38,6 +39,7 @@ pub struct CommandLine {
 pub enum Command {
     Run(RunArgs),
     Check(CheckArgs),
+    Discover(DiscoverArgs),
 }
 
 /// `onward run`.
@@ -142,6 +144,7 @@ impl CommandLine {
         match &self.command {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
+            Command::Discover(args) => discover::run(args, out),
         }
     }
 }

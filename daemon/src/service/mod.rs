@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::address::choose::Wanted;
-use crate::address::{self, Bell, Chosen, NoAddress, Tables};
+use crate::address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
@@ -35,6 +34,8 @@ use listening::Listening;
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
 use workers::Workers;
+
+pub use translate::wanted;
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
@@ -293,12 +294,7 @@ impl Service {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted {
-            places: self.settings.listen.iter().map(translate::place).collect(),
-            families: translate::families(self.settings.families),
-            node_ip: self.settings.node_ip.clone(),
-            told: self.upstreams.told(),
-            previous: self.chosen.addresses.iter().map(|address| address.socket.ip()).collect(),
-        }
+        let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
+        wanted(&self.settings, self.upstreams.kubelet(), previous)
     }
 }

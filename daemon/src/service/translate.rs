@@ -1,17 +1,32 @@
 //! Turns the settings, as people write them, into what each folder takes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::address::choose::{self, Place};
+use crate::address::Wanted;
+use crate::address::choose::{self, Place, Told};
 use crate::admit::acl::Allowed;
 use crate::cache;
-use crate::config::{self, Allow, Listen};
+use crate::config::{self, Allow, Listen, Settings};
+use crate::discovery::kubelet::Kubelet;
 use crate::front::tcp::TcpLimits;
 
 /// Answers over TCP that are due may take so long when the service ends.
 const DRAIN: Duration = Duration::from_secs(2);
 
-pub(super) fn place(listen: &Listen) -> Place {
+/// What is wanted of [`crate::address::choose`]; `previous` are the addresses listened on already.
+#[must_use]
+pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
+    Wanted {
+        places: settings.listen.iter().map(place).collect(),
+        families: families(settings.families),
+        node_ip: settings.node_ip.clone(),
+        told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
+        previous,
+    }
+}
+
+fn place(listen: &Listen) -> Place {
     match listen {
         Listen::Node => Place::Node { port: crate::upstream::server::DNS_PORT },
         Listen::Address(server) => {
@@ -21,7 +36,7 @@ pub(super) fn place(listen: &Listen) -> Place {
     }
 }
 
-pub(super) fn families(families: config::Families) -> choose::Families {
+fn families(families: config::Families) -> choose::Families {
     match families {
         config::Families::Auto => choose::Families::Auto,
         config::Families::Ipv4 => choose::Families::V4,

@@ -1,46 +1,190 @@
-//! TEMP
-use crate::upstream::set::Numbers;
-use crate::upstream::*;
+//! Follows discovery: what is found becomes the set that is asked, is kept on disk, and is told to people.
+
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock;
+use crate::commands::Failure;
+use crate::config::Settings;
+use crate::discovery::kubelet::Kubelet;
+use crate::discovery::last_good::LastGood;
+use crate::discovery::vet::Rules;
+use crate::discovery::watch::Watch;
+use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
+use crate::upstream::set::Numbers;
+use crate::upstream::{Server, Set};
+
+/// Lines that are remembered as told; past that all may be told again.
+const TOLD_MOST: usize = 1024;
+
+/// The upstreams as they are found.
+#[derive(Debug)]
 pub(super) struct Upstreams {
-    s: Vec<Server>,
-    n: Numbers,
-    set: Arc<Set>,
+    root: Root,
+    settings: Settings,
+    preference: Preference,
+    watch: Watch,
+    found: Found,
+    numbers: Numbers,
+    set: Option<Arc<Set>>,
+    told: HashSet<String>,
 }
+
 impl Upstreams {
-    pub(super) fn new(s: &crate::config::Settings) -> Result<Self, crate::commands::Failure> {
-        Ok(Self { s: s.upstreams.servers.clone(), n: Numbers::default(), set: Default::default() })
-    }
-    pub(super) fn look(&mut self, _own: &[SocketAddr], _now: std::time::Instant) -> Option<Arc<Set>> {
-        let set = Arc::new(Set::new(
-            self.s.iter().map(|s| (s.clone(), Arc::from("configuration"))).collect(),
-            None,
-            &mut self.n,
-        ));
-        if set == self.set {
-            return None;
+    /// Begins to watch the sources; takes up the list that was last good, if there is one.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Failure> {
+        let root = Root::machine();
+        let mut preference = Preference::new(settings.upstreams.hold);
+        match LastGood::load(&settings.state_dir, &root) {
+            Ok(Some(last)) => preference.resume(last.offer),
+            Ok(None) => {}
+            Err(why) => log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display()),
         }
-        self.set = Arc::clone(&set);
-        Some(set)
+        Ok(Self {
+            watch: watch(&root, settings)?,
+            root,
+            settings: settings.clone(),
+            preference,
+            found: Found::default(),
+            numbers: Numbers::default(),
+            set: None,
+            told: HashSet::new(),
+        })
     }
-    pub(super) async fn changed(&mut self) {
-        std::future::pending().await
-    }
-    pub(super) fn search(&self) -> &[String] {
-        &[]
-    }
-    pub(super) fn options(&self) -> &[String] {
-        &[]
-    }
-    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.s.iter()
-    }
-    pub(super) fn reload(&mut self, s: &crate::config::Settings) -> Result<(), crate::commands::Failure> {
-        self.s = s.upstreams.servers.clone();
+
+    /// Other settings hold from now on.
+    pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), Failure> {
+        self.watch = watch(&self.root, settings)?;
+        if settings.upstreams != self.settings.upstreams {
+            self.preference = Preference::new(settings.upstreams.hold);
+        }
+        self.settings = settings.clone();
+        self.told.clear();
         Ok(())
     }
-    pub(super) fn told(&self) -> crate::address::choose::Told {
-        Default::default()
+
+    /// Waits until there may be news.
+    pub(super) async fn changed(&mut self) {
+        let again = self.found.look_again;
+        let timer = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.watch.changed() => {}
+            () = timer => {}
+        }
+    }
+
+    /// Looks at the sources; `own` are our listeners. Returns the set where it is another one.
+    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<Set>> {
+        let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.preference, now);
+        self.tell_of_candidates(&found);
+        if !found.has_same_servers(&self.found) {
+            self.keep(&found);
+        }
+        // A list that was kept may name what has become our own since.
+        let rules = Rules { own, cluster_dns: &found.kubelet.cluster_dns };
+        let servers = found.servers.iter().filter(|(server, _)| rules.vet(server).is_ok()).cloned().collect();
+        let set = Set::new(servers, self.settings.upstreams.equivalent, &mut self.numbers);
+        self.found = found;
+        if self.set.as_deref().is_some_and(|before| same(before, &set)) {
+            return None;
+        }
+        tell_of_set(&set, &self.found);
+        let set = Arc::new(set);
+        self.set = Some(Arc::clone(&set));
+        Some(set)
+    }
+
+    /// Keeps a fresh list on disk, for a start at which no source has one.
+    fn keep(&self, found: &Found) {
+        let Some(offer) = found.offer() else { return };
+        let kept = LastGood { offer, at: clock::wall() }.save(&self.settings.state_dir, &self.root);
+        if let Err(error) = kept {
+            let directory = self.settings.state_dir.display();
+            log::warn!(error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
+        }
+    }
+
+    /// Tells what is refused and what is odd, each once.
+    fn tell_of_candidates(&mut self, found: &Found) {
+        if self.told.len() > TOLD_MOST {
+            self.told.clear();
+        }
+        for candidate in &found.candidates {
+            let Verdict::Refused(refusal) = &candidate.verdict else { continue };
+            let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let (server, source) = (&candidate.server, &candidate.source);
+            if self.told.insert(format!("{server} {source} {refusal}")) {
+                log::warn!(upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
+            }
+        }
+        for note in &found.notes {
+            if self.told.insert(note.clone()) {
+                log::info!("{note}");
+            }
+        }
+        for unknown in &found.unknown {
+            if self.told.insert(unknown.clone()) {
+                log::info!("not known: {unknown}");
+            }
+        }
+    }
+
+    /// The search list that was found.
+    pub(super) fn search(&self) -> &[String] {
+        &self.found.search
+    }
+
+    /// The resolver options that were found.
+    pub(super) fn options(&self) -> &[String] {
+        &self.found.options
+    }
+
+    /// The servers that are asked.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.set.iter().flat_map(|set| &set.upstreams).map(|upstream| &upstream.server)
+    }
+
+    /// What kubelet is told, as far as it could be read.
+    pub(super) fn kubelet(&self) -> &Kubelet {
+        &self.found.kubelet
+    }
+}
+
+fn inputs<'a>(root: &'a Root, settings: &'a Settings, own: &'a [SocketAddr]) -> Inputs<'a> {
+    Inputs { root, configured: &settings.upstreams.servers, sources: &settings.upstreams.sources, own }
+}
+
+fn watch(root: &Root, settings: &Settings) -> Result<Watch, Failure> {
+    Watch::new(paths(&inputs(root, settings, &[])))
+        .map_err(|error| Failure::System(format!("cannot watch the files that name upstreams: {error}")))
+}
+
+/// Whether the same servers of the same sources are asked, in whatever order: then nothing is to be done.
+fn same(one: &Set, other: &Set) -> bool {
+    let within = |one: &Set, other: &Set| one.upstreams.iter().all(|upstream| other.upstreams.contains(upstream));
+    one.equivalent == other.equivalent && within(one, other) && within(other, one)
+}
+
+fn tell_of_set(set: &Set, found: &Found) {
+    for upstream in &set.upstreams {
+        let (server, source) = (&upstream.server, &upstream.source);
+        log::info!(upstream:% = server, source:%; "asking {server}, from {source}");
+    }
+    if set.upstreams.is_empty() {
+        log::warn!(
+            "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
+             looked, `upstreams.servers` of the configuration names one by hand"
+        );
+    }
+    if found.kept {
+        let source = found.source.as_deref().unwrap_or("the last source");
+        log::warn!(source; "{source} names no server now; its last good list stays");
     }
 }
