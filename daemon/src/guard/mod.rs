@@ -57,6 +57,9 @@ pub mod spelling;
 pub mod tag;
 pub mod verdict;
 
+#[cfg(test)]
+mod simulation;
+
 pub use bears::Bears;
 pub use event::{Action, Event};
 pub use judge::Judge;

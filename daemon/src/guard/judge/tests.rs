@@ -125,7 +125,7 @@ fn a_loop_that_forms_is_convicted_by_the_first_witness_with_two_probes() {
         let mut first = None;
         let does = always(Does::Loops);
         world.witness(witness, "www.example.com", &does);
-        first.get_or_insert(world.sent.iter().filter(|sent| sent.2 == UDP).count());
+        first.get_or_insert_with(|| world.sent.iter().filter(|sent| sent.2 == UDP).count());
         assert_eq!((world.standing("other.example"), first), (Standing::Quarantined, Some(2)), "{witness}");
         let report = world.told.iter().find(|report| report.kind == Kind::Looping).unwrap();
         assert_eq!(report.witness, Some(witness));
