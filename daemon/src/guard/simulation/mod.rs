@@ -71,6 +71,8 @@ trait Node {
     fn query(&mut self, query: Query, out: &mut Out);
     fn answer(&mut self, answer: Answer, out: &mut Out);
     fn ring(&mut self, timer: Timer, out: &mut Out);
+    /// A forwarder is told other servers.
+    fn reconfigure(&mut self, _upstreams: &[Place]) {}
     /// The node as an Onward, to look into it.
     fn onward(&self) -> Option<&onward::Onward> {
         None

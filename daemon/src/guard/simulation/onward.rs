@@ -58,6 +58,7 @@ struct Flight {
     asked: Vec<Number>,
     due: usize,
     refuses: bool,
+    /// A witness has spoken: its failure is remembered for longer than hops resend.
     suspected: bool,
 }
 
@@ -211,7 +212,6 @@ impl Onward {
     fn marked(&mut self, number: u64, query: &Query, mark: (Number, Witness, bool), out: &mut Out) {
         let (upstream, witness, sure) = mark;
         let Some(flight) = self.flights.get_mut(&number) else { return };
-        let first = !flight.suspected;
         flight.suspected = true;
         if sure && flight.refuses {
             self.refused += 1;
@@ -222,7 +222,7 @@ impl Onward {
             out.after(MARKED, Timer::Marked(number, query.from, query.id));
         }
         let foreign = flight.passed.foreign();
-        if !foreign && (first || flight.asked.last() == Some(&upstream)) {
+        if !foreign && flight.asked.last() == Some(&upstream) {
             self.ask_next(number, out);
         }
         if !foreign {
@@ -272,6 +272,7 @@ impl Node for Onward {
         }
         let Some(flight) = self.flights.get_mut(&number) else { return };
         flight.due -= 1;
+        flight.suspected |= self.witnesses.silence;
         if self.witnesses.silence && silence::is_suspicion(End::Servfail) && !flight.passed.foreign() {
             let name = flight.name.clone();
             self.suspect(upstream, Witness::Silence, &name, out);
@@ -291,7 +292,8 @@ impl Node for Onward {
             Timer::Judge => self.tell(Event::Tick, out),
             Timer::Late(number, upstream) => {
                 let due = self.asks.values().any(|ask| *ask == (number, Number(upstream)));
-                let Some(flight) = self.flights.get(&number).filter(|_| due) else { return };
+                let Some(flight) = self.flights.get_mut(&number).filter(|_| due) else { return };
+                flight.suspected |= self.witnesses.silence;
                 if flight.passed.foreign() {
                     return;
                 }

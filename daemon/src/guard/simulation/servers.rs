@@ -122,4 +122,8 @@ impl Node for Forwarder {
             self.end(number, SERVFAIL, out);
         }
     }
+
+    fn reconfigure(&mut self, upstreams: &[Place]) {
+        self.upstreams = upstreams.to_vec();
+    }
 }

@@ -69,6 +69,22 @@ impl Topology {
         World::new(seed, (0..self.edges.len()).map(node).collect())
     }
 
+    /// Points all forwarders at one good server, or back to where they belong.
+    fn point(&self, world: &mut World, at: Option<Place>) {
+        for place in self.onwards..self.onwards + self.forwarders {
+            match at {
+                Some(good) => world.nodes[place].reconfigure(&[good]),
+                None => world.nodes[place].reconfigure(&self.edges[place]),
+            }
+        }
+    }
+
+    /// Whether all that is asked of `upstream` comes back to `place`, and to nobody else.
+    fn is_loop(&self, place: Place, upstream: Place) -> bool {
+        let reach = self.reach(upstream, Some(place));
+        reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
+    }
+
     fn is_good(&self, place: Place) -> bool {
         place >= self.onwards + self.forwarders
     }
@@ -112,16 +128,32 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 }
 
 /// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each.
-const BOUND: usize = 100;
+const BOUND: usize = 80;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn every_cycle_is_cut_or_freed_and_every_query_ends(seed in any::<u64>()) {
         let topology = Topology::random(&mut StdRng::seed_from_u64(seed), false);
         let mut world = topology.world(seed);
-        let early = ask(&mut world, topology.onwards, 60);
+        let mut early = Vec::new();
+        // Half of the networks are sound at first; their loops form when the forwarders are reconfigured.
+        let sound = (seed % 2 == 0).then(|| topology.edges.len() - 1);
+        let sound = sound.filter(|last| topology.is_good(*last));
+        if sound.is_some() {
+            topology.point(&mut world, sound);
+            ask(&mut world, topology.onwards, 30);
+            topology.point(&mut world, None);
+            early = ask(&mut world, topology.onwards, 3);
+            for (place, onward) in world.onwards() {
+                let first = topology.edges[place][0];
+                let convicted = onward.standing(first) >= Standing::AskedLast;
+                prop_assert!(convicted || !topology.is_loop(place, first), "{place} asks {first}: {topology:?}");
+            }
+        }
+        if false { eprintln!("x"); }
+        early.extend(ask(&mut world, topology.onwards, 60));
         let late = ask(&mut world, topology.onwards, 10);
         for (place, number) in early.iter().chain(&late) {
             let asked = world.asked[*number];
@@ -133,18 +165,19 @@ proptest! {
         }
         for (place, number) in late {
             let (at, code) = world.asked[number].answered.expect("every question ends");
-            let direct = topology.edges[place].iter().any(|upstream| topology.is_good(*upstream));
             let took = at - world.asked[number].sent;
-            prop_assert!(!direct || code == 0, "{place} has a good server: {topology:?}");
-            prop_assert!(!direct || took < Duration::from_millis(1_000), "{took:?} at {place}: {topology:?}");
+            // Onwards in a ring let each other wait, and no mark shows it; each costs a hedge timer until its health tells.
+            if let Some(before) = topology.edges[place].iter().position(|upstream| topology.is_good(*upstream)) {
+                let most = Duration::from_millis(210 + 400 * u64::try_from(before).unwrap());
+                prop_assert!(code == 0 && took < most, "{code} after {took:?} at {place}: {topology:?}");
+            }
         }
         for (place, onward) in world.onwards() {
             for upstream in &topology.edges[place] {
                 let reach = topology.reach(*upstream, Some(place));
                 let convicted = onward.standing(*upstream) >= Standing::AskedLast;
                 prop_assert!(!convicted || reach.contains(&place), "{place} convicts {upstream}: {topology:?}");
-                let ends_here = reach.iter().all(|end| *end == place || !topology.is_good(*end) && *end >= topology.onwards);
-                prop_assert!(convicted || !ends_here, "{place} frees {upstream}: {topology:?}");
+                prop_assert!(convicted || !topology.is_loop(place, *upstream), "{place} frees {upstream}: {topology:?}");
             }
         }
     }
