@@ -74,6 +74,12 @@ impl Lesson {
         }
     }
 
+    /// What is known to be borne up to now: nothing is taken for granted once a probe without marks was answered.
+    #[must_use]
+    pub fn so_far(&self) -> Option<Bears> {
+        (self.step != Step::Plain).then_some(self.found)
+    }
+
     /// Takes how the due probe went: `own` where the upstream answered it by itself, `kept` where that answer had the
     /// name as spelled.
     pub fn heard(&mut self, own: bool, kept: bool) -> Next {

@@ -174,7 +174,8 @@ impl Judge {
         }
         let mut room = REMEMBERED;
         self.tracks.retain(|(number, _), track| {
-            let keep = set.get(*number).is_some() || (room > 0 && track.verdicts().next().is_some());
+            let remembered = room > 0 && track.verdicts().next().is_some();
+            let keep = set.get(*number).is_some() || track.asked.is_some() || remembered;
             room = room.saturating_sub(usize::from(keep));
             keep
         });
@@ -209,7 +210,7 @@ impl Judge {
             // Probes carry all that is borne: the tag shows the way, and that it is borne.
             Purpose::Check => self.settings.marks(known.bears(), true, true),
             Purpose::Confirm | Purpose::Release => Bears::NONE,
-            Purpose::Learn => known.lesson_marks(),
+            Purpose::Learn => known.lesson_marks(self.settings),
         };
         let nonce = Nonce::new(self.rng.random(), &self.key);
         let sent = Probe { nonce, upstream: upstream.number, suffix: &want.suffix, marks };
@@ -380,5 +381,7 @@ impl Judge {
     }
 }
 
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod tests;

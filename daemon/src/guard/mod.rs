@@ -5,7 +5,7 @@
 //! front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`] the
 //! handle on it; [`limits`], [`marks`] and [`bears`] say how many probes and which marks. All but `run` and `exchange` is
-//! pure. A fourth witness would be a file here, a variant of [`Witness`], and a call of `suspect`.
+//! pure, and `simulation` runs it in random networks. A fourth witness would be a file here, a variant of [`Witness`], and a call of `suspect`.
 //!
 //! # Why it is no weapon
 //!
@@ -39,6 +39,8 @@
 //! A verdict, then, needs the upstream's own doing; and what it takes away is one upstream, for the names under one
 //! suffix, until it answers a probe.
 
+use std::time::Duration;
+
 mod exchange;
 mod name;
 mod track;
@@ -71,3 +73,7 @@ pub use run::{Driver, Guard};
 pub use spelling::Strength;
 pub use tag::Passed;
 pub use verdict::{Standing, Verdict, Verdicts, Witness};
+
+/// How long a marked packet, or a probe that came home, is held before it alone is answered SERVFAIL with EDE 23: time for
+/// the flight's next upstream, or for another server of the hop, to answer first.
+pub const HOLD: Duration = Duration::from_millis(50);

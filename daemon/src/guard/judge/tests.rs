@@ -27,7 +27,7 @@ struct World {
 
 const UDP: Transport = Transport::Udp;
 
-fn set(servers: &[&str]) -> Arc<Set> {
+pub(super) fn set(servers: &[&str]) -> Arc<Set> {
     let servers = servers.iter().map(|server| (server.parse().unwrap(), "/etc/resolv.conf".into())).collect();
     Arc::new(Set::new(servers, None, &mut Numbers::default()))
 }
@@ -276,6 +276,32 @@ fn one_that_drops_tagged_queries_is_asked_without_tag() {
     let world = World::new(&["10.0.0.2"], does);
     assert_eq!(world.verdicts.marks(Number(0)), Bears { tag: false, ..Bears::ALL });
     assert_eq!(world.told(Kind::Learnt(Bears { tag: false, ..Bears::ALL })), 1);
+}
+
+#[test]
+fn while_marks_are_learnt_only_those_known_to_be_borne_are_sent() {
+    let (mut tagged, mut dropped) = (false, 0);
+    let key = Arc::new(crate::guard::key::of(1));
+    let (mut judge, now) = (Judge::new(Settings::default(), key, [5; 32]), crate::clock::now());
+    let mut events = vec![Event::SetChanged(set(&["10.0.0.2"]))];
+    while let Some(event) = events.pop() {
+        for action in judge.handle(event, now) {
+            match action {
+                Action::Publish(verdicts) => tagged = verdicts.marks(Number(0)).tag,
+                Action::SendProbe { nonce, transport: UDP, message, .. } => {
+                    let drops = message.len() > 12 + 52 + 4 + 11;
+                    dropped += usize::from(drops);
+                    assert!(dropped < 2 || !tagged, "the tag is off before it is tried again");
+                    events.push(Event::ProbeOver {
+                        nonce,
+                        heard: (!drops).then_some(Heard { own: true, spelling_kept: true }),
+                    });
+                }
+                _ => (),
+            }
+        }
+    }
+    assert_eq!((dropped, tagged), (3, false));
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 const BOUND: usize = 80;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_cycle_is_cut_or_freed_and_every_query_ends(seed in any::<u64>()) {
