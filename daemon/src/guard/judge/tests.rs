@@ -377,3 +377,16 @@ fn a_suspect_gets_the_tag_though_public() {
     assert_eq!(published.unwrap().standing(Number(0), UDP, &wire("x")), Standing::Suspect);
     assert!(published.unwrap().marks(Number(0)).tag);
 }
+
+#[test]
+fn a_client_that_provokes_formerr_has_no_mark_switched_off_and_no_upstream_moved() {
+    let does = always(Does::Answers);
+    let mut world = World::new(&["10.0.0.2", "8.8.8.8"], &does);
+    for n in 0..300 {
+        // What the engine makes of errors, whatever they are, is silence; it has no other word for the judge.
+        world.witness(Witness::Silence, "broken.evil.example", &does);
+        world.run(1, &does);
+        assert_eq!(world.verdicts.marks(Number(0)), Bears::ALL, "after {n} s");
+        assert!(world.standing("www.corp.example") <= Standing::Suspect);
+    }
+}
