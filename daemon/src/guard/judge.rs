@@ -3,11 +3,12 @@
 //!
 //! **Convicted** is an upstream, over one transport, for the names under one suffix, when two probes in a row came home
 //! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
-//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected name,
-//! and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by silence.
+//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected
+//! name, and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by
+//! silence.
 //!
-//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which verdicts
-//! hold is `track`'s, which marks are sent is `marks`'.
+//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
+//! verdicts hold is `track`'s, which marks are sent is `marks`'.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

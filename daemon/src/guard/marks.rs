@@ -106,7 +106,8 @@ impl Known {
         Bears { opt: marks.opt, tag: marks.tag && tag, spelling: marks.spelling && spelling }
     }
 
-    /// Takes how a probe of the lesson went. Returns whether another is to be sent, and what was learnt where it is new.
+    /// Takes how a probe of the lesson went. Returns whether another is to be sent, and what was learnt where it is
+    /// new.
     pub(super) fn heard(&mut self, own: bool, kept: bool, now: Instant) -> (bool, Option<Bears>) {
         let Some(lesson) = &mut self.lesson else { return (false, None) };
         match lesson.heard(own, kept) {

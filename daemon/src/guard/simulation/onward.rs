@@ -1,5 +1,5 @@
-//! The Onward of the model: the real guard around flights that keep the engine's rules in little. One worker, no cache but
-//! of failures, UDP only.
+//! The Onward of the model: the real guard around flights that keep the engine's rules in little. One worker, no cache
+//! but of failures, UDP only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
