@@ -66,8 +66,10 @@ fn wants(mode: Mode, auto: bool) -> bool {
 }
 
 impl Known {
+    /// What it bears. While that is being learnt again, only what was found up to now: marks that it does not bear
+    /// would make it look dead meanwhile.
     pub(super) fn bears(&self) -> Bears {
-        self.bears
+        self.lesson.as_ref().and_then(Lesson::so_far).unwrap_or(self.bears)
     }
 
     /// The upstream answered a probe with `marks`, and the name came back as spelled or not.
@@ -97,11 +99,15 @@ impl Known {
     }
 
     /// The marks of the lesson's due probe.
-    pub(super) fn lesson_marks(&self) -> Bears {
-        self.lesson.as_ref().map_or(Bears::NONE, Lesson::marks)
+    pub(super) fn lesson_marks(&self, settings: Settings) -> Bears {
+        let marks = self.lesson.as_ref().map_or(Bears::NONE, Lesson::marks);
+        // What is never sent need not be learnt.
+        let (tag, spelling) = (settings.tag != Mode::Never, settings.spelling != Mode::Never);
+        Bears { opt: marks.opt, tag: marks.tag && tag, spelling: marks.spelling && spelling }
     }
 
-    /// Takes how a probe of the lesson went. Returns whether another is to be sent, and what was learnt where it is new.
+    /// Takes how a probe of the lesson went. Returns whether another is to be sent, and what was learnt where it is
+    /// new.
     pub(super) fn heard(&mut self, own: bool, kept: bool, now: Instant) -> (bool, Option<Bears>) {
         let Some(lesson) = &mut self.lesson else { return (false, None) };
         match lesson.heard(own, kept) {

@@ -1,7 +1,8 @@
 //! Names on the wire, as far as the guard looks into them: labels, parents, suffixes. Pure, bounds-checked.
 //!
-//! A name here is uncompressed (RFC 1035, section 3.1): length, label, …, and the zero of the root. Callers that compare
-//! names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be treated as text.
+//! A name here is uncompressed (RFC 1035, section 3.1): length, label, …, and the zero of the root. Callers that
+//! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
+//! treated as text.
 
 /// The root, which every name is under.
 pub(super) const ROOT: &[u8] = &[0];
