@@ -18,7 +18,7 @@ use crate::admit::acl::AllowList;
 use crate::admit::triage::{self, triage};
 use crate::cache::{Block, Cache, Freshness, Seconds};
 use crate::flight::{Back, Flights, Joined, Waiter};
-use crate::guard::coredns;
+use crate::guard::probe;
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
 use crate::upstream::{Number, Set};
@@ -114,7 +114,7 @@ impl Forwarder {
 
     /// What is not to be asked of any upstream is answered here.
     fn take_miss(packet: &[u8], query: &Query, out: &mut Vec<u8>) -> Step {
-        if coredns::is_probe(query.name(), query.qtype()) {
+        if probe::is_coredns_probe(query.name(), query.qtype()) {
             return answer_ourselves(packet, &Own::NxDomain, out);
         }
         if !query.wants_recursion() {

@@ -117,11 +117,12 @@ impl LastGood {
         }
     }
 
-    /// Writes the list to `directory`, whole or not at all.
+    /// Writes the list to `directory`, which is made if it must be; whole or not at all.
     ///
     /// # Errors
     /// Where the directory cannot be written.
     pub fn save(&self, directory: &Path, root: &Root) -> io::Result<()> {
+        std::fs::create_dir_all(directory)?;
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(&self.render(&machine_id(root)))?;
         // Synced, since a list that a power cut leaves empty would be of no use at the very start it is meant for.

@@ -93,13 +93,11 @@ pub enum Note {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoServers {
     /// No listeners yet.
-    #[error(
-        "resolv.conf is not written: Onward does not listen anywhere yet, and a file without servers would break every new pod"
-    )]
+    #[error("Onward does not listen anywhere yet, and a file without servers would break every new pod")]
     NotListening,
     /// None that a resolv.conf could name.
     #[error(
-        "resolv.conf is not written: of Onward's listeners ({}) none can be named there; it takes an address that pods can \
+        "of Onward's listeners ({}) none can be named there; it takes an address that pods can \
          reach, on port 53 (a resolv.conf has no place for another port)",
         listeners.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
     )]

@@ -48,14 +48,14 @@ impl File {
             search: policy(&settings.search, &search, found.search),
             options: policy(&settings.options, &options, found.options),
         };
+        let path = settings.path.display();
         let rendered = match resolvconf::render(&content) {
             Ok(rendered) => rendered,
             Err(reason) => {
-                self.tell_once(reason.to_string());
+                self.tell_once(format!("{path} is not written: {reason}"));
                 return true;
             }
         };
-        let path = settings.path.display();
         match resolvconf::write(&settings.path, &rendered.text) {
             Ok(written) => {
                 self.trouble = None;
@@ -77,7 +77,7 @@ impl File {
 
     fn tell_once(&mut self, trouble: String) {
         if self.trouble.as_ref() != Some(&trouble) {
-            log::error!("{trouble}");
+            log::warn!("{trouble}");
             self.trouble = Some(trouble);
         }
     }

@@ -1,0 +1,72 @@
+//! What the judge hears and what it wants done: the whole of its conversation with the rest of the program.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::key::Key;
+use super::probe::{Heard, Nonce};
+use super::report::Report;
+use super::verdict::{Verdicts, Witness};
+use crate::upstream::{Number, Set, Transport, Upstream};
+
+/// What the judge is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A witness speaks against an upstream.
+    Witness {
+        /// Whom.
+        upstream: Number,
+        /// Over what it was asked.
+        transport: Transport,
+        /// Who.
+        witness: Witness,
+        /// The suspected question's name, lower-cased wire form.
+        name: Box<[u8]>,
+    },
+    /// CoreDNS's `loop` plugin is at work: somebody near us fears a loop.
+    LoopPlugin,
+    /// A probe of ours arrived at our door.
+    ProbeHome {
+        /// Which.
+        nonce: Nonce,
+        /// Who brought it.
+        from: IpAddr,
+        /// Over what.
+        over: Transport,
+        /// How many other Onwards its tag had passed.
+        onwards: usize,
+    },
+    /// A probe's time is over: what the upstream said, if anything.
+    ProbeOver {
+        /// Which.
+        nonce: Nonce,
+        /// None: no answer in time, or nobody there.
+        heard: Option<Heard>,
+    },
+    /// Other upstreams.
+    SetChanged(Arc<Set>),
+    /// Another key, since the node's addresses changed.
+    KeyChanged(Arc<Key>),
+    /// [`super::Judge::due`] has come.
+    Tick,
+}
+
+/// What the judge wants done.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Send this, and tell the outcome by [`Event::ProbeOver`] within a few seconds.
+    SendProbe {
+        /// Which.
+        nonce: Nonce,
+        /// To whom.
+        upstream: Arc<Upstream>,
+        /// Over what.
+        transport: Transport,
+        /// The whole message.
+        message: Vec<u8>,
+    },
+    /// From now on this holds.
+    Publish(Arc<Verdicts>),
+    /// Tell people.
+    Tell(Box<Report>),
+}

@@ -1,0 +1,57 @@
+//! Sends one probe and waits for what is said to it: a fresh connected socket for each, plain and slow. The only I/O of
+//! the guard.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::probe::{self, Heard};
+use crate::upstream::{Server, Transport};
+
+/// How long an upstream has to answer a probe. CoreDNS gives up after as long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What `server` says to `message`; none if nothing in time, or if nobody is there.
+pub(super) async fn ask(server: &Server, transport: Transport, message: &[u8]) -> Option<Heard> {
+    let address = server.socket_address().ok()?;
+    let answer = async {
+        match transport {
+            Transport::Udp => over_udp(address, message).await,
+            Transport::Tcp => over_tcp(address, message).await,
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer).await.ok()?.ok().flatten()
+}
+
+async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Heard>> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    socket.send(message).await?;
+    let mut buffer = [0; 1232];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        // What is no answer to this probe is not ours to judge; the answer may still come.
+        if let Some(heard) = probe::heard(message, buffer.get(..length).unwrap_or_default()) {
+            return Ok(Some(heard));
+        }
+    }
+}
+
+/// RFC 1035, section 4.2.2: two bytes of length before each message.
+async fn over_tcp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Heard>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let length = u16::try_from(message.len()).unwrap_or(0);
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend(message);
+    stream.write_all(&framed).await?;
+    let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut answer).await?;
+    Ok(probe::heard(message, &answer))
+}

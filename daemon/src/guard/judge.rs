@@ -1,0 +1,384 @@
+//! The judge: turns what witnesses and probes say into probes, verdicts and things to tell. Pure: events and `now` in,
+//! actions out; it holds no socket and reads no clock.
+//!
+//! **Convicted** is an upstream, over one transport, for the names under one suffix, when two probes in a row came home
+//! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
+//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected name,
+//! and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by silence.
+//!
+//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which verdicts
+//! hold is `track`'s, which marks are sent is `marks`'.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::bears::Bears;
+use super::event::{Action, Event};
+use super::key::Key;
+use super::limits::{Provoked, Window};
+use super::marks::{Known, Settings};
+use super::name;
+use super::probe::{self, Heard, Nonce, Probe};
+use super::report::{Kind, Report};
+use super::track::{Cause, Home, Outcome, Purpose, Track, Want};
+use super::verdict::{Evidence, Standing, Verdict, Verdicts, Witness};
+use crate::upstream::{Number, Set, Transport, Upstream};
+
+/// How long a witness's word stands: longer than hops resend.
+const SUSPECT: Duration = Duration::from_secs(5);
+/// The second silence under one parent within this time is taken seriously.
+const INSISTS: Duration = Duration::from_secs(60);
+/// A probe that could not be confirmed is repeated after this.
+const UNSURE: Duration = Duration::from_secs(5);
+/// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
+const REMEMBERED: usize = 256;
+
+type Whom = (Number, Transport);
+
+/// A probe under way.
+#[derive(Debug, Clone)]
+struct Asked {
+    whom: Whom,
+    want: Want,
+    marks: Bears,
+    home: Option<Home>,
+}
+
+/// The judge. See the module's text.
+#[derive(Debug)]
+pub struct Judge {
+    settings: Settings,
+    key: Arc<Key>,
+    rng: StdRng,
+    set: Arc<Set>,
+    tracks: BTreeMap<Whom, Track>,
+    known: BTreeMap<Number, Known>,
+    provoked: BTreeMap<Number, Provoked>,
+    asked: HashMap<Nonce, Asked>,
+    overall: Window,
+    told: Window,
+    published: Arc<Verdicts>,
+    actions: Vec<Action>,
+}
+
+impl Judge {
+    /// A judge without upstreams. `seed` must be random: nonces come from it.
+    #[must_use]
+    pub fn new(settings: Settings, key: Arc<Key>, seed: [u8; 32]) -> Self {
+        Self {
+            settings,
+            key,
+            rng: StdRng::from_seed(seed),
+            set: Arc::default(),
+            tracks: BTreeMap::new(),
+            known: BTreeMap::new(),
+            provoked: BTreeMap::new(),
+            asked: HashMap::new(),
+            overall: Window::new(10, Duration::from_secs(1)),
+            told: Window::new(6, Duration::from_secs(60)),
+            published: Arc::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes an event; returns what is to be done.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Witness { upstream, transport, witness, name } => {
+                self.witness((upstream, transport), witness, &name, now);
+            }
+            Event::LoopPlugin => self.loop_plugin(now),
+            Event::ProbeHome { nonce, from, over, onwards } => {
+                if let Some(asked) = self.asked.get_mut(&nonce) {
+                    asked.home = Some(Home { from, over, onwards });
+                }
+            }
+            Event::ProbeOver { nonce, heard } => self.over(nonce, heard, now),
+            Event::SetChanged(set) => self.set_changed(set),
+            Event::KeyChanged(key) => self.key = key,
+            Event::Tick => {}
+        }
+        self.send_due(now);
+        self.publish(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to come back with [`Event::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let asks = self.in_use().filter_map(|(_, track)| match track.is_waiting() {
+            true => Some(now),
+            false => track.due(),
+        });
+        let asks = asks.map(|at| self.overall.room_at().map_or(at, |room| at.max(room)));
+        let ends = self.tracks.values().filter_map(|track| track.suspect_until.filter(|until| *until > now));
+        asks.chain(ends).min()
+    }
+
+    fn in_use(&self) -> impl Iterator<Item = (&Whom, &Track)> {
+        self.tracks.iter().filter(|((number, _), _)| self.set.get(*number).is_some())
+    }
+
+    /// A witness sends a probe, within limits, and no more than that.
+    fn witness(&mut self, whom: Whom, witness: Witness, name: &[u8], now: Instant) {
+        if self.set.get(whom.0).is_none() {
+            return;
+        }
+        let track = self.tracks.entry(whom).or_default();
+        if track.covers(name) {
+            return;
+        }
+        let cause = Cause { witness, parent: name::parent(name).into() };
+        if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
+            && asked.want.purpose == Purpose::Check
+        {
+            // The probe under way will tell; what it does not find is looked for where this witness points.
+            asked.want.cause.get_or_insert(cause);
+            track.suspect_until.get_or_insert(now + SUSPECT);
+            return;
+        }
+        if !self.provoked.entry(whom.0).or_default().take(now) {
+            return;
+        }
+        track.suspect_until = Some(now + SUSPECT);
+        track.want(Want::check(name::ROOT, Some(cause)));
+        if self.told.take(now) {
+            self.tell(Kind::Suspected, whom, name::parent(name), Some(witness));
+        }
+    }
+
+    fn loop_plugin(&mut self, now: Instant) {
+        for upstream in self.set.upstreams.iter().filter(|upstream| upstream.is_near()) {
+            if self.provoked.entry(upstream.number).or_default().take(now) {
+                self.tracks.entry((upstream.number, Transport::Udp)).or_default().want(Want::check(name::ROOT, None));
+            }
+        }
+    }
+
+    /// On every change: near upstreams are asked over both transports, others once, when they are new.
+    fn set_changed(&mut self, set: Arc<Set>) {
+        for upstream in &set.upstreams {
+            let number = upstream.number;
+            let known = self.set.get(number).is_some_and(|old| old.server == upstream.server);
+            if upstream.is_near() {
+                for transport in [Transport::Udp, Transport::Tcp] {
+                    self.tracks.entry((number, transport)).or_default().want(Want::check(name::ROOT, None));
+                }
+            } else if !known {
+                self.tracks.entry((number, Transport::Udp)).or_default().want(Want::check(name::ROOT, None));
+            }
+        }
+        let mut room = REMEMBERED;
+        self.tracks.retain(|(number, _), track| {
+            let keep = set.get(*number).is_some() || (room > 0 && track.verdicts().next().is_some());
+            room = room.saturating_sub(usize::from(keep));
+            keep
+        });
+        self.known.retain(|number, _| set.get(*number).is_some());
+        self.provoked.retain(|number, _| set.get(*number).is_some());
+        self.set = set;
+    }
+
+    fn send_due(&mut self, now: Instant) {
+        let set = Arc::clone(&self.set);
+        for upstream in &set.upstreams {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let whom = (upstream.number, transport);
+                let Some(track) = self.tracks.get_mut(&whom) else { continue };
+                let due = track.is_waiting() || (track.asked.is_none() && track.due().is_some_and(|at| at <= now));
+                if !due {
+                    continue;
+                }
+                if !self.overall.take(now) {
+                    return;
+                }
+                if let Some(want) = track.next(now) {
+                    self.send(upstream, transport, want, now);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, upstream: &Arc<Upstream>, transport: Transport, want: Want, now: Instant) {
+        let known = self.known.entry(upstream.number).or_default();
+        let marks = match want.purpose {
+            // Probes carry all that is borne: the tag shows the way, and that it is borne.
+            Purpose::Check => self.settings.marks(known.bears(), true, true),
+            Purpose::Confirm | Purpose::Release => Bears::NONE,
+            Purpose::Learn => known.lesson_marks(),
+        };
+        let nonce = Nonce::new(self.rng.random(), &self.key);
+        let sent = Probe { nonce, upstream: upstream.number, suffix: &want.suffix, marks };
+        let message = probe::query(&sent, self.rng.random(), &self.key, self.key.bucket(now));
+        let whom = (upstream.number, transport);
+        let track = self.tracks.entry(whom).or_default();
+        track.asked = Some(nonce);
+        if upstream.is_near() && track.routine.is_none() {
+            track.routine = Some(now + Duration::from_millis(self.rng.random_range(45_000..75_000)));
+        }
+        self.asked.insert(nonce, Asked { whom, want, marks, home: None });
+        self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });
+    }
+
+    fn over(&mut self, nonce: Nonce, heard: Option<Heard>, now: Instant) {
+        let Some(asked) = self.asked.remove(&nonce) else { return };
+        let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
+        track.asked = None;
+        let own = heard.is_some_and(|heard| heard.own);
+        let kept = heard.is_some_and(|heard| heard.spelling_kept);
+        let near = self.set.get(asked.whom.0).is_some_and(|upstream| upstream.is_near());
+        match (asked.want.purpose, asked.home) {
+            (Purpose::Learn, _) => self.learn(asked.whom, own, kept, now),
+            (Purpose::Release, home) => {
+                let outcome = Outcome { home: home.is_some(), own, heard: heard.is_some() };
+                if let Some(verdict) = track.asked_for_release(&asked.want.suffix, outcome, now) {
+                    self.tell_verdict(Kind::Released, &verdict);
+                }
+            }
+            (Purpose::Check, _) if own => self.answered(&asked, kept, now),
+            (Purpose::Check, Some(home)) => {
+                track.want(Want { purpose: Purpose::Confirm, first: Some(home), ..asked.want });
+            }
+            (Purpose::Check, None) => {
+                self.begin_lesson(&asked, now);
+                self.look_under_parent(&asked, now);
+            }
+            (Purpose::Confirm, _) if own => {
+                // It answers without marks what it did not answer with them, or it is half a loop by chance.
+                self.begin_lesson(&asked, now);
+                self.answered(&asked, kept, now);
+            }
+            (Purpose::Confirm, Some(home)) => self.convict(&asked, home, now),
+            (Purpose::Confirm, None) if near => track.routine = Some(now + UNSURE),
+            (Purpose::Confirm, None) => {}
+        }
+    }
+
+    /// The upstream's own answer: it is no loop, for the names that were asked for.
+    fn answered(&mut self, asked: &Asked, kept: bool, now: Instant) {
+        let known = self.known.entry(asked.whom.0).or_default();
+        known.answered(asked.marks, kept, now);
+        if known.is_old(now) {
+            self.begin_lesson(asked, now);
+        }
+        if self.look_under_parent(asked, now) {
+            return;
+        }
+        if asked.want.cause.is_some() {
+            self.provoked.entry(asked.whom.0).or_default().acquitted();
+        }
+        if let Some(track) = self.tracks.get_mut(&asked.whom) {
+            track.suspect_until = None;
+        }
+    }
+
+    /// Where a witness insists though the root's probe did not come home, the loop may hold for some names only.
+    fn look_under_parent(&mut self, asked: &Asked, now: Instant) -> bool {
+        let (Some(cause), true, Some(track)) =
+            (&asked.want.cause, asked.want.of_all(), self.tracks.get_mut(&asked.whom))
+        else {
+            return false;
+        };
+        if &*cause.parent == name::ROOT || !probe::fits(&cause.parent) {
+            return false;
+        }
+        let before = track.silent.take().filter(|(_, at)| now.saturating_duration_since(*at) < INSISTS);
+        let insists = cause.witness != Witness::Silence || before.is_some_and(|(parent, _)| parent == cause.parent);
+        if insists {
+            track.want(Want::check(&cause.parent, Some(cause.clone())));
+        } else {
+            track.silent = Some((cause.parent.clone(), now));
+        }
+        insists
+    }
+
+    fn begin_lesson(&mut self, asked: &Asked, now: Instant) {
+        let (number, transport) = asked.whom;
+        let fits = asked.want.of_all() && transport == Transport::Udp;
+        if fits
+            && self.known.entry(number).or_default().begin(now)
+            && let Some(track) = self.tracks.get_mut(&asked.whom)
+        {
+            track.want(Want::learn());
+        }
+    }
+
+    fn learn(&mut self, whom: Whom, own: bool, kept: bool, now: Instant) {
+        let (more, learnt) = self.known.entry(whom.0).or_default().heard(own, kept, now);
+        if more && let Some(track) = self.tracks.get_mut(&whom) {
+            track.want(Want::learn());
+        }
+        if let Some(bears) = learnt {
+            self.tell(Kind::Learnt(bears), whom, name::ROOT, None);
+        }
+    }
+
+    fn convict(&mut self, asked: &Asked, home: Home, now: Instant) {
+        let witness = asked.want.cause.as_ref().map(|cause| cause.witness);
+        let onwards = asked.want.first.map_or(0, |first| first.onwards).max(home.onwards);
+        let evidence = Evidence { witness, from: home.from, over: home.over, onwards };
+        let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
+        track.suspect_until = None;
+        let Some(verdict) = track.convict(asked.whom, &asked.want.suffix, evidence, now) else { return };
+        let kind = match verdict.standing {
+            Standing::AskedLast => Kind::HalfLooping,
+            _ => Kind::Looping,
+        };
+        self.tell_verdict(kind, &verdict);
+        self.provoked.entry(asked.whom.0).or_default().convicted();
+        // What bends one transport mostly bends the other; the probe will tell.
+        let other = match asked.whom.1 {
+            Transport::Udp => Transport::Tcp,
+            Transport::Tcp => Transport::Udp,
+        };
+        let track = self.tracks.entry((asked.whom.0, other)).or_default();
+        if !track.covers(&asked.want.suffix) {
+            track.want(Want::check(&asked.want.suffix, asked.want.cause.clone()));
+        }
+    }
+
+    fn tell_verdict(&mut self, kind: Kind, verdict: &Verdict) {
+        let Some(upstream) = self.set.get(verdict.upstream).cloned() else { return };
+        let evidence = Some(verdict.evidence.clone());
+        let (transport, suffix, witness) = (verdict.transport, verdict.suffix.clone(), verdict.evidence.witness);
+        self.actions.push(Action::Tell(Box::new(Report { kind, upstream, transport, suffix, evidence, witness })));
+    }
+
+    fn tell(&mut self, kind: Kind, (number, transport): Whom, suffix: &[u8], witness: Option<Witness>) {
+        let Some(upstream) = self.set.get(number).cloned() else { return };
+        let suffix = suffix.into();
+        self.actions.push(Action::Tell(Box::new(Report {
+            kind,
+            upstream,
+            transport,
+            suffix,
+            evidence: None,
+            witness,
+        })));
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let suspects: Vec<_> =
+            self.tracks.iter().filter(|(_, track)| track.is_suspect(now)).map(|(whom, _)| *whom).collect();
+        let marks = self.set.upstreams.iter().map(|upstream| {
+            let number = upstream.number;
+            let bears = self.known.get(&number).map_or(Bears::ALL, Known::bears);
+            let suspect = suspects.iter().any(|(suspect, _)| *suspect == number);
+            (number, self.settings.marks(bears, upstream.is_near(), suspect))
+        });
+        let marks = marks.collect();
+        let given = self.tracks.values().flat_map(Track::verdicts).cloned().collect();
+        let verdicts = Verdicts { given, suspects, marks };
+        if verdicts != *self.published {
+            self.published = Arc::new(verdicts);
+            self.actions.push(Action::Publish(Arc::clone(&self.published)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

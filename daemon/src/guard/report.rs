@@ -1,0 +1,253 @@
+//! What people are told: who, through whom, by which witness, for which names, and what to do about it. Pure.
+
+use std::sync::Arc;
+
+use super::bears::Bears;
+use super::name;
+use super::verdict::Evidence;
+use crate::upstream::{Transport, Upstream};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A witness has spoken; a probe goes out.
+    Suspected,
+    /// It sends our questions back to us, and is not asked until it answers by itself.
+    Looping,
+    /// It sends some of our questions back to us, and is asked last.
+    HalfLooping,
+    /// It answers by itself again.
+    Released,
+    /// Probes with and without marks taught what it bears.
+    Learnt(Bears),
+}
+
+/// One thing to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What happened.
+    pub kind: Kind,
+    /// To whom.
+    pub upstream: Arc<Upstream>,
+    /// Over what.
+    pub transport: Transport,
+    /// For which names: lower-cased wire form, the root's one zero for all.
+    pub suffix: Box<[u8]>,
+    /// What it rests on; only a suspicion has none.
+    pub evidence: Option<Evidence>,
+    /// Who made us look.
+    pub witness: Option<super::Witness>,
+}
+
+impl Report {
+    /// Whether it is a warning to be read, or for those who look closely.
+    #[must_use]
+    pub fn level(&self) -> log::Level {
+        match self.kind {
+            Kind::Looping | Kind::HalfLooping => log::Level::Warn,
+            Kind::Released | Kind::Learnt(_) => log::Level::Info,
+            Kind::Suspected => log::Level::Debug,
+        }
+    }
+
+    /// The sentence for the journal.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Upstream { server, source, .. } = &*self.upstream;
+        let over = transport(self.transport);
+        let names = match &*self.suffix {
+            name::ROOT => "questions".to_owned(),
+            suffix => format!("questions for names under {}", name::shown(suffix)),
+        };
+        match self.kind {
+            Kind::Suspected => {
+                format!("{server} (from {source}) may send {names} back to us over {over}; asking it a probe")
+            }
+            Kind::Looping => format!(
+                "{server} (from {source}) sends {names} back to us over {over}{}; not asking it until it answers by itself. {}",
+                self.path(),
+                self.remedy()
+            ),
+            Kind::HalfLooping => format!(
+                "{server} (from {source}) sends some {names} back to us over {over}{}, answering others; asking it last. {}",
+                self.path(),
+                self.remedy()
+            ),
+            Kind::Released => format!("{server} (from {source}) answers {names} over {over} by itself again; in use"),
+            Kind::Learnt(bears) => {
+                let without: Vec<_> =
+                    [(bears.opt, "EDNS"), (bears.tag, "the loop tag"), (bears.spelling, "spelled names")]
+                        .into_iter()
+                        .filter_map(|(borne, what)| (!borne).then_some(what))
+                        .collect();
+                match without.is_empty() {
+                    true => format!("{server} (from {source}) bears all marks of the loop guard"),
+                    false => {
+                        format!("{server} (from {source}) does not bear {}; asking it without", without.join(", "))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fields for the journal: name and value.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let event = match self.kind {
+            Kind::Suspected => "suspected",
+            Kind::Looping => "looping",
+            Kind::HalfLooping => "half-looping",
+            Kind::Released => "released",
+            Kind::Learnt(_) => "learnt",
+        };
+        let mut fields = vec![
+            ("ONWARD_EVENT", event.to_owned()),
+            ("ONWARD_UPSTREAM", self.upstream.server.to_string()),
+            ("ONWARD_SOURCE", self.upstream.source.to_string()),
+            ("ONWARD_TRANSPORT", transport(self.transport).to_owned()),
+            ("ONWARD_SUFFIX", name::shown(&self.suffix)),
+            ("ONWARD_WITNESS", self.witness.map_or_else(|| "routine".to_owned(), |witness| witness.to_string())),
+        ];
+        if let Some(evidence) = &self.evidence {
+            fields.push(("ONWARD_LAST_HOP", evidence.from.to_string()));
+            fields.push(("ONWARD_ONWARDS_PASSED", evidence.onwards.to_string()));
+            fields.push(("ONWARD_CAME_HOME_OVER", transport(evidence.over).to_owned()));
+        }
+        if matches!(self.kind, Kind::Looping | Kind::HalfLooping) {
+            fields.push(("ONWARD_REMEDY", self.remedy()));
+        }
+        fields
+    }
+
+    /// What to do, as concretely as the address and its source allow.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        format!("{} The address is from {}: {}", self.at_the_server(), self.upstream.source, self.at_the_source())
+    }
+
+    fn path(&self) -> String {
+        let Some(evidence) = &self.evidence else { return String::new() };
+        let others = match evidence.onwards {
+            0 => String::new(),
+            1 => ", having passed another Onward".to_owned(),
+            count => format!(", having passed {count} other Onwards"),
+        };
+        let other_transport = match evidence.over == self.transport {
+            true => String::new(),
+            false => format!(" over {}", transport(evidence.over)),
+        };
+        format!(" (our probe came home from {}{other_transport}{others})", evidence.from)
+    }
+
+    /// What runs at well-known addresses, and where it is told whom to ask.
+    fn at_the_server(&self) -> &'static str {
+        match (self.upstream.server.ip().to_string().as_str(), self.upstream.server.port()) {
+            ("127.0.0.53" | "127.0.0.54", 53) => {
+                "That is systemd-resolved, which has our address among its servers: `resolvectl dns` shows where; take it \
+                 out of DNS= in /etc/systemd/resolved.conf and its drop-ins, of the link's .network file, or of what DHCP gives."
+            }
+            ("127.0.0.11", 53) => {
+                "That is Docker's resolver, which copied its servers from the host's resolv.conf when the container started: \
+                 give dockerd a \"dns\" list in /etc/docker/daemon.json that does not hold our address."
+            }
+            ("169.254.25.10", _) => {
+                "That is the node cache of kubespray, which forwards to the node's own resolvers, that is to us: set \
+                 upstream_dns_servers, and keep 169.254.25.10 out of the node's own list (resolvconf_mode: none)."
+            }
+            ("169.254.20.10", _) => {
+                "That is NodeLocal DNSCache, which forwards to the node's own resolvers, that is to us: it serves pods; keep \
+                 it out of the node's own list."
+            }
+            (ip, _) if ip.starts_with("127.") || ip == "::1" => {
+                "That is a resolver on this node (`ss -lunp` names it; often dnsmasq, alone or started by NetworkManager) that \
+                 has our address among its servers: take it out of its server= lines or of the resolv.conf that it reads."
+            }
+            _ => {
+                "Whatever answers at that address has this node among its servers: take this node out there (for the cluster's \
+                 own DNS, the forward line of CoreDNS's Corefile), or that address out here."
+            }
+        }
+    }
+
+    /// Who writes the file that named the address.
+    fn at_the_source(&self) -> &'static str {
+        let source = &*self.upstream.source;
+        if source == "configuration" || source.contains("/onward/") {
+            "change the servers in /etc/onward/onward.toml or its drop-ins."
+        } else if source.contains("NetworkManager") {
+            "change the connection with `nmcli connection modify NAME ipv4.dns …`, or what DHCP gives."
+        } else if source.contains("dnsmasq") {
+            "change the server= lines there."
+        } else if source.contains("/systemd/resolve") || source.contains("resolved") {
+            "change DNS= in /etc/systemd/resolved.conf and its drop-ins, the link's .network file, or what DHCP gives."
+        } else if source.contains("/systemd/") {
+            "change DNS= in the link's .network file, or what DHCP gives."
+        } else if source.contains("/resolvconf") {
+            "change dns-nameservers in /etc/network/interfaces, or what DHCP gives."
+        } else {
+            "take the line out there, or change what writes that file (its first lines mostly say)."
+        }
+    }
+}
+
+fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::{Witness, name::wire};
+    use crate::upstream::Number;
+
+    fn report(server: &str, source: &str, suffix: &str) -> Report {
+        let upstream = Upstream { number: Number(0), server: server.parse().unwrap(), source: source.into() };
+        Report {
+            kind: Kind::Looping,
+            upstream: Arc::new(upstream),
+            transport: Transport::Udp,
+            suffix: wire(suffix).into(),
+            evidence: Some(Evidence {
+                witness: Some(Witness::Tag),
+                from: [10, 0, 0, 9].into(),
+                over: Transport::Tcp,
+                onwards: 1,
+            }),
+            witness: Some(Witness::Tag),
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_told_with_evidence_and_a_remedy() {
+        let report = report("127.0.0.53", "/etc/resolv.conf", "corp.example");
+        assert_eq!(
+            report.text(),
+            "127.0.0.53:53 (from /etc/resolv.conf) sends questions for names under corp.example. back to us over UDP (our \
+             probe came home from 10.0.0.9 over TCP, having passed another Onward); not asking it until it answers by itself. \
+             That is systemd-resolved, which has our address among its servers: `resolvectl dns` shows where; take it \
+             out of DNS= in /etc/systemd/resolved.conf and its drop-ins, of the link's .network file, or of what DHCP gives. \
+             The address is from /etc/resolv.conf: take the line out there, or change what writes that file (its first lines \
+             mostly say)."
+        );
+        let fields = report.fields();
+        for field in [("ONWARD_WITNESS", "tag"), ("ONWARD_SUFFIX", "corp.example."), ("ONWARD_LAST_HOP", "10.0.0.9")] {
+            assert!(fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_names_the_file_that_gave_us_the_address() {
+        for (server, source, what) in [
+            ("169.254.25.10", "configuration", ["kubespray", "/etc/onward/onward.toml"]),
+            ("127.0.0.1", "/run/NetworkManager/resolv.conf", ["dnsmasq", "nmcli"]),
+            ("10.96.0.10", "/run/systemd/resolve/resolv.conf", ["Corefile", "resolved.conf"]),
+            ("127.0.0.11", "/etc/resolv.conf", ["dockerd", "take the line out"]),
+        ] {
+            let remedy = report(server, source, "").remedy();
+            assert!(what.iter().all(|what| remedy.contains(what)), "{remedy}");
+        }
+    }
+}

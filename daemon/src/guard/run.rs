@@ -1,0 +1,289 @@
+//! The judge at work: what witnesses say comes in over a bounded queue, probes go out, verdicts are published, people are
+//! told. [`Guard`] is the handle that everyone else has; [`Driver::run`] is the task behind it.
+//!
+//! A full queue drops what witnesses say: that is harmless, since each question that loops speaks again. The set of
+//! upstreams and the key come over channels of their own, where the latest counts and none is lost.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::event::{Action, Event};
+use super::{Bears, Judge, Key, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
+use crate::clock;
+use crate::upstream::{Number, Set, Transport};
+
+/// What waits for the judge at most.
+const QUEUE: usize = 256;
+
+/// The guard, as the front and the engine see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Guard(Arc<Shared>);
+
+/// Runs the judge.
+#[derive(Debug)]
+pub struct Driver {
+    judge: Judge,
+    events: mpsc::Receiver<Event>,
+    set: watch::Receiver<Arc<Set>>,
+    key: watch::Receiver<Arc<Key>>,
+    published: Arc<Published>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    secret: Secret,
+    born: Instant,
+    key: ArcSwap<Key>,
+    events: mpsc::Sender<Event>,
+    set: watch::Sender<Arc<Set>>,
+    new_key: watch::Sender<Arc<Key>>,
+    published: Arc<Published>,
+}
+
+/// What the driver gives and the handle shows; apart, so that the driver ends when the last handle goes.
+#[derive(Debug, Default)]
+struct Published {
+    verdicts: ArcSwap<Verdicts>,
+    counts: Mutex<BTreeMap<(Number, Witness), u64>>,
+}
+
+impl Guard {
+    /// A guard for a node with these addresses, and the task that is to be spawned for it. Needs the system's randomness.
+    #[must_use]
+    pub fn new(settings: Settings, addresses: &[IpAddr]) -> (Self, Driver) {
+        let (secret, born) = (Secret::new(rand::random()), clock::now());
+        let first_key = Arc::new(Key::new(&secret, addresses, born));
+        let published = Arc::<Published>::default();
+        let (sender, events) = mpsc::channel(QUEUE);
+        let (set_sender, set) = watch::channel(Arc::default());
+        let (new_key, key) = watch::channel(Arc::clone(&first_key));
+        let judge = Judge::new(settings, Arc::clone(&first_key), rand::random());
+        let shared = Shared {
+            secret,
+            born,
+            key: ArcSwap::new(first_key),
+            events: sender,
+            set: set_sender,
+            new_key,
+            published: Arc::clone(&published),
+        };
+        (Self(Arc::new(shared)), Driver { judge, events, set, key, published })
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub fn verdicts(&self) -> arc_swap::Guard<Arc<Verdicts>> {
+        self.0.published.verdicts.load()
+    }
+
+    /// The marks that an ordinary query to `upstream` is to carry now.
+    #[must_use]
+    pub fn marks(&self, upstream: Number) -> Bears {
+        self.verdicts().marks(upstream)
+    }
+
+    /// The key that marks are made and known with.
+    #[must_use]
+    pub fn key(&self) -> arc_swap::Guard<Arc<Key>> {
+        self.0.key.load()
+    }
+
+    /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
+    pub fn suspect(&self, upstream: Number, transport: Transport, witness: Witness, name: &[u8]) {
+        self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
+    }
+
+    /// CoreDNS's `loop` plugin asked its question.
+    pub fn loop_plugin_seen(&self) {
+        self.tell(Event::LoopPlugin);
+    }
+
+    /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held 50 ms and then answered
+    /// SERVFAIL.
+    pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) {
+        self.tell(Event::ProbeHome { nonce, from, over, onwards });
+    }
+
+    /// Other upstreams are in use.
+    pub fn set_changed(&self, set: Arc<Set>) {
+        self.0.set.send_replace(set);
+    }
+
+    /// The node's addresses changed: another key, so that cloned machines do not share one.
+    pub fn addresses_changed(&self, addresses: &[IpAddr]) {
+        let key = Arc::new(Key::new(&self.0.secret, addresses, self.0.born));
+        self.0.key.store(Arc::clone(&key));
+        self.0.new_key.send_replace(key);
+    }
+
+    /// How often each witness spoke against each upstream, as far as the judge heard.
+    #[must_use]
+    pub fn counts(&self) -> Vec<((Number, Witness), u64)> {
+        let counts = self.0.published.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(whom, count)| (*whom, *count)).collect()
+    }
+
+    fn tell(&self, event: Event) {
+        // Full or gone: see the module's text.
+        let _ = self.0.events.try_send(event);
+    }
+}
+
+impl Driver {
+    /// Judges until the last [`Guard`] is gone.
+    pub async fn run(mut self) {
+        let mut probes: JoinSet<Event> = JoinSet::new();
+        loop {
+            let due = self.judge.due(clock::now()).map(tokio::time::Instant::from_std);
+            // A probe that came home must be heard of before its end, hence the order.
+            let event = tokio::select! {
+                biased;
+                changed = self.key.changed() => match changed {
+                    Ok(()) => Event::KeyChanged(Arc::clone(&self.key.borrow_and_update())),
+                    Err(_) => return,
+                },
+                changed = self.set.changed() => match changed {
+                    Ok(()) => Event::SetChanged(Arc::clone(&self.set.borrow_and_update())),
+                    Err(_) => return,
+                },
+                Some(event) = self.events.recv() => event,
+                Some(Ok(event)) = probes.join_next() => event,
+                () = sleep_until(due) => Event::Tick,
+            };
+            if let Event::Witness { upstream, witness, .. } = &event {
+                self.published.count(*upstream, *witness);
+            }
+            for action in self.judge.handle(event, clock::now()) {
+                self.perform(action, &mut probes);
+            }
+        }
+    }
+
+    fn perform(&self, action: Action, probes: &mut JoinSet<Event>) {
+        match action {
+            Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
+            Action::Tell(report) => log(&report),
+            Action::SendProbe { nonce, upstream, transport, message } => {
+                probes.spawn(async move {
+                    let heard = exchange::ask(&upstream.server, transport, &message).await;
+                    Event::ProbeOver { nonce, heard }
+                });
+            }
+        }
+    }
+}
+
+impl Published {
+    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts anew.
+    fn count(&self, upstream: Number, witness: Witness) {
+        const MOST: usize = 1024;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST && !counts.contains_key(&(upstream, witness)) {
+            counts.clear();
+        }
+        *counts.entry((upstream, witness)).or_default() += 1;
+    }
+}
+
+async fn sleep_until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn log(report: &Report) {
+    let fields = report.fields();
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let logger = log::logger();
+    let metadata = log::Metadata::builder().level(report.level()).target(module_path!()).build();
+    if report.level() <= log::max_level() && logger.enabled(&metadata) {
+        logger.log(
+            &log::Record::builder()
+                .metadata(metadata)
+                .args(format_args!("{}", report.text()))
+                .module_path_static(Some(module_path!()))
+                .key_values(&fields.as_slice())
+                .build(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::guard::{Standing, name, probe};
+    use crate::upstream::set::Numbers;
+
+    /// An upstream on loopback that brings each probe home and passes our SERVFAIL on, or says NXDOMAIN.
+    async fn upstream(guard: Guard, socket: tokio::net::UdpSocket, loops: bool) {
+        let mut buffer = [0; 1232];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let end = 12 + buffer[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
+            let nonce = probe::nonce(&buffer[12..end]).unwrap();
+            assert!(nonce.is_ours(&guard.key()));
+            if loops {
+                guard.probe_home(nonce, from.ip(), Transport::Udp, 0);
+            }
+            (buffer[2], buffer[3]) = (0x81, if loops { 0x82 } else { 0x83 });
+            socket.send_to(&buffer[..length], from).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loop_on_loopback_is_found_and_a_good_server_is_not() {
+        let (guard, driver) = Guard::new(Settings::default(), &[]);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver.run());
+        let mut servers = Vec::new();
+        for loops in [true, false] {
+            let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            servers.push((socket.local_addr().unwrap().into(), "a".into()));
+            tasks.spawn(upstream(guard.clone(), socket, loops));
+        }
+        let set = Set::new(servers, None, &mut Numbers::default());
+        let [bad, good] = [set.upstreams[0].number, set.upstreams[1].number];
+        guard.set_changed(Arc::new(set));
+        guard.suspect(good, Transport::Udp, Witness::Tag, name::ROOT);
+        let standing = |number| guard.verdicts().standing(number, Transport::Udp, name::ROOT);
+        let found = async {
+            while standing(bad) != Standing::Quarantined || guard.counts() != [((good, Witness::Tag), 1)] {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+        assert!(standing(good) < Standing::AskedLast);
+        let before = guard.key().process();
+        guard.addresses_changed(&[[10, 0, 0, 1].into()]);
+        assert_ne!(guard.key().process(), before);
+    }
+
+    #[tokio::test]
+    async fn a_probe_over_tcp_is_answered_or_not() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().into();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut message = vec![0; stream.read_u16().await.unwrap().into()];
+            stream.read_exact(&mut message).await.unwrap();
+            (message[2], message[3]) = (0x81, 0x83);
+            stream.write_u16(message.len().try_into().unwrap()).await.unwrap();
+            stream.write_all(&message).await.unwrap();
+        };
+        let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+        let (heard, ()) = tokio::join!(exchange::ask(&server, Transport::Tcp, query), serve);
+        assert!(heard.unwrap().own);
+        drop(listener);
+        assert_eq!(exchange::ask(&server, Transport::Tcp, query).await, None);
+    }
+}

@@ -1,0 +1,196 @@
+//! The first witness: an EDNS option that says which Onwards a question has passed. Pure.
+//!
+//! One entry for each, oldest first, at most [`MOST`]: the process, the number that it knows the asked upstream by, and a
+//! MAC over both and a stretch of time. An entry of our own with a valid MAC is ours come back, through the upstream that
+//! it names. Entries of others cannot be checked; they are passed on, and ours is appended. When the list is full the
+//! oldest entry makes room, so that a forged full list hides nothing: our entry always goes out, and a ring of up to
+//! [`MOST`] Onwards is found within one lap whatever was in the list before. (Longer rings are left to the other
+//! witnesses.) An entry that says it is ours but is not is dropped, and a malformed option counts as none.
+//!
+//! The MAC holds 64 bits. It is compared as one number, not in constant time by design: whoever finds a valid one, or
+//! replays one, has a witness, and a witness costs the healthy one probe (see the module's documentation).
+
+use super::key::{Bucket, Key, Purpose};
+use crate::upstream::Number;
+
+/// The option's code, from the range for local use (RFC 6891, section 9; IANA: 65001 to 65534).
+pub const CODE: u16 = 65_353;
+/// Most entries that a list has.
+pub const MOST: usize = 8;
+/// Process, upstream, MAC.
+const ENTRY: usize = 8 + 2 + 8;
+
+/// What a question's tag told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// The question has been here before and was sent to this upstream (the last one, if to several).
+    pub own: Option<Number>,
+    relay: [[u8; ENTRY]; MOST],
+    count: usize,
+}
+
+impl Passed {
+    /// Whether the question has passed other Onwards, or says so.
+    #[must_use]
+    pub fn foreign(&self) -> bool {
+        self.count > 0
+    }
+
+    /// How many other Onwards it has passed, or says so.
+    #[must_use]
+    pub fn onwards(&self) -> usize {
+        self.count
+    }
+
+    fn keep(&mut self, entry: [u8; ENTRY]) {
+        if let Some(place) = self.relay.get_mut(self.count) {
+            *place = entry;
+            self.count += 1;
+        }
+    }
+}
+
+/// The data of the first option with our code among `options`, the RDATA of an OPT record.
+#[must_use]
+pub fn find(options: &[u8]) -> Option<&[u8]> {
+    let mut rest = options;
+    loop {
+        let (&[code_high, code_low, length_high, length_low], after) = rest.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        let (data, next) = after.split_at_checked(length)?;
+        if u16::from_be_bytes([code_high, code_low]) == CODE {
+            return Some(data);
+        }
+        rest = next;
+    }
+}
+
+/// Reads the option's data.
+#[must_use]
+pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
+    let mut passed = Passed::default();
+    let (entries, rest) = option.as_chunks::<ENTRY>();
+    if !rest.is_empty() || entries.len() > MOST {
+        return passed;
+    }
+    for entry in entries {
+        let &[p0, p1, p2, p3, p4, p5, p6, p7, number_high, number_low, ..] = entry;
+        if u64::from_be_bytes([p0, p1, p2, p3, p4, p5, p6, p7]) != key.process() {
+            passed.keep(*entry);
+            continue;
+        }
+        let number = Number(u16::from_be_bytes([number_high, number_low]));
+        if *entry == own(number, key, now) || *entry == own(number, key, now.previous()) {
+            passed.own = Some(number);
+        }
+    }
+    passed
+}
+
+/// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
+pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mut Vec<u8>) {
+    let oldest = usize::from(passed.count == MOST);
+    let relay = passed.relay.get(oldest..passed.count).unwrap_or_default();
+    let length = u16::try_from((relay.len() + 1) * ENTRY).unwrap_or(0); // 144 at most
+    out.extend(CODE.to_be_bytes());
+    out.extend(length.to_be_bytes());
+    out.extend(relay.as_flattened());
+    out.extend(own(upstream, key, now));
+}
+
+fn own(number: Number, key: &Key, bucket: Bucket) -> [u8; ENTRY] {
+    let process = key.process().to_be_bytes();
+    let number = number.0.to_be_bytes();
+    let mac = key.mac(Purpose::Tag, &[&process, &number, &bucket.bytes()]).to_be_bytes();
+    let mut entry = [0; ENTRY];
+    for (to, from) in entry.iter_mut().zip(process.into_iter().chain(number).chain(mac)) {
+        *to = from;
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::guard::key;
+
+    /// The data of what [`write`] makes.
+    fn written(passed: &Passed, upstream: u16, key: &Key, now: Bucket) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(passed, Number(upstream), key, now, &mut out);
+        find(&out).unwrap().to_vec()
+    }
+
+    fn bucket(key: &Key, after: u64) -> Bucket {
+        key.bucket(crate::clock::now() + Duration::from_secs(after))
+    }
+
+    #[test]
+    fn what_we_sent_is_known_when_it_comes_back_through_others() {
+        let (us, other) = (key::of(1), key::of(2));
+        let now = bucket(&us, 0);
+        let first = written(&Passed::default(), 3, &us, now);
+        let at_other = read(&first, &other, now);
+        assert_eq!((at_other.own, at_other.onwards()), (None, 1));
+        let back = read(&written(&at_other, 7, &other, now), &us, now);
+        assert_eq!((back.own, back.onwards()), (Some(Number(3)), 1));
+        assert_eq!(read(&written(&back, 4, &us, now), &other, now).own, Some(Number(7)));
+    }
+
+    #[test]
+    fn marks_grow_old() {
+        let us = key::of(1);
+        let option = written(&Passed::default(), 3, &us, bucket(&us, 0));
+        assert_eq!(read(&option, &us, bucket(&us, 16)).own, Some(Number(3)));
+        assert_eq!(read(&option, &us, bucket(&us, 33)), Passed::default());
+    }
+
+    #[test]
+    fn a_forged_entry_of_ours_is_dropped() {
+        let us = key::of(1);
+        let now = bucket(&us, 0);
+        let good = written(&Passed::default(), 3, &us, now);
+        for at in 8..ENTRY {
+            let mut forged = good.clone();
+            forged[at] ^= 1;
+            assert_eq!(read(&forged, &us, now), Passed::default(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_forged_full_list_hides_nothing() {
+        let us = key::of(1);
+        let now = bucket(&us, 0);
+        let passed = read(&[0xab; ENTRY * MOST], &us, now);
+        assert_eq!((passed.own, passed.onwards()), (None, MOST));
+        let sent = written(&passed, 5, &us, now);
+        assert_eq!(sent.len(), ENTRY * MOST);
+        assert_eq!(read(&sent, &us, now).own, Some(Number(5)));
+    }
+
+    #[test]
+    fn malformed_and_over_long_options_count_as_none() {
+        let us = key::of(1);
+        let now = bucket(&us, 0);
+        for length in [0, 1, ENTRY - 1, ENTRY + 1, ENTRY * (MOST + 1), 65_535] {
+            assert_eq!(read(&vec![7; length], &us, now), Passed::default(), "{length} bytes");
+        }
+        assert_eq!(find(&[0xff, 0x49, 0, 9, 1]), None);
+        assert_eq!(find(b"\0\x0a\0\x02xy\xff\x49\0\x01z"), Some(&b"z"[..]));
+    }
+
+    #[test]
+    fn a_ring_of_eight_is_found_within_one_lap_whatever_came_before() {
+        let ring: Vec<_> = (1..=8).map(key::of).collect();
+        let now = bucket(&ring[0], 0);
+        let mut option = vec![0xee; ENTRY * MOST];
+        for key in &ring {
+            let passed = read(&option, key, now);
+            assert_eq!(passed.own, None);
+            option = written(&passed, 1, key, now);
+        }
+        assert_eq!(read(&option, &ring[0], now).own, Some(Number(1)));
+    }
+}

@@ -1,0 +1,141 @@
+//! What the guard knows, as the engine reads it: an immutable snapshot, swapped whole. Pure.
+
+use std::net::IpAddr;
+
+use super::bears::Bears;
+use super::name;
+use crate::upstream::{Number, Transport};
+
+/// Who raised a suspicion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Witness {
+    /// Our tag came back ([`super::tag`]).
+    Tag,
+    /// Our spelling came back ([`super::spelling`]).
+    Spelling,
+    /// An ask ended as a loop would end ([`super::silence`]).
+    Silence,
+}
+
+/// How an upstream stands, for one question over one transport. Later is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing is held against it.
+    Free,
+    /// A witness has spoken and the judge has not: keeps its place, gets all marks that it bears, and no resend.
+    Suspect,
+    /// Half a loop, which answers as often as not: to be asked when no other is left.
+    AskedLast,
+    /// A loop: not to be asked.
+    Quarantined,
+}
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Who made us look; none where a probe of routine found it.
+    pub witness: Option<Witness>,
+    /// The address that our probe came home from, the last hop of the loop.
+    pub from: IpAddr,
+    /// What our probe came home over.
+    pub over: Transport,
+    /// How many other Onwards it had passed, as far as its tag survived.
+    pub onwards: usize,
+}
+
+/// One upstream, over one transport, for the names under one suffix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whom it is about.
+    pub upstream: Number,
+    /// Over what.
+    pub transport: Transport,
+    /// For which names: lower-cased wire form, the root's one zero for all.
+    pub suffix: Box<[u8]>,
+    /// [`Standing::Quarantined`] or [`Standing::AskedLast`].
+    pub standing: Standing,
+    /// What it rests on.
+    pub evidence: Evidence,
+}
+
+/// All that the guard knows at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    pub(super) given: Vec<Verdict>,
+    pub(super) suspects: Vec<(Number, Transport)>,
+    pub(super) marks: Vec<(Number, Bears)>,
+}
+
+impl Verdicts {
+    /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
+    #[must_use]
+    pub fn standing(&self, upstream: Number, transport: Transport, name: &[u8]) -> Standing {
+        let suspect = match self.suspects.contains(&(upstream, transport)) {
+            true => Standing::Suspect,
+            false => Standing::Free,
+        };
+        self.find(upstream, transport, name).map_or(suspect, |verdict| verdict.standing)
+    }
+
+    /// The verdict that holds for that question, to name it and its evidence.
+    #[must_use]
+    pub fn find(&self, upstream: Number, transport: Transport, name: &[u8]) -> Option<&Verdict> {
+        self.given
+            .iter()
+            .filter(|verdict| (verdict.upstream, verdict.transport) == (upstream, transport))
+            .filter(|verdict| name::is_within(name, &verdict.suffix))
+            .max_by_key(|verdict| verdict.standing)
+    }
+
+    /// All verdicts, for people.
+    #[must_use]
+    pub fn all(&self) -> &[Verdict] {
+        &self.given
+    }
+
+    /// The marks that a query to `upstream` is to carry now.
+    #[must_use]
+    pub fn marks(&self, upstream: Number) -> Bears {
+        let unknown = Bears { opt: true, tag: false, spelling: true };
+        self.marks.iter().find(|(number, _)| *number == upstream).map_or(unknown, |(_, marks)| *marks)
+    }
+}
+
+impl std::fmt::Display for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tag => "tag",
+            Self::Spelling => "spelling",
+            Self::Silence => "silence",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::name::wire;
+
+    #[test]
+    fn a_verdict_holds_for_its_transport_and_suffix_only() {
+        let evidence = Evidence { witness: None, from: [127, 0, 0, 1].into(), over: Transport::Udp, onwards: 0 };
+        let verdict = |suffix: &str, standing| Verdict {
+            upstream: Number(1),
+            transport: Transport::Udp,
+            suffix: wire(suffix).into(),
+            standing,
+            evidence: evidence.clone(),
+        };
+        let verdicts = Verdicts {
+            given: vec![verdict("corp.example", Standing::Quarantined), verdict("example", Standing::AskedLast)],
+            suspects: vec![(Number(1), Transport::Udp)],
+            marks: Vec::new(),
+        };
+        let standing = |number, transport, name: &str| verdicts.standing(Number(number), transport, &wire(name));
+        assert_eq!(standing(1, Transport::Udp, "a.corp.example"), Standing::Quarantined);
+        assert_eq!(standing(1, Transport::Udp, "a.example"), Standing::AskedLast);
+        assert_eq!(standing(1, Transport::Udp, "other.test"), Standing::Suspect);
+        assert_eq!(standing(1, Transport::Tcp, "a.corp.example"), Standing::Free);
+        assert_eq!(standing(2, Transport::Udp, "a.corp.example"), Standing::Free);
+    }
+}
