@@ -2,8 +2,8 @@
 //!
 //! Some servers answer FORMERR to an option that they do not know, some drop the query, some fail over only without OPT
 //! (dnsmasq with strict-order), some change the spelling. What clients ask teaches nothing, or a client could have the
-//! tag switched off by provoking errors. A mark is given up only where probes without it were answered before and after,
-//! and two with it were not; so an upstream that is down, or a lost packet, teaches nothing either.
+//! tag switched off by provoking errors. A mark is given up only where probes without it were answered before and
+//! after, and two with it were not; so an upstream that is down, or a lost packet, teaches nothing either.
 
 /// The marks that an upstream bears, or the marks that a query carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,12 @@ impl Lesson {
             Step::Tag => Bears { opt: true, tag: true, spelling: false },
             Step::Spelling => Bears { opt: self.found.opt, tag: false, spelling: true },
         }
+    }
+
+    /// What is known to be borne up to now: nothing is taken for granted once a probe without marks was answered.
+    #[must_use]
+    pub fn so_far(&self) -> Option<Bears> {
+        (self.step != Step::Plain).then_some(self.found)
     }
 
     /// Takes how the due probe went: `own` where the upstream answered it by itself, `kept` where that answer had the

@@ -3,11 +3,12 @@
 //!
 //! **Convicted** is an upstream, over one transport, for the names under one suffix, when two probes in a row came home
 //! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
-//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected name,
-//! and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by silence.
+//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected
+//! name, and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by
+//! silence.
 //!
-//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which verdicts
-//! hold is `track`'s, which marks are sent is `marks`'.
+//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
+//! verdicts hold is `track`'s, which marks are sent is `marks`'.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::Settings;
 use super::bears::Bears;
 use super::event::{Action, Event};
 use super::key::Key;
 use super::limits::{Provoked, Window};
-use super::marks::{Known, Settings};
+use super::marks::Known;
 use super::name;
 use super::probe::{self, Heard, Nonce, Probe};
 use super::report::{Kind, Report};
@@ -174,7 +176,8 @@ impl Judge {
         }
         let mut room = REMEMBERED;
         self.tracks.retain(|(number, _), track| {
-            let keep = set.get(*number).is_some() || (room > 0 && track.verdicts().next().is_some());
+            let remembered = room > 0 && track.verdicts().next().is_some();
+            let keep = set.get(*number).is_some() || track.asked.is_some() || remembered;
             room = room.saturating_sub(usize::from(keep));
             keep
         });
@@ -209,7 +212,7 @@ impl Judge {
             // Probes carry all that is borne: the tag shows the way, and that it is borne.
             Purpose::Check => self.settings.marks(known.bears(), true, true),
             Purpose::Confirm | Purpose::Release => Bears::NONE,
-            Purpose::Learn => known.lesson_marks(),
+            Purpose::Learn => known.lesson_marks(self.settings),
         };
         let nonce = Nonce::new(self.rng.random(), &self.key);
         let sent = Probe { nonce, upstream: upstream.number, suffix: &want.suffix, marks };
@@ -380,5 +383,7 @@ impl Judge {
     }
 }
 
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! The secret behind the guard's marks, and the clock that lets them grow old. Pure.
 //!
 //! The secret is drawn from the system's randomness when the process starts and is never stored, so that no two starts
-//! and no two machines of one image share it. The key is made of the secret *and* the node's own addresses, and is to be
-//! made anew whenever those change: a machine that was cloned with its memory shares the secret with its twin, but as
-//! soon as it has an address of its own it has a key of its own too. (Twins with the same addresses are not in one
-//! network, so no query can walk from one to the other.) A new key makes marks that are on their way unknown, which means
-//! no more than that those questions carry none.
+//! and no two machines of one image share it. The key is made of the secret *and* the node's own addresses, and is to
+//! be made anew whenever those change: a machine that was cloned with its memory shares the secret with its twin, but
+//! as soon as it has an address of its own it has a key of its own too. (Twins with the same addresses are not in one
+//! network, so no query can walk from one to the other.) A new key makes marks that are on their way unknown, which
+//! means no more than that those questions carry none.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
 
-/// Marks are valid in the bucket of time that they were made in and in the next one. A question is alive for 6 s at most.
+/// Marks are valid in the bucket of time that they were made in and in the next one. A question is alive for 6 s at
+/// most.
 const BUCKET: Duration = Duration::from_secs(16);
 
 /// What is random about a process.

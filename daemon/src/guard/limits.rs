@@ -1,8 +1,8 @@
 //! How many probes a stranger can provoke. Pure.
 //!
-//! Witnesses can be provoked at will, so what they cause is counted: for each upstream one probe a second, six a minute,
-//! and after each acquittal the time between doubles, up to half a minute, until ten quiet minutes have passed. And ten
-//! probes a second in all, whatever they are for.
+//! Witnesses can be provoked at will, so what they cause is counted: for each upstream one probe a second, six a
+//! minute, and after each acquittal the time between doubles, up to half a minute, until ten quiet minutes have passed.
+//! And ten probes a second in all, whatever they are for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

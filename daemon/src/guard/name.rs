@@ -1,7 +1,8 @@
 //! Names on the wire, as far as the guard looks into them: labels, parents, suffixes. Pure, bounds-checked.
 //!
-//! A name here is uncompressed (RFC 1035, section 3.1): length, label, …, and the zero of the root. Callers that compare
-//! names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be treated as text.
+//! A name here is uncompressed (RFC 1035, section 3.1): length, label, …, and the zero of the root. Callers that
+//! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
+//! treated as text.
 
 /// The root, which every name is under.
 pub(super) const ROOT: &[u8] = &[0];
@@ -35,24 +36,6 @@ pub(super) fn is_within(name: &[u8], suffix: &[u8]) -> bool {
             None => return false,
         }
     }
-}
-
-/// The name as people write it; what is not printable as `\DDD` (RFC 4343, section 2.1).
-pub(super) fn shown(name: &[u8]) -> String {
-    let mut text = String::new();
-    let mut rest = name;
-    while let Some((label, next)) = split(rest) {
-        for &byte in label {
-            match byte {
-                b'.' | b'\\' => text.extend(['\\', char::from(byte)]),
-                b'!'..=b'~' => text.push(char::from(byte)),
-                _ => text.push_str(&format!("\\{byte:03}")),
-            }
-        }
-        text.push('.');
-        rest = next;
-    }
-    if text.is_empty() { ".".to_owned() } else { text }
 }
 
 /// The wire form of a name that a test writes.
@@ -92,7 +75,5 @@ mod tests {
         assert_eq!(split(&[0xc0, 0x0c]), None);
         assert_eq!(parent(&[9, b'a']), ROOT);
         assert!(!is_within(&[9, b'a'], &wire("a")));
-        assert_eq!(shown(&wire("a.b")), "a.b.");
-        assert_eq!(shown(&[0]), ".");
     }
 }

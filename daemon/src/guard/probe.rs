@@ -1,10 +1,10 @@
 //! The judge's question, and CoreDNS's: building and recognising probes. Pure.
 //!
 //! Ours is `probe.<nonce>.`, type A; where only some names are thought to loop, `probe.<nonce>.<suffix>`. Two labels,
-//! since single ones, and names under .test, .invalid and home.arpa, are swallowed on the way. The nonce is 64 random bits
-//! and a MAC over them, in hexadecimal: it cannot be guessed, and the front knows one of ours without looking anything up,
-//! also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is an ordinary question, so
-//! that a loop through several Onwards shows.
+//! since single ones, and names under .test, .invalid and home.arpa, are swallowed on the way. The nonce is 64 random
+//! bits and a MAC over them, in hexadecimal: it cannot be guessed, and the front knows one of ours without looking
+//! anything up, also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is an
+//! ordinary question, so that a loop through several Onwards shows.
 
 use super::bears::Bears;
 use super::key::{Bucket, Key, Purpose};
@@ -39,8 +39,8 @@ pub struct Probe<'p> {
 /// What an upstream said to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// It knows by itself: NOERROR or NXDOMAIN, which we never say to a probe. Any error may be our own, passed back, or
-    /// what a hop made of it.
+    /// It knows by itself: NOERROR or NXDOMAIN, which we never say to a probe. Any error may be our own, passed back,
+    /// or what a hop made of it.
     pub own: bool,
     /// The name came back letter for letter as it was spelled.
     pub spelling_kept: bool,
@@ -133,8 +133,8 @@ pub fn nonce(qname: &[u8]) -> Option<Nonce> {
     Some(Nonce(number.to_be_bytes()))
 }
 
-/// Whether a question is the one that CoreDNS's `loop` plugin asks itself: HINFO, the first two labels random numbers of
-/// up to 63 bits each, written in decimal. Nine in a billion of those are shorter than ten digits.
+/// Whether a question is the one that CoreDNS's `loop` plugin asks itself: HINFO, the first two labels random numbers
+/// of up to 63 bits each, written in decimal. Nine in a billion of those are shorter than ten digits.
 ///
 /// Three sightings of it end CoreDNS, so it is answered here and never passed on.
 #[must_use]

@@ -1,5 +1,5 @@
-//! The judge at work: what witnesses say comes in over a bounded queue, probes go out, verdicts are published, people are
-//! told. [`Guard`] is the handle that everyone else has; [`Driver::run`] is the task behind it.
+//! The judge at work: what witnesses say comes in over a bounded queue, probes go out, verdicts are published, people
+//! are told. [`Guard`] is the handle that everyone else has; [`Driver::run`] is the task behind it.
 //!
 //! A full queue drops what witnesses say: that is harmless, since each question that loops speaks again. The set of
 //! upstreams and the key come over channels of their own, where the latest counts and none is lost.
@@ -54,7 +54,8 @@ struct Published {
 }
 
 impl Guard {
-    /// A guard for a node with these addresses, and the task that is to be spawned for it. Needs the system's randomness.
+    /// A guard for a node with these addresses, and the task that is to be spawned for it. Needs the system's
+    /// randomness.
     #[must_use]
     pub fn new(settings: Settings, addresses: &[IpAddr]) -> (Self, Driver) {
         let (secret, born) = (Secret::new(rand::random()), clock::now());
@@ -104,8 +105,8 @@ impl Guard {
         self.tell(Event::LoopPlugin);
     }
 
-    /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held 50 ms and then answered
-    /// SERVFAIL.
+    /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held 50 ms and then
+    /// answered SERVFAIL.
     pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });
     }
@@ -180,7 +181,8 @@ impl Driver {
 }
 
 impl Published {
-    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts anew.
+    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
+    /// anew.
     fn count(&self, upstream: Number, witness: Witness) {
         const MOST: usize = 1024;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,9 @@
 //! The third witness: silence. Pure.
 //!
-//! Forwarders that merge equal questions (dnsmasq, unbound, Knot Resolver) turn a loop into a wait: the question that came
-//! back joins the one that is waiting for it, and nothing carries a mark home. So an ask that ends as a loop would end
-//! is a reason to send a probe, whose name nobody merges. And where the network shows that an upstream asks us what we
-//! would ask it, another one can be asked first.
+//! Forwarders that merge equal questions (dnsmasq, unbound, Knot Resolver) turn a loop into a wait: the question that
+//! came back joins the one that is waiting for it, and nothing carries a mark home. So an ask that ends as a loop would
+//! end is a reason to send a probe, whose name nobody merges. And where the network shows that an upstream asks us what
+//! we would ask it, another one can be asked first.
 
 use std::net::IpAddr;
 
@@ -35,8 +35,8 @@ pub fn is_suspicion(end: End) -> bool {
 /// The upstream that `from`, the address of who asks, belongs to: not to be asked this question first.
 ///
 /// Only among equivalent upstreams, whose order is ours to choose. The source of a datagram can be forged, and clients
-/// behind masquerade share an upstream's address: were the order of unequal upstreams to yield to that, a stranger could
-/// move internal names to a public second server.
+/// behind masquerade share an upstream's address: were the order of unequal upstreams to yield to that, a stranger
+/// could move internal names to a public second server.
 #[must_use]
 pub fn not_first(set: &Set, from: IpAddr) -> Option<Number> {
     if !set.equivalent {

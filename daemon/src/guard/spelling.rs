@@ -1,17 +1,19 @@
 //! The second witness: the spelling of names. Pure.
 //!
-//! Names are compared without regard to case (RFC 4343), and most servers pass them on and answer them as spelled. So the
-//! letters of a name can carry a pattern (as in draft-vixie-dnsext-dns0x20): keyed by name and upstream, which makes it
-//! the same for each ask and unknown to others. It is never all lower case, which is how most clients ask, and never the
-//! asker's own spelling; where the pattern would be either, a letter of it is turned, and both patterns count as ours.
+//! Names are compared without regard to case (RFC 4343), and most servers pass them on and answer them as spelled. So
+//! the letters of a name can carry a pattern (as in draft-vixie-dnsext-dns0x20): keyed by name and upstream, which
+//! makes it the same for each ask and unknown to others. It is never all lower case, which is how most clients ask, and
+//! never the asker's own spelling; where the pattern would be either, a letter of it is turned, and both patterns count
+//! as ours.
 //!
 //! **How many letters make a witness.** A client that spells at random hits one of our two patterns by chance with
-//! 2 in 2^n for n letters and each upstream that was asked, three at most. Only a question that is in flight is compared.
-//! From [`HINT`] letters on a match lets the flight go on to its next upstream and asks for a probe: should it be chance
-//! (at most 2 of 100 such twins with 8 letters, 1 of 700,000 with 22), nobody is refused anything and one limited probe is sent. Only
-//! from [`WITNESS`] letters on, where chance is below 1 in 2.7 million twins, may the packet itself be refused when 50 ms
-//! bring no answer; together with the twin and the slow flight that this takes, a million ordinary queries see none.
-//! Names with fewer letters still get their pattern, against forged answers, but it tells nothing.
+//! 2 in 2^n for n letters and each upstream that was asked, three at most. Only a question that is in flight is
+//! compared. From [`HINT`] letters on a match lets the flight go on to its next upstream and asks for a probe: should
+//! it be chance (below 3 of 100 such twins with 8 letters, 1 of 700,000 with 22), nobody is refused anything and one
+//! limited probe is sent. Only from [`WITNESS`] letters on, where chance is below 1 in 2.7 million twins, may the
+//! packet itself be refused when 50 ms bring no answer; together with the twin and the slow flight that this takes, a
+//! million ordinary queries see none. Names with fewer letters still get their pattern, against forged answers, but it
+//! tells nothing.
 
 use super::key::{Key, Purpose};
 use crate::upstream::Number;

@@ -1,10 +1,10 @@
 //! The first witness: an EDNS option that says which Onwards a question has passed. Pure.
 //!
-//! One entry for each, oldest first, at most [`MOST`]: the process, the number that it knows the asked upstream by, and a
-//! MAC over both and a stretch of time. An entry of our own with a valid MAC is ours come back, through the upstream that
-//! it names. Entries of others cannot be checked; they are passed on, and ours is appended. When the list is full the
-//! oldest entry makes room, so that a forged full list hides nothing: our entry always goes out, and a ring of up to
-//! [`MOST`] Onwards is found within one lap whatever was in the list before. (Longer rings are left to the other
+//! One entry for each, oldest first, at most [`MOST`]: the process, the number that it knows the asked upstream by, and
+//! a MAC over both and a stretch of time. An entry of our own with a valid MAC is ours come back, through the upstream
+//! that it names. Entries of others cannot be checked; they are passed on, and ours is appended. When the list is full
+//! the oldest entry makes room, so that a forged full list hides nothing: our entry always goes out, and a ring of up
+//! to [`MOST`] Onwards is found within one lap whatever was in the list before. (Longer rings are left to the other
 //! witnesses.) An entry that says it is ours but is not is dropped, and a malformed option counts as none.
 //!
 //! The MAC holds 64 bits. It is compared as one number, not in constant time by design: whoever finds a valid one, or

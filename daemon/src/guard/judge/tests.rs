@@ -27,7 +27,7 @@ struct World {
 
 const UDP: Transport = Transport::Udp;
 
-fn set(servers: &[&str]) -> Arc<Set> {
+pub(super) fn set(servers: &[&str]) -> Arc<Set> {
     let servers = servers.iter().map(|server| (server.parse().unwrap(), "/etc/resolv.conf".into())).collect();
     Arc::new(Set::new(servers, None, &mut Numbers::default()))
 }
@@ -279,6 +279,32 @@ fn one_that_drops_tagged_queries_is_asked_without_tag() {
 }
 
 #[test]
+fn while_marks_are_learnt_only_those_known_to_be_borne_are_sent() {
+    let (mut tagged, mut dropped) = (false, 0);
+    let key = Arc::new(crate::guard::key::of(1));
+    let (mut judge, now) = (Judge::new(Settings::default(), key, [5; 32]), crate::clock::now());
+    let mut events = vec![Event::SetChanged(set(&["10.0.0.2"]))];
+    while let Some(event) = events.pop() {
+        for action in judge.handle(event, now) {
+            match action {
+                Action::Publish(verdicts) => tagged = verdicts.marks(Number(0)).tag,
+                Action::SendProbe { nonce, transport: UDP, message, .. } => {
+                    let drops = message.len() > 12 + 52 + 4 + 11;
+                    dropped += usize::from(drops);
+                    assert!(dropped < 2 || !tagged, "the tag is off before it is tried again");
+                    events.push(Event::ProbeOver {
+                        nonce,
+                        heard: (!drops).then_some(Heard { own: true, spelling_kept: true }),
+                    });
+                }
+                _ => (),
+            }
+        }
+    }
+    assert_eq!((dropped, tagged), (3, false));
+}
+
+#[test]
 fn what_is_not_borne_is_learnt_again_daily() {
     let drops = |_: Number, message: &[u8]| match message[11] {
         1 => Does::Fails,
@@ -350,4 +376,17 @@ fn a_suspect_gets_the_tag_though_public() {
     });
     assert_eq!(published.unwrap().standing(Number(0), UDP, &wire("x")), Standing::Suspect);
     assert!(published.unwrap().marks(Number(0)).tag);
+}
+
+#[test]
+fn a_client_that_provokes_formerr_has_no_mark_switched_off_and_no_upstream_moved() {
+    let does = always(Does::Answers);
+    let mut world = World::new(&["10.0.0.2", "8.8.8.8"], &does);
+    for n in 0..300 {
+        // What the engine makes of errors, whatever they are, is silence; it has no other word for the judge.
+        world.witness(Witness::Silence, "broken.evil.example", &does);
+        world.run(1, &does);
+        assert_eq!(world.verdicts.marks(Number(0)), Bears::ALL, "after {n} s");
+        assert!(world.standing("www.corp.example") <= Standing::Suspect);
+    }
 }

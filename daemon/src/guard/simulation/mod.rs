@@ -1,8 +1,8 @@
 //! The guard in a model of the world: a network of forwarders, good servers and Onwards that runs in a deterministic
 //! simulation. Time passes by events only.
 //!
-//! The Onward of the model ([`onward`]) calls the real tag, spelling, probes and judge; its flights mirror the rules of the
-//! engine in little. [`servers`] has everyone else. [`tests`] says what must hold.
+//! The Onward of the model ([`onward`]) calls the real tag, spelling, probes and judge; its flights mirror the rules of
+//! the engine in little. [`servers`] has everyone else. [`tests`] says what must hold.
 
 mod onward;
 mod servers;

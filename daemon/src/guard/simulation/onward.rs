@@ -1,5 +1,5 @@
-//! The Onward of the model: the real guard around flights that keep the engine's rules in little. One worker, no cache but
-//! of failures, UDP only.
+//! The Onward of the model: the real guard around flights that keep the engine's rules in little. One worker, no cache
+//! but of failures, UDP only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -10,12 +10,12 @@ use super::{Answer, Node, Out, Place, Query, SERVFAIL, Timer};
 use crate::guard::probe::{self, Heard};
 use crate::guard::silence::{self, End};
 use crate::guard::{
-    Action, Event, Judge, Key, Nonce, Secret, Settings, Standing, Strength, Verdicts, Witness, name, spelling, tag,
+    Action, Event, HOLD, Judge, Key, Nonce, Secret, Settings, Standing, Strength, Verdicts, Witness, name, spelling,
+    tag,
 };
 use crate::upstream::set::Numbers;
 use crate::upstream::{Number, Server, Set, Transport};
 
-const MARKED: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_millis(400);
 const DEADLINE: Duration = Duration::from_millis(1800);
 const FAILED: Duration = Duration::from_secs(1);
@@ -219,7 +219,7 @@ impl Onward {
         }
         flight.waiters.push((query.from, query.id));
         if sure {
-            out.after(MARKED, Timer::Marked(number, query.from, query.id));
+            out.after(HOLD, Timer::Marked(number, query.from, query.id));
         }
         let foreign = flight.passed.foreign();
         if !foreign && flight.asked.last() == Some(&upstream) {
@@ -238,7 +238,7 @@ impl Node for Onward {
         if let Some(nonce) = probe::nonce(&query.name).filter(|nonce| nonce.is_ours(&self.key)) {
             let from = Ipv4Addr::LOCALHOST.into();
             self.tell(Event::ProbeHome { nonce, from, over: Transport::Udp, onwards: passed.onwards() }, out);
-            return out.after(MARKED, Timer::HeldProbe(query.from, query.id));
+            return out.after(HOLD, Timer::HeldProbe(query.from, query.id));
         }
         let flight = self.flights.iter().find(|(_, flight)| flight.name.eq_ignore_ascii_case(&query.name));
         let mark = self.mark(&query, &passed, flight.map(|(_, flight)| flight));

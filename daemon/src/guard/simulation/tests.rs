@@ -103,7 +103,8 @@ fn a_full_mesh_of_eight_makes_at_most_sixty_messages_of_one_question() {
         world.ask(0, &name(0));
         world.run(ms(10_000));
         assert!(world.asked[0].answered.is_some());
-        assert!(world.queries(&name(0)) <= 60, "{}", world.queries(&name(0)));
+        // Sixty is the promise; without the rule for foreign entries this model makes 56, with it 15.
+        assert!(world.queries(&name(0)) <= 30, "{}", world.queries(&name(0)));
     }
 }
 
@@ -125,6 +126,7 @@ fn half_a_loop_goes_on_answering() {
             let mut world = World::new(5, vec![onward(1, &[1]), forwarder(manners, &order), good()]);
             let answers = (0..20).filter(|n| once(&mut world, 0, *n).0 == 0).count();
             assert_eq!(answers, 20, "all {all}, {order:?}");
+            assert_eq!(world.nodes[0].onward().unwrap().verdicts.all(), &[], "it answers after all");
         }
     }
 }

@@ -24,8 +24,8 @@ struct Topology {
 }
 
 impl Topology {
-    /// A network where each cycle has an Onward in it; forwarders alone would spin for ever without our doing. An acyclic
-    /// one has at least one good server.
+    /// A network where each cycle has an Onward in it; forwarders alone would spin for ever without our doing. An
+    /// acyclic one has at least one good server.
     fn random(rng: &mut StdRng, acyclic: bool) -> Self {
         let (onwards, forwarders) = (rng.random_range(1..5), rng.random_range(0..5));
         let good = rng.random_range(usize::from(acyclic || onwards + forwarders < 2)..3);
@@ -131,7 +131,7 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 const BOUND: usize = 80;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_cycle_is_cut_or_freed_and_every_query_ends(seed in any::<u64>()) {

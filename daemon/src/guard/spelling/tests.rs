@@ -73,6 +73,8 @@ fn clients_that_spell_at_random_are_taken_for_us_no_oftener_than_chance() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn every_spelling_keeps_the_rules(labels in prop::collection::vec("[a-z0-9-]{1,60}", 0..4), seed in 0_u8.., asker_bits in any::<u64>()) {
         let key = key::of(seed);

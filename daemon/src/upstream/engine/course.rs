@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
-use super::{Action, Engine, Failure, SENDS, Worth};
+use super::{Action, Engine, Failure, SENDS, Target, Worth};
+use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
+use crate::wire::Key;
 
 impl Engine {
     /// An answer came to an ask, or the ask failed.
@@ -23,7 +25,9 @@ impl Engine {
                 }
                 self.go_on(id, now);
             }
-            Worth::PerhapsEdns => self.send(id, ask.upstream, ask.position, false, now),
+            Worth::PerhapsEdns => {
+                self.send(id, Target { upstream: ask.upstream, position: ask.position, with_opt: false }, now);
+            }
             Worth::Truncated => {
                 flight.failure.get_or_insert_with(kept); // better than nothing, where no stream can be had
                 self.send_over_stream(ask, now);
@@ -44,6 +48,11 @@ impl Engine {
 
     /// Asks the same upstream the same over a stream.
     fn send_over_stream(&mut self, ask: Ask, now: Instant) {
+        let key = self.flights.get(&ask.flight).map(|flight| flight.key.clone());
+        let loops = |key: &Key| self.standing(ask.upstream.number, Transport::Tcp, key) == Standing::Quarantined;
+        if key.as_ref().is_some_and(loops) {
+            return self.go_on(ask.flight, now);
+        }
         let Some(flight) = self.flights.get_mut(&ask.flight) else { return };
         self.next_id += 1;
         let ask_id = AskId(self.next_id);
@@ -78,10 +87,17 @@ impl Engine {
         if waited_for(Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.asks.is_empty()) else { return };
+        if self.flights.get(&id).is_some_and(|flight| flight.asks.is_empty()) {
+            self.end_without_answer(id);
+        }
+    }
+
+    /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
+    fn end_without_answer(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
         match flight.failure.take() {
-            Some(failure) => self.finish(id, failure),
-            None => self.fail(id),
+            Some(failure) if flight.came_back.is_none() => self.finish(id, failure),
+            _ => self.fail(id),
         }
     }
 
@@ -89,10 +105,8 @@ impl Engine {
     pub(super) fn step(&mut self, id: FlightId, now: Instant) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         if now >= flight.ends {
-            match flight.failure.take() {
-                _ if flight.done => {}
-                Some(failure) => self.finish(id, failure),
-                None => self.fail(id),
+            if !flight.done {
+                self.end_without_answer(id);
             }
             self.remove(id);
             return;
@@ -193,7 +207,8 @@ impl Engine {
     pub(super) fn fail(&mut self, id: FlightId) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         self.by_key.remove(&flight.key);
-        self.actions.push_back(Action::Failed(flight.key.clone(), Failure::NoAnswer));
+        let why = flight.came_back.map_or(Failure::NoAnswer, Failure::Loops);
+        self.actions.push_back(Action::Failed(flight.key.clone(), why));
         self.remove(id);
     }
 

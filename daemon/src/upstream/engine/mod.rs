@@ -23,6 +23,7 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 
+use crate::guard::{self, Bears, Passed, Standing, Verdicts, silence, spelling, tag};
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
@@ -64,6 +65,8 @@ pub enum Failure {
     NoUpstream,
     /// None of them answered.
     NoAnswer,
+    /// This one sends questions back to us, and no other is left.
+    Loops(Number),
 }
 
 /// A question to be asked.
@@ -71,15 +74,27 @@ pub enum Failure {
 pub struct Question {
     /// The question.
     pub key: Key,
+    /// The name as the first asker spelled it; ours will differ. Empty where nobody asked.
+    pub spelled: Box<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
     pub from: Option<IpAddr>,
-    /// It has passed another Onward: one upstream is asked, once.
-    pub alone: bool,
+    /// The other Onwards that it has passed, if any: then one upstream is asked, once.
+    pub passed: Passed,
+}
+
+/// What the loop guard says of upstreams, and the key of its marks.
+#[derive(Debug, Clone)]
+pub struct Guidance {
+    /// Who is not to be asked, or last; which marks each bears.
+    pub verdicts: Arc<Verdicts>,
+    /// For tags and spellings.
+    pub key: Arc<guard::Key>,
 }
 
 /// Asks upstreams. See the module.
 pub struct Engine {
     set: Arc<Set>,
+    guidance: Guidance,
     peers: HashMap<Number, Peer, RandomState>,
     flights: HashMap<FlightId, Flight, RandomState>,
     by_key: HashMap<Key, FlightId, RandomState>,
@@ -100,9 +115,10 @@ struct Peer {
 impl Engine {
     /// An engine that keeps `sockets_each` sockets open to an upstream; `rng` must not be guessable.
     #[must_use]
-    pub fn new(set: Arc<Set>, sockets_each: usize, rng: StdRng) -> Self {
+    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, rng: StdRng) -> Self {
         Self {
             set,
+            guidance,
             peers: HashMap::default(),
             flights: HashMap::default(),
             by_key: HashMap::default(),
@@ -141,19 +157,21 @@ impl Engine {
 
     /// Event: a question is to be asked.
     pub fn ask(&mut self, question: Question, now: Instant) {
-        let order = self.order(question.from);
+        let order = self.order(&question);
         if order.is_empty() {
-            self.actions.push_back(Action::Failed(question.key, Failure::NoUpstream));
+            let why = self.set.upstreams.first().map_or(Failure::NoUpstream, |first| Failure::Loops(first.number));
+            self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
+        let alone = question.passed.foreign();
         self.next_id += 1;
         let id = FlightId(self.next_id);
-        let flight = Flight::new(question.key.clone(), order, question.alone, now);
+        self.by_key.insert(question.key.clone(), id);
+        let flight = Flight::new(question, order, now);
         self.timers.insert((flight.timer, id));
-        self.by_key.insert(question.key, id);
         self.flights.insert(id, flight);
         self.ask_next(id, now);
-        if !question.alone {
+        if !alone {
             self.try_those_that_are_down(id, now);
         }
         self.set_timer(id);
@@ -220,11 +238,11 @@ impl Engine {
         }
     }
 
-    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes then.
+    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
     pub fn remind(&mut self, key: &Key, at: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };
         if let Some(flight) = self.flights.get_mut(&id) {
-            flight.overdue = at;
+            flight.overdue = flight.overdue.min(at);
         }
         self.set_timer(id);
     }
@@ -232,7 +250,8 @@ impl Engine {
     /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };
-        let Some(flight) = self.flights.get(&id) else { return };
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.came_back = Some(upstream);
         let suspects = flight.asks.clone();
         for ask_id in suspects {
             if let Some(ask) = self.asks.get_mut(&ask_id)
@@ -266,12 +285,34 @@ impl Engine {
         }
     }
 
-    /// Whom to ask, in this order: as the set says, but those that are down, and the asker itself, last.
-    fn order(&self, from: Option<IpAddr>) -> Vec<Number> {
-        let last = |upstream: &&Arc<Upstream>| from == Some(upstream.server.ip()) || self.is_down(upstream.number);
-        let upstreams = &self.set.upstreams;
-        let first = upstreams.iter().filter(|upstream| !last(upstream));
-        first.chain(upstreams.iter().filter(last)).map(|upstream| upstream.number).collect()
+    /// What the guard last said.
+    #[must_use]
+    pub fn guidance(&self) -> &Guidance {
+        &self.guidance
+    }
+
+    /// Event: the guard knows more.
+    pub fn guide(&mut self, guidance: Guidance) {
+        self.guidance = guidance;
+    }
+
+    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, and (among equals) the
+    /// asker itself, last. Those in quarantine are not asked.
+    fn order(&self, question: &Question) -> Vec<Number> {
+        let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
+        let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
+            Standing::Quarantined => None,
+            Standing::AskedLast => Some(2),
+            Standing::Free | Standing::Suspect => Some(u8::from(asker == Some(number) || self.is_down(number))),
+        };
+        let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
+        let mut order: Vec<(u8, Number)> = numbers.filter_map(|number| Some((rank(number)?, number))).collect();
+        order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
+        order.into_iter().map(|(_, number)| number).collect()
+    }
+
+    fn standing(&self, upstream: Number, transport: Transport, key: &Key) -> Standing {
+        self.guidance.verdicts.standing(upstream, transport, key.name())
     }
 
     fn is_down(&self, upstream: Number) -> bool {
@@ -288,8 +329,10 @@ impl Engine {
             let Some(&number) = flight.order.get(flight.asked) else { return false };
             let position = flight.asked;
             flight.asked += 1;
-            if let Some(upstream) = self.set.get(number).cloned() {
-                self.send(id, upstream, position, true, now);
+            let key = flight.key.clone();
+            let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the flight began
+            if let Some(upstream) = self.set.get(number).cloned().filter(|_| !loops) {
+                self.send(id, Target { upstream, position, with_opt: true }, now);
                 return true;
             }
         }
@@ -302,12 +345,13 @@ impl Engine {
             let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
             if peer.is_some_and(|peer| peer.health.try_again(now)) {
                 let behind_all = self.set.upstreams.len() + position;
-                self.send(id, upstream.clone(), behind_all, true, now);
+                self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
             }
         }
     }
 
-    fn send(&mut self, id: FlightId, upstream: Arc<Upstream>, position: usize, with_opt: bool, now: Instant) {
+    fn send(&mut self, id: FlightId, target: Target, now: Instant) {
+        let Target { upstream, position, with_opt } = target;
         let sockets = self.sockets_each;
         let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
         let peer = self.peers.entry(upstream.number).or_insert_with(new);
@@ -315,21 +359,28 @@ impl Engine {
         self.next_id += 1;
         let ask_id = AskId(self.next_id);
         let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
+        let marks = self.guidance.verdicts.marks(upstream.number);
         let ask = Ask {
             flight: id,
             position,
             way: Way::Udp(way.socket, way.id),
             question_end: question::question_end(&flight.key),
-            message: question::build(&flight.key, way.id, Dress { opt: with_opt, ..Dress::default() }),
-            with_opt,
-            spelled: false,
+            message: self.guidance.dressed(
+                flight,
+                upstream.number,
+                way.id,
+                Bears { opt: with_opt && marks.opt, ..marks },
+                now,
+            ),
+            with_opt: with_opt && marks.opt,
+            spelled: marks.spelling,
             other_spelling: false,
             sent: now,
             sends: 1,
             stage: Stage::Fresh,
             step: Some(now + peer.health.late_after()),
             trial: position >= flight.order.len(),
-            upstream: upstream.clone(),
+            upstream: Arc::clone(&upstream),
         };
         flight.asks.push(ask_id);
         self.asks.insert(ask_id, ask);
@@ -361,6 +412,28 @@ impl Engine {
         self.timers.remove(&(flight.timer, id));
         flight.timer = at;
         self.timers.insert((at, id));
+    }
+}
+
+/// Whom to ask next, and how.
+struct Target {
+    upstream: Arc<Upstream>,
+    position: usize,
+    with_opt: bool,
+}
+
+impl Guidance {
+    /// The query for an upstream, with the marks that it bears.
+    fn dressed(&self, flight: &Flight, upstream: Number, id: u16, marks: Bears, now: Instant) -> Vec<u8> {
+        let mut name = flight.key.name().to_vec();
+        if marks.spelling {
+            spelling::spell(&mut name, upstream, &flight.spelled, &self.key);
+        }
+        let mut options = Vec::new();
+        if marks.tag && marks.opt {
+            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(now), &mut options);
+        }
+        question::build(&flight.key, id, Dress { name: Some(&name), opt: marks.opt, options: &options })
     }
 }
 

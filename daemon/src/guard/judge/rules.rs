@@ -1,0 +1,115 @@
+//! Whatever the judge is told, in whatever order: the rules that it never breaks.
+
+use std::collections::{HashMap, VecDeque};
+
+use proptest::prelude::*;
+
+use super::tests::set;
+use super::*;
+use crate::guard::name::wire;
+use crate::guard::verdict::Standing;
+
+#[derive(Debug, Clone)]
+enum Move {
+    Witness(u16, bool, u8),
+    LoopPlugin,
+    Home(u8),
+    Over(u8, Option<bool>),
+    Wait(u64),
+    Set(bool),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => (0..3_u16, any::<bool>(), 0..4_u8).prop_map(|(upstream, tcp, name)| Move::Witness(upstream, tcp, name)),
+        1 => Just(Move::LoopPlugin),
+        6 => any::<u8>().prop_map(Move::Home),
+        8 => (any::<u8>(), prop::option::of(any::<bool>())).prop_map(|(which, own)| Move::Over(which, own)),
+        4 => (0..20_000_u64).prop_map(Move::Wait),
+        1 => any::<bool>().prop_map(Move::Set),
+    ];
+    prop::collection::vec(one, 0..300)
+}
+
+/// Watches what the judge does.
+#[derive(Default)]
+struct Watch {
+    open: Vec<(Nonce, Whom, Vec<u8>)>,
+    homes: HashMap<Nonce, ()>,
+    /// How the last probes for one upstream, transport and name without its nonce went: home and no own answer.
+    last: HashMap<(Whom, Vec<u8>), Vec<bool>>,
+    sent: VecDeque<Instant>,
+}
+
+impl Watch {
+    fn see(&mut self, actions: Vec<Action>, now: Instant) {
+        for action in actions {
+            match action {
+                Action::SendProbe { nonce, upstream, transport, message } => {
+                    let whom = (upstream.number, transport);
+                    assert!(self.open.iter().all(|open| open.1 != whom), "one probe at a time");
+                    let end = 51 + message[51..].iter().position(|byte| *byte == 0).unwrap() + 1;
+                    self.open.push((nonce, whom, message[51..end].to_ascii_lowercase()));
+                    self.sent.push_back(now);
+                    while self.sent.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
+                        self.sent.pop_front();
+                    }
+                    assert!(self.sent.len() <= 10, "ten a second in all");
+                }
+                Action::Tell(report) if matches!(report.kind, Kind::Looping | Kind::HalfLooping) => {
+                    let about = ((report.upstream.number, report.transport), report.suffix.to_vec());
+                    let last = self.last.get(&about).unwrap();
+                    assert!(last.ends_with(&[true, true]), "home twice in a row, no own answer: {last:?}");
+                }
+                Action::Tell(_) | Action::Publish(_) => (),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_events_breaks_the_rules(moves in moves()) {
+        let key = Arc::new(crate::guard::key::of(1));
+        let mut judge = Judge::new(Settings::default(), key, [5; 32]);
+        let (mut now, mut watch) = (crate::clock::now(), Watch::default());
+        let sets = [set(&["10.0.0.2", "8.8.8.8", "127.0.0.53"]), set(&["10.0.0.2"])];
+        watch.see(judge.handle(Event::SetChanged(Arc::clone(&sets[0])), now), now);
+        for one in moves {
+            let pick = |which: u8| watch.open.get(usize::from(which) % watch.open.len().max(1)).map(|open| open.0);
+            let event = match one {
+                Move::Witness(upstream, tcp, name) => Event::Witness {
+                    upstream: Number(upstream),
+                    transport: if tcp { Transport::Tcp } else { Transport::Udp },
+                    witness: [Witness::Tag, Witness::Spelling, Witness::Silence, Witness::Silence][usize::from(name)],
+                    name: wire(["", "a.corp.example", "b.corp.example", "x"][usize::from(name)]).into(),
+                },
+                Move::LoopPlugin => Event::LoopPlugin,
+                Move::Home(which) => {
+                    let Some(nonce) = pick(which) else { continue };
+                    watch.homes.insert(nonce, ());
+                    Event::ProbeHome { nonce, from: [10, 0, 0, 9].into(), over: Transport::Udp, onwards: 0 }
+                }
+                Move::Over(which, own) => {
+                    let Some(nonce) = pick(which) else { continue };
+                    let at = watch.open.iter().position(|open| open.0 == nonce).unwrap();
+                    let (_, whom, suffix) = watch.open.remove(at);
+                    let home = watch.homes.remove(&nonce).is_some() && own != Some(true);
+                    watch.last.entry((whom, suffix)).or_default().push(home);
+                    Event::ProbeOver { nonce, heard: own.map(|own| Heard { own, spelling_kept: true }) }
+                }
+                Move::Wait(ms) => {
+                    now += Duration::from_millis(ms);
+                    Event::Tick
+                }
+                Move::Set(whole) => Event::SetChanged(Arc::clone(&sets[usize::from(!whole)])),
+            };
+            watch.see(judge.handle(event, now), now);
+            prop_assert!(judge.tracks.len() <= REMEMBERED + 6 && judge.asked.len() <= judge.tracks.len().max(6));
+            let worst = judge.published.all().iter().map(|verdict| verdict.standing).max();
+            prop_assert!(worst.is_none_or(|worst| worst >= Standing::AskedLast));
+        }
+    }
+}
