@@ -303,8 +303,8 @@ impl Forwarder {
     }
 
     /// These are the upstreams now; what only others said is forgotten.
-    pub fn adopt(&self, set: Arc<Set>) {
-        self.set.store(Arc::clone(&set));
+    pub fn adopt(&self, set: &Arc<Set>) {
+        self.set.store(Arc::clone(set));
         self.cache.retain(|upstream| set.get(upstream).is_some());
     }
 

@@ -206,7 +206,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(Arc::clone(&set));
+            self.forwarder.adopt(&set);
             self.forwarder.guard.set_changed(Arc::clone(&set));
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
         }

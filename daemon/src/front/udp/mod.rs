@@ -159,7 +159,9 @@ impl Worker {
     }
 
     fn send_what_was_held(&mut self, now: Instant) {
-        while let Some(later) = self.serving.later.pop_front_if(|later| later.at <= now) {
+        while self.serving.later.front().is_some_and(|later| later.at <= now)
+            && let Some(later) = self.serving.later.pop_front()
+        {
             let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
         }
     }

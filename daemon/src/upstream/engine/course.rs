@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
-use super::{Action, Engine, Failure, SENDS, Target, Worth};
+use super::sending::Target;
+use super::{Action, Engine, Failure, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
 use crate::wire::Key;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 
 use super::*;
+use crate::guard::tag;
 use crate::upstream::set::Numbers;
 
 /// An engine with virtual time; what it sends is kept by the upstream's place in the set.
