@@ -96,15 +96,13 @@ impl Engine {
     /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
     fn end_without_answer(&mut self, id: FlightId) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        match flight.failure.take() {
-            Some(failure) if flight.came_back.is_none() => {
-                self.land(id, Action::Refused(flight.key.clone(), failure.upstream, failure.message));
-            }
-            _ => {
-                let why = flight.came_back.map_or(Failure::NoAnswer, Failure::Loops);
-                self.land(id, Action::Failed(flight.key.clone(), why));
-            }
-        }
+        let key = flight.key.clone();
+        let result = match (flight.came_back, flight.failure.take()) {
+            (None, Some(failure)) => Action::Refused(key, failure.upstream, failure.message),
+            (None, None) => Action::Failed(key, Failure::NoAnswer),
+            (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
+        };
+        self.land(id, result);
     }
 
     /// A time of the flight has come.
