@@ -247,6 +247,15 @@ impl Forwarder {
         }
     }
 
+    /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
+    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
+        if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+            self.give_up(key, Failure::NoAnswer, now);
+        } else {
+            self.give(key, upstream, message, now);
+        }
+    }
+
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
     pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
         let lifetime = match why {
@@ -285,10 +294,7 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let stale = self.cache.get(key.bytes(), self.seconds(now), |found| {
-            matches!(found.freshness, Freshness::Stale | Freshness::Resting).then(|| found.block.clone())
-        });
-        let stale: Option<Block> = stale.flatten();
+        let stale = self.cache.stale(key.bytes(), self.seconds(now));
         let own = Own::ServFail(match why {
             Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),

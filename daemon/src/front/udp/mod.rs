@@ -233,6 +233,9 @@ impl Worker {
                     });
                 }
                 Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
+                Action::Refused(key, upstream, message) => {
+                    self.forwarder.give_failure(&key, upstream, &message, now);
+                }
                 Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
                 Action::Overdue(key) => {
                     let next = self.forwarder.give_overdue(&key, now);

@@ -50,6 +50,8 @@ pub enum Action {
     Stream(AskId, Arc<Upstream>, Instant),
     /// The question has its answer: the whole message, from this upstream.
     Answered(Key, Number, Vec<u8>),
+    /// The question has none but this failure, which an upstream told of: the whole message.
+    Refused(Key, Number, Vec<u8>),
     /// The question has none.
     Failed(Key, Failure),
     /// Some who wait for this question may have waited long enough; the flight goes on.

@@ -79,7 +79,7 @@ impl World {
                     self.sockets.remove(&socket);
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
-                Action::Answered(_, by, message) => {
+                Action::Answered(_, by, message) | Action::Refused(_, by, message) => {
                     let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
                     self.done.push(Done::Answer { by: by.0, code: message[3] & 15, at });
                 }
