@@ -10,20 +10,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use crate::admit::acl::AllowList;
+use crate::admit::marks::{self, Marks};
 use crate::admit::triage::{self, triage};
 use crate::cache::{Block, Cache, Freshness, Seconds};
-use crate::flight::{Back, Flights, Joined, Waiter};
-use crate::guard::probe;
+use crate::flight::{Back as Way, Flights, Joined, Waiter};
+use crate::front::inbox::{Order, Orders};
+use crate::guard::{Guard, Passed, Standing, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
-use crate::upstream::{Number, Set};
-use crate::wire::{Answer, Key, Query};
+use crate::upstream::{Number, Set, Transport};
+use crate::wire::{Answer, HEADER, Key, Query};
 
+/// How long a question of ours that came back may wait for the answer to the very question; then it alone is refused.
+const MARKED_WAITS: Duration = Duration::from_millis(50);
+/// The spelling of so many upstreams is looked for at most in a question that is being asked.
+const SPELLINGS: usize = 3;
+/// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
+const SUSPECT_TTL: u32 = 5;
 /// How long it is remembered that no upstream answered, in seconds. A client's timeout alone is no verdict on a name.
 const NO_ANSWER_TTL: u32 = 1;
 
@@ -38,6 +46,10 @@ pub struct Forwarder {
     pub allow: ArcSwap<AllowList>,
     /// The upstreams.
     pub set: ArcSwap<Set>,
+    /// The loop guard.
+    pub guard: Guard,
+    /// The threads that ask.
+    pub workers: Vec<Orders>,
     /// The largest answer over UDP, in bytes.
     pub payload: u16,
     /// When the process began.
@@ -53,19 +65,13 @@ pub enum Step {
     AnswerAndRefresh,
     /// Send nothing.
     Silence,
+    /// Send what was written to `out` when [`crate::guard::HOLD`] has gone by: it is a probe of ours come home, and a hop that hears
+    /// SERVFAIL at once would ask others.
+    AnswerLater,
     /// It must be asked: [`Forwarder::wait`].
-    Ask,
+    Ask(Marks),
     /// Take this in the packet's place: the same query, plain.
     TakeInstead(Vec<u8>),
-}
-
-/// What became of a query that must be asked.
-#[derive(Debug)]
-pub enum Waits {
-    /// Its answer comes in time; nothing more to do.
-    Joined,
-    /// It is the first: give this to an engine.
-    Start(Question),
 }
 
 /// One packet and where it came from.
@@ -88,6 +94,9 @@ impl Forwarder {
         let packet = arrival.packet;
         let plain = query.read(packet);
         if !self.allow.load().admits(arrival.from.ip()) {
+            if plain.is_ok() && query.wants_recursion() {
+                self.witness(arrival, query);
+            }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
             return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
         }
@@ -109,48 +118,123 @@ impl Forwarder {
             dress(head, wants, found.block, age, out);
             Some(if found.freshness == Freshness::Ending { Step::AnswerAndRefresh } else { Step::Answer })
         });
-        hit.flatten().unwrap_or_else(|| Self::take_miss(packet, query, out))
+        hit.flatten().unwrap_or_else(|| self.take_miss(arrival, query, out))
     }
 
     /// What is not to be asked of any upstream is answered here.
-    fn take_miss(packet: &[u8], query: &Query, out: &mut Vec<u8>) -> Step {
+    fn take_miss(&self, arrival: Arrival<'_>, query: &Query, out: &mut Vec<u8>) -> Step {
+        let packet = arrival.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
+            self.guard.loop_plugin_seen();
             return answer_ourselves(packet, &Own::NxDomain, out);
         }
+        // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
             return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
-        Step::Ask
+        let marks = self.witness(arrival, query);
+        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| nonce.is_ours(&self.guard.key())) {
+            let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
+            self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
+            return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
+                Step::Answer => Step::AnswerLater,
+                other => other,
+            };
+        }
+        Step::Ask(marks)
+    }
+
+    /// Reads the marks on a query, and tells the guard where they say that it is ours come back.
+    fn witness(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
+        let mut asked = [Number(0); SPELLINGS];
+        let mut count = 0;
+        if self.flights.is_flying(query.key()) {
+            for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
+                *place = upstream.number;
+                count += 1;
+            }
+        }
+        let asked = asked.get(..count).unwrap_or_default();
+        let marks = marks::read(arrival.packet, query, &self.guard.key(), arrival.now, asked);
+        if let Some(back) = marks.back {
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            if arrival.over_tcp {
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+            }
+        }
+        marks
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
-    pub fn wait(&self, arrival: Arrival<'_>, query: &Query, back: Back) -> Waits {
+    ///
+    /// Returns the question where it is the first of its kind, to be given to an engine.
+    #[must_use]
+    pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: Way) -> Option<Question> {
+        let sure = marks.back.filter(|back| back.is_sure);
+        let deadline = arrival.now + if sure.is_some() { MARKED_WAITS } else { CLIENT_BUDGET };
         let waiter = Waiter {
             packet: arrival.packet.into(),
             question_end: query.question_end(),
             wants: Wants::new(query, self.payload, arrival.over_tcp),
-            deadline: arrival.now + CLIENT_BUDGET,
+            deadline,
+            came_through: sure.map(|back| back.through),
             back,
         };
+        if sure.is_some() && !self.flights.is_flying(query.key()) {
+            self.refuse_marked(waiter); // it comes late: what it asked is over
+            return None;
+        }
         match self.flights.join(query.key(), waiter) {
-            Joined::First => {
-                Waits::Start(Question { key: Key::new(query.key()), from: Some(arrival.from.ip()), alone: false })
+            Joined::First => return Some(question(arrival, query, marks)),
+            Joined::Waits => {
+                if let Some(back) = marks.back {
+                    let key = Key::new(query.key());
+                    self.tell_workers(|| Order::CameBack(key.clone(), back.through, deadline));
+                }
             }
-            Joined::Waits => Waits::Joined,
+            Joined::Refused(waiter) => self.refuse_marked(*waiter),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
                 send(*waiter, Content::Own(&Own::ServFail(full)));
-                Waits::Joined
             }
         }
+        None
+    }
+
+    /// Tells all workers.
+    pub fn tell_workers(&self, order: impl Fn() -> Order) {
+        for worker in &self.workers {
+            worker.tell(order());
+        }
+    }
+
+    /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
+    fn refuse_marked(&self, waiter: Waiter) {
+        let own = Own::ServFail(self.loops(waiter.came_through));
+        send(waiter, Content::Own(&own));
+    }
+
+    fn loops(&self, through: Option<Number>) -> Ede {
+        let set = self.set.load();
+        let upstream = through.and_then(|number| set.get(number));
+        let text = match upstream {
+            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
+            None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
+        };
+        Ede::new(Ede::NETWORK_ERROR, text)
     }
 
     /// A question that is about to end in the cache and is popular; `None` where it is asked already.
     #[must_use]
     pub fn refresh(&self, query: &Query) -> Option<Question> {
         let starts = self.flights.start(query.key());
-        starts.then(|| Question { key: Key::new(query.key()), from: None, alone: false })
+        starts.then(|| Question {
+            key: Key::new(query.key()),
+            spelled: [].into(),
+            from: None,
+            passed: Passed::default(),
+        })
     }
 
     /// An upstream answered: remember it, and tell all who wait.
@@ -163,19 +247,45 @@ impl Forwarder {
         }
     }
 
+    /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
+    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
+        if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+            self.give_up(key, Failure::NoAnswer, now);
+        } else {
+            self.give(key, upstream, message, now);
+        }
+    }
+
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
     pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
-        if why == Failure::NoAnswer {
-            self.cache.learn_failure(key.bytes(), NO_ANSWER_TTL, self.seconds(now));
+        let lifetime = match why {
+            Failure::NoUpstream => None,
+            Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
+            Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
+        };
+        if let Some(lifetime) = lifetime {
+            self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
         }
         let waiters = self.flights.finish(key.bytes());
         self.console(key, waiters, why, now);
     }
 
+    /// Whether a witness has spoken against an upstream, for this name.
+    fn is_anyone_suspect(&self, key: &Key) -> bool {
+        let verdicts = self.guard.verdicts();
+        let mut upstreams = self.set.load().upstreams.clone().into_iter();
+        upstreams.any(|upstream| verdicts.standing(upstream.number, Transport::Udp, key.name()) > Standing::Free)
+    }
+
     /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
     pub fn give_overdue(&self, key: &Key, now: Instant) -> Option<Instant> {
         let (waiters, next) = self.flights.overdue(key.bytes(), now);
+        let (marked, waiters) = waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
         self.console(key, waiters, Failure::NoAnswer, now);
+        let marked: Vec<Waiter> = marked;
+        for waiter in marked {
+            self.refuse_marked(waiter);
+        }
         next
     }
 
@@ -184,13 +294,11 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let stale = self.cache.get(key.bytes(), self.seconds(now), |found| {
-            matches!(found.freshness, Freshness::Stale | Freshness::Resting).then(|| found.block.clone())
-        });
-        let stale: Option<Block> = stale.flatten();
+        let stale = self.cache.stale(key.bytes(), self.seconds(now));
         let own = Own::ServFail(match why {
             Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
+            Failure::Loops(upstream) => self.loops(Some(upstream)),
         });
         for waiter in waiters {
             match &stale {
@@ -201,8 +309,8 @@ impl Forwarder {
     }
 
     /// These are the upstreams now; what only others said is forgotten.
-    pub fn adopt(&self, set: Arc<Set>) {
-        self.set.store(Arc::clone(&set));
+    pub fn adopt(&self, set: &Arc<Set>) {
+        self.set.store(Arc::clone(set));
         self.cache.retain(|upstream| set.get(upstream).is_some());
     }
 
@@ -217,6 +325,20 @@ impl Forwarder {
 enum Content<'c> {
     Block(&'c Block, Age),
     Own(&'c Own),
+}
+
+fn question(arrival: Arrival<'_>, query: &Query, marks: Marks) -> Question {
+    let name = query.question_end().checked_sub(4).and_then(|end| arrival.packet.get(HEADER..end));
+    Question {
+        key: Key::new(query.key()),
+        spelled: name.unwrap_or_default().into(),
+        from: Some(arrival.from.ip()),
+        passed: marks.passed,
+    }
+}
+
+fn probe_came_home() -> Ede {
+    Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it")
 }
 
 fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
@@ -238,7 +360,7 @@ fn send(waiter: Waiter, content: Content<'_>) {
         }
     }
     match waiter.back {
-        Back::Udp(socket, client) => drop(socket.send_to(&out, client)),
-        Back::Tcp(task) => drop(task.send(out)),
+        Way::Udp(socket, client) => drop(socket.send_to(&out, client)),
+        Way::Tcp(task) => drop(task.send(out)),
     }
 }

@@ -101,7 +101,7 @@ pub struct Limits {
 }
 
 /// The marks of the loop guard.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Guard {
     /// The EDNS option that names the Onwards a question has passed.
     pub tag: Mark,

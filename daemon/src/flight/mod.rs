@@ -14,6 +14,7 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 
 use crate::reply::Wants;
+use crate::upstream::Number;
 use crate::wire::Key;
 
 const SHARDS: usize = 16;
@@ -31,6 +32,8 @@ pub struct Waiter {
     pub wants: Wants,
     /// When it is answered at the latest, with whatever there is.
     pub deadline: Instant,
+    /// It is a question of ours that came back through this upstream, as a witness says.
+    pub came_through: Option<Number>,
     /// The way back.
     pub back: Back,
 }
@@ -51,6 +54,8 @@ pub enum Joined {
     First,
     /// A flight is under way; it waits with the others.
     Waits,
+    /// It came back to us, and the same has been refused before in this flight: at once this time.
+    Refused(Box<Waiter>),
     /// There is no room.
     Full(Box<Waiter>),
 }
@@ -58,12 +63,21 @@ pub enum Joined {
 /// The flights under way.
 #[derive(Debug)]
 pub struct Flights {
-    shards: [Mutex<HashMap<Key, Vec<Waiter>, RandomState>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     flights: AtomicUsize,
     waiters: AtomicUsize,
     most: usize,
     most_waiters: usize,
+}
+
+type Shard = HashMap<Key, Flight, RandomState>;
+
+#[derive(Debug, Default)]
+struct Flight {
+    waiters: Vec<Waiter>,
+    /// One that came back was refused.
+    refused: bool,
 }
 
 impl PartialEq for Waiter {
@@ -97,8 +111,12 @@ impl Flights {
         }
         let mut shard = self.shard(key);
         match shard.get_mut(key) {
-            Some(waiters) if waiters.len() < self.most_waiters => {
-                waiters.push(waiter);
+            Some(flight) if flight.refused && waiter.came_through.is_some() => {
+                self.waiters.fetch_sub(1, Ordering::Relaxed);
+                return Joined::Refused(Box::new(waiter));
+            }
+            Some(flight) if flight.waiters.len() < self.most_waiters => {
+                flight.waiters.push(waiter);
                 return Joined::Waits;
             }
             None if self.take_off() => {}
@@ -107,7 +125,7 @@ impl Flights {
                 return Joined::Full(Box::new(waiter));
             }
         }
-        shard.insert(Key::new(key), vec![waiter]);
+        shard.insert(Key::new(key), Flight { waiters: vec![waiter], refused: false });
         Joined::First
     }
 
@@ -117,14 +135,14 @@ impl Flights {
         if shard.contains_key(key) || !self.take_off() {
             return false;
         }
-        shard.insert(Key::new(key), Vec::new());
+        shard.insert(Key::new(key), Flight::default());
         true
     }
 
     /// Ends the flight of `key`; returns who waited for it.
     #[must_use]
     pub fn finish(&self, key: &[u8]) -> Vec<Waiter> {
-        let Some(waiters) = self.shard(key).remove(key) else { return Vec::new() };
+        let Some(Flight { waiters, .. }) = self.shard(key).remove(key) else { return Vec::new() };
         self.flights.fetch_sub(1, Ordering::Relaxed);
         self.waiters.fetch_sub(waiters.len(), Ordering::Relaxed);
         waiters
@@ -134,10 +152,17 @@ impl Flights {
     #[must_use]
     pub fn overdue(&self, key: &[u8], now: Instant) -> (Vec<Waiter>, Option<Instant>) {
         let mut shard = self.shard(key);
-        let Some(waiters) = shard.get_mut(key) else { return (Vec::new(), None) };
-        let due = waiters.extract_if(.., |waiter| waiter.deadline <= now).collect::<Vec<_>>();
+        let Some(flight) = shard.get_mut(key) else { return (Vec::new(), None) };
+        let due = flight.waiters.extract_if(.., |waiter| waiter.deadline <= now).collect::<Vec<_>>();
         self.waiters.fetch_sub(due.len(), Ordering::Relaxed);
-        (due, waiters.iter().map(|waiter| waiter.deadline).min())
+        flight.refused |= due.iter().any(|waiter| waiter.came_through.is_some());
+        (due, flight.waiters.iter().map(|waiter| waiter.deadline).min())
+    }
+
+    /// Whether `key` is being asked.
+    #[must_use]
+    pub fn is_flying(&self, key: &[u8]) -> bool {
+        self.flights.load(Ordering::Relaxed) > 0 && self.shard(key).contains_key(key)
     }
 
     /// How many flights are under way.
@@ -166,7 +191,7 @@ impl Flights {
         before < self.most
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Vec<Waiter>, RandomState>> {
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
         let index = usize::try_from(self.hasher.hash_one(key) >> 48).unwrap_or(0) % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
         let shard = &self.shards[index];
@@ -187,6 +212,7 @@ mod tests {
             question_end: 0,
             wants,
             deadline,
+            came_through: None,
             back: Back::Tcp(tokio::sync::oneshot::channel().0),
         }
     }
@@ -213,6 +239,18 @@ mod tests {
         let (due, next) = flights.overdue(b"a", now);
         assert_eq!((due.len(), next), (1, Some(later)));
         assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
+    }
+
+    #[test]
+    fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
+        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
+        let marked = || Waiter { came_through: Some(Number(1)), ..waiter(now) };
+        let _ = flights.join(b"a", waiter(now + Duration::from_secs(1)));
+        assert_eq!(flights.join(b"a", marked()), Joined::Waits);
+        assert_eq!(flights.overdue(b"a", now).0.len(), 1);
+        assert!(matches!(flights.join(b"a", marked()), Joined::Refused(_)));
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
+        assert_eq!(flights.waiting(), 2);
     }
 
     #[test]

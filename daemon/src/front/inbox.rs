@@ -5,11 +5,13 @@
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::upstream::Set;
 use crate::upstream::engine::{AskId, Question};
+use crate::upstream::{Number, Set};
+use crate::wire::Key;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum Order {
     Ask(Question),
     /// What a stream brought for an ask.
     Streamed(AskId, Option<Vec<u8>>),
+    /// Our own question came back through this upstream; somebody who brought it waits until the time given.
+    CameBack(Key, Number, Instant),
     /// These are the upstreams now.
     Adopt(Arc<Set>),
     /// Addresses or routes changed.

@@ -3,30 +3,34 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::inbox::{Order, Orders};
+use super::inbox::Order;
 use super::tcp::Answer;
 use crate::clock;
 use crate::flight::Back;
-use crate::trip::{Arrival, Forwarder, Step, Waits};
+use crate::guard::HOLD;
+use crate::trip::{Arrival, Forwarder, Step};
+use crate::upstream::engine::Question;
 use crate::wire::Query;
 
 /// Answers queries that came over TCP.
 #[derive(Debug)]
 pub struct Queries {
     forwarder: Arc<Forwarder>,
-    workers: Vec<Orders>,
 }
 
 impl Queries {
-    /// `workers` ask what is not in the cache; there is at least one.
+    /// What is not in the cache is asked by the forwarder's workers; there is at least one.
     #[must_use]
-    pub fn new(forwarder: Arc<Forwarder>, workers: Vec<Orders>) -> Self {
-        Self { forwarder, workers }
+    pub fn new(forwarder: Arc<Forwarder>) -> Self {
+        Self { forwarder }
     }
 
-    /// The worker that asks for this client.
-    fn worker(&self, client: SocketAddr) -> Option<&Orders> {
-        self.workers.get(usize::from(client.port()) % self.workers.len().max(1))
+    /// Has one of the workers ask.
+    fn ask(&self, client: SocketAddr, question: Question) {
+        let workers = &self.forwarder.workers;
+        if let Some(worker) = workers.get(usize::from(client.port()) % workers.len().max(1)) {
+            worker.tell(Order::Ask(question));
+        }
     }
 
     /// The answer, or where it will come from.
@@ -41,29 +45,30 @@ impl Queries {
             step = self.forwarder.take(arrival, &mut query, &mut out);
         }
         match step {
-            Step::Silence | Step::TakeInstead(_) => return Taken::Silence,
-            Step::Answer => return Taken::Answer(out),
+            Step::Silence | Step::TakeInstead(_) => Taken::Silence,
+            Step::Answer => Taken::Answer(out),
+            Step::AnswerLater => Taken::AnswerLater(out),
             Step::AnswerAndRefresh => {
-                if let (Some(question), Some(worker)) = (self.forwarder.refresh(&query), self.worker(from)) {
-                    worker.tell(Order::Ask(question));
+                if let Some(question) = self.forwarder.refresh(&query) {
+                    self.ask(from, question);
                 }
-                return Taken::Answer(out);
+                Taken::Answer(out)
             }
-            Step::Ask => {}
+            Step::Ask(marks) => {
+                let (back, answer) = tokio::sync::oneshot::channel();
+                if let Some(question) = self.forwarder.wait(arrival, &query, marks, Back::Tcp(back)) {
+                    self.ask(from, question);
+                }
+                Taken::Waits(answer)
+            }
         }
-        let (back, answer) = tokio::sync::oneshot::channel();
-        if let Waits::Start(question) = self.forwarder.wait(arrival, &query, Back::Tcp(back))
-            && let Some(worker) = self.worker(from)
-        {
-            worker.tell(Order::Ask(question));
-        }
-        Taken::Waits(answer)
     }
 }
 
 enum Taken {
     Silence,
     Answer(Vec<u8>),
+    AnswerLater(Vec<u8>),
     Waits(tokio::sync::oneshot::Receiver<Vec<u8>>),
 }
 
@@ -72,6 +77,10 @@ impl Answer for Queries {
         match self.take(&query, peer) {
             Taken::Silence => None,
             Taken::Answer(answer) => Some(answer),
+            Taken::AnswerLater(answer) => {
+                tokio::time::sleep(HOLD).await;
+                Some(answer)
+            }
             Taken::Waits(answer) => answer.await.ok(),
         }
     }

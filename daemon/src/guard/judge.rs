@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::Settings;
 use super::bears::Bears;
 use super::event::{Action, Event};
 use super::key::Key;
 use super::limits::{Provoked, Window};
-use super::marks::{Known, Settings};
+use super::marks::Known;
 use super::name;
 use super::probe::{self, Heard, Nonce, Probe};
 use super::report::{Kind, Report};

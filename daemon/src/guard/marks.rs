@@ -3,33 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::bears::{Bears, Lesson, Next};
+use crate::config::{Guard as Settings, Mark};
 
 /// What was learnt is learnt again after this time.
 const AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// A lesson that came to nothing is not begun again before this.
 const RETRY: Duration = Duration::from_secs(60);
-
-/// When a mark is sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Where it is of use and borne.
-    #[default]
-    Auto,
-    /// To every upstream.
-    Always,
-    /// To none.
-    Never,
-}
-
-/// `[guard]` of the configuration.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The tag.
-    pub tag: Mode,
-    /// The spelling.
-    pub spelling: Mode,
-}
 
 /// What is known of one upstream.
 #[derive(Debug, Clone)]
@@ -57,11 +36,11 @@ impl Settings {
     }
 }
 
-fn wants(mode: Mode, auto: bool) -> bool {
+fn wants(mode: Mark, auto: bool) -> bool {
     match mode {
-        Mode::Auto => auto,
-        Mode::Always => true,
-        Mode::Never => false,
+        Mark::Auto => auto,
+        Mark::Always => true,
+        Mark::Never => false,
     }
 }
 
@@ -102,7 +81,7 @@ impl Known {
     pub(super) fn lesson_marks(&self, settings: Settings) -> Bears {
         let marks = self.lesson.as_ref().map_or(Bears::NONE, Lesson::marks);
         // What is never sent need not be learnt.
-        let (tag, spelling) = (settings.tag != Mode::Never, settings.spelling != Mode::Never);
+        let (tag, spelling) = (settings.tag != Mark::Never, settings.spelling != Mark::Never);
         Bears { opt: marks.opt, tag: marks.tag && tag, spelling: marks.spelling && spelling }
     }
 
@@ -138,9 +117,9 @@ mod tests {
         assert_eq!(auto.marks(Bears::ALL, false, true), Bears::ALL);
         assert_eq!(auto.marks(Bears::ALL, false, false), Bears { tag: false, ..Bears::ALL });
         assert_eq!(auto.marks(Bears::NONE, true, true), Bears::NONE);
-        let always = Settings { tag: Mode::Always, spelling: Mode::Always };
+        let always = Settings { tag: Mark::Always, spelling: Mark::Always };
         assert_eq!(always.marks(Bears::NONE, false, false), Bears::ALL);
-        let never = Settings { tag: Mode::Never, spelling: Mode::Never };
+        let never = Settings { tag: Mark::Never, spelling: Mark::Never };
         assert_eq!(never.marks(Bears::ALL, true, true), Bears { opt: true, ..Bears::NONE });
     }
 }

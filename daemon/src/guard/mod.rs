@@ -64,11 +64,11 @@ pub mod verdict;
 #[cfg(test)]
 mod simulation;
 
+pub use crate::config::Guard as Settings;
 pub use bears::Bears;
 pub use event::{Action, Event};
 pub use judge::Judge;
 pub use key::{Bucket, Key, Secret};
-pub use marks::{Mode, Settings};
 pub use probe::Nonce;
 pub use report::Report;
 pub use run::{Driver, Guard};

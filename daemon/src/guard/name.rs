@@ -38,24 +38,6 @@ pub(super) fn is_within(name: &[u8], suffix: &[u8]) -> bool {
     }
 }
 
-/// The name as people write it; what is not printable as `\DDD` (RFC 4343, section 2.1).
-pub(super) fn shown(name: &[u8]) -> String {
-    let mut text = String::new();
-    let mut rest = name;
-    while let Some((label, next)) = split(rest) {
-        for &byte in label {
-            match byte {
-                b'.' | b'\\' => text.extend(['\\', char::from(byte)]),
-                b'!'..=b'~' => text.push(char::from(byte)),
-                _ => text.push_str(&format!("\\{byte:03}")),
-            }
-        }
-        text.push('.');
-        rest = next;
-    }
-    if text.is_empty() { ".".to_owned() } else { text }
-}
-
 /// The wire form of a name that a test writes.
 #[cfg(test)]
 pub(super) fn wire(text: &str) -> Vec<u8> {
@@ -93,7 +75,5 @@ mod tests {
         assert_eq!(split(&[0xc0, 0x0c]), None);
         assert_eq!(parent(&[9, b'a']), ROOT);
         assert!(!is_within(&[9, b'a'], &wire("a")));
-        assert_eq!(shown(&wire("a.b")), "a.b.");
-        assert_eq!(shown(&[0]), ".");
     }
 }

@@ -6,6 +6,7 @@ use super::bears::Bears;
 use super::name;
 use super::verdict::Evidence;
 use crate::upstream::{Transport, Upstream};
+use crate::wire::query::shown;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Report {
         let over = transport(self.transport);
         let names = match &*self.suffix {
             name::ROOT => "questions".to_owned(),
-            suffix => format!("questions for names under {}", name::shown(suffix)),
+            suffix => format!("questions for names under {}", shown(suffix)),
         };
         match self.kind {
             Kind::Suspected => {
@@ -101,20 +102,20 @@ impl Report {
             Kind::Learnt(_) => "learnt",
         };
         let mut fields = vec![
-            ("ONWARD_EVENT", event.to_owned()),
-            ("ONWARD_UPSTREAM", self.upstream.server.to_string()),
-            ("ONWARD_SOURCE", self.upstream.source.to_string()),
-            ("ONWARD_TRANSPORT", transport(self.transport).to_owned()),
-            ("ONWARD_SUFFIX", name::shown(&self.suffix)),
-            ("ONWARD_WITNESS", self.witness.map_or_else(|| "routine".to_owned(), |witness| witness.to_string())),
+            ("event", event.to_owned()),
+            ("upstream", self.upstream.server.to_string()),
+            ("source", self.upstream.source.to_string()),
+            ("transport", transport(self.transport).to_owned()),
+            ("suffix", shown(&self.suffix)),
+            ("witness", self.witness.map_or_else(|| "routine".to_owned(), |witness| witness.to_string())),
         ];
         if let Some(evidence) = &self.evidence {
-            fields.push(("ONWARD_LAST_HOP", evidence.from.to_string()));
-            fields.push(("ONWARD_ONWARDS_PASSED", evidence.onwards.to_string()));
-            fields.push(("ONWARD_CAME_HOME_OVER", transport(evidence.over).to_owned()));
+            fields.push(("last_hop", evidence.from.to_string()));
+            fields.push(("onwards_passed", evidence.onwards.to_string()));
+            fields.push(("came_home_over", transport(evidence.over).to_owned()));
         }
         if matches!(self.kind, Kind::Looping | Kind::HalfLooping) {
-            fields.push(("ONWARD_REMEDY", self.remedy()));
+            fields.push(("remedy", self.remedy()));
         }
         fields
     }
@@ -233,7 +234,7 @@ mod tests {
              mostly say)."
         );
         let fields = report.fields();
-        for field in [("ONWARD_WITNESS", "tag"), ("ONWARD_SUFFIX", "corp.example."), ("ONWARD_LAST_HOP", "10.0.0.9")] {
+        for field in [("witness", "tag"), ("suffix", "corp.example."), ("last_hop", "10.0.0.9")] {
             assert!(fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
         }
     }

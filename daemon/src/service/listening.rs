@@ -10,15 +10,16 @@ use tokio::task::JoinSet;
 
 use crate::address::{Chosen, Tables};
 use crate::front::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
-use crate::front::inbox::{Order, Orders};
+use crate::front::inbox::Order;
 use crate::front::queries::Queries;
 use crate::front::tcp::{TcpLimits, serve};
+use crate::trip::Forwarder;
 
 /// All that listens.
 #[derive(Debug)]
 pub(super) struct Listening {
     listeners: Vec<Listener>,
-    workers: Vec<Orders>,
+    forwarder: Arc<Forwarder>,
     queries: Arc<Queries>,
     limits: TcpLimits,
     streams: JoinSet<std::io::Result<()>>,
@@ -44,10 +45,11 @@ pub(super) struct Changes {
 }
 
 impl Listening {
-    /// Nothing yet; sockets will be served by these workers, and `queries` answers over TCP.
+    /// Nothing yet; the forwarder's workers will serve the sockets.
     #[must_use]
-    pub(super) fn new(workers: Vec<Orders>, queries: Arc<Queries>, limits: TcpLimits) -> Self {
-        Self { listeners: Vec::new(), workers, queries, limits, streams: JoinSet::new() }
+    pub(super) fn new(forwarder: Arc<Forwarder>, limits: TcpLimits) -> Self {
+        let queries = Arc::new(Queries::new(Arc::clone(&forwarder)));
+        Self { listeners: Vec::new(), forwarder, queries, limits, streams: JoinSet::new() }
     }
 
     /// Every address that is listened on, former ones included.
@@ -62,7 +64,7 @@ impl Listening {
             if self.listeners.iter().any(|listener| listener.address == address.socket) {
                 continue;
             }
-            match bind(address.socket, self.workers.len()) {
+            match bind(address.socket, self.forwarder.workers.len()) {
                 Ok(bound) => match self.open(bound) {
                     Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
                     Err(error) => log::error!(error:%; "cannot listen over TCP"),
@@ -96,7 +98,7 @@ impl Listening {
         }
         let stream = tokio::net::TcpListener::from_std(bound.tcp)?;
         let sockets: Vec<Arc<UdpSocket>> = bound.udp.into_iter().map(Arc::new).collect();
-        for (worker, socket) in self.workers.iter().zip(&sockets) {
+        for (worker, socket) in self.forwarder.workers.iter().zip(&sockets) {
             worker.tell(Order::Listen(Arc::clone(socket)));
         }
         let (stop, stopped) = watch::channel(false);
@@ -106,7 +108,7 @@ impl Listening {
     }
 
     fn close(&self, listener: Listener) {
-        for (worker, socket) in self.workers.iter().zip(listener.sockets) {
+        for (worker, socket) in self.forwarder.workers.iter().zip(listener.sockets) {
             worker.tell(Order::Unlisten(socket));
         }
         // Dropping `stop` ends the TCP listener, which still sends the answers that are due.
@@ -128,9 +130,7 @@ impl Listening {
     /// Stops all; returns when the answers over TCP that were due are sent.
     pub(super) async fn drain(mut self) {
         self.listeners.clear();
-        for worker in &self.workers {
-            worker.tell(Order::Drain);
-        }
+        self.forwarder.tell_workers(|| Order::Drain);
         while self.streams.join_next().await.is_some() {}
     }
 }

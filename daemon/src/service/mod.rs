@@ -12,7 +12,7 @@ mod translate;
 mod upstreams;
 mod workers;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::config::{self, Overrides, Settings};
 use crate::flight::Flights;
 use crate::front::bind::BindError;
 use crate::front::inbox::Order;
-use crate::front::queries::Queries;
+use crate::guard::Guard;
 use crate::logging;
 use crate::trip::Forwarder;
 use listening::Listening;
@@ -39,6 +39,8 @@ pub use translate::wanted;
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
+/// How long a default route is waited for that would tell which address is the node's.
+const SETTLING: Duration = Duration::from_secs(5);
 /// What could not be done now (a port that was taken, a full disk) is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,8 @@ struct Service {
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
+    /// The node's addresses.
+    addresses: Vec<IpAddr>,
     /// What we listen on by choice, as last chosen.
     chosen: Chosen,
     file: announce::File,
@@ -67,6 +71,10 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
     service.look_for_upstreams();
+    tokio::select! {
+        () = service.let_addresses_settle(&mut bell) => {}
+        () = signals.end() => return Ok(()),
+    }
     service.follow_addresses(true)?;
     let patience = tokio::time::sleep(READY_AT_LAST);
     tokio::pin!(patience);
@@ -79,7 +87,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
                 service.follow_addresses(false)?;
-                service.renew_sockets();
+                service.forwarder.tell_workers(|| Order::RenewSockets);
             }
             () = service.upstreams.changed() => service.look_for_upstreams(),
             () = tokio::time::sleep(TRY_AGAIN), if service.try_again => service.follow_addresses(false)?,
@@ -96,7 +104,10 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
 impl Service {
     /// Cache, flights, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
-        let started = clock::now();
+        let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
+        let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
+        let (guard, judge) = Guard::new(settings.guard, &[]);
+        tokio::spawn(judge.run());
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
             flights: Flights::new(
@@ -105,14 +116,14 @@ impl Service {
             ),
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
+            guard,
+            workers: inboxes.iter().map(|(orders, _)| orders.clone()).collect(),
             payload: settings.limits.udp_payload,
-            started,
+            started: clock::now(),
         });
-        let workers = Workers::start(&settings, &forwarder)
-            .map_err(|error| Failure::System(format!("cannot start the workers: {error}")))?;
-        let queries = Arc::new(Queries::new(Arc::clone(&forwarder), workers.orders.clone()));
+        let workers = Workers::start(&settings, &forwarder, inboxes).map_err(|error| system("the workers", error))?;
         let limits = translate::tcp_limits(&settings.limits);
-        let listening = Listening::new(workers.orders.clone(), queries, limits);
+        let listening = Listening::new(Arc::clone(&forwarder), limits);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             settings,
@@ -120,12 +131,30 @@ impl Service {
             forwarder,
             workers,
             listening,
+            addresses: Vec::new(),
             chosen: Chosen::default(),
             file: announce::File::default(),
             ready: false,
             waiting: None,
             try_again: false,
         })
+    }
+
+    /// At boot the default route may be seconds away, and with it a better address than the one there is: pods keep for
+    /// life the one that they are told, so that is worth a little time.
+    async fn let_addresses_settle(&self, bell: &mut Bell) {
+        let settled = async {
+            loop {
+                let tables = address::netlink::read();
+                let chosen = tables.ok().and_then(|tables| address::choose(&self.wanted(), &tables).ok());
+                if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            log::info!("no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
+        }
     }
 
     /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
@@ -140,6 +169,11 @@ impl Service {
             }
         };
         self.try_again = false;
+        let ours: Vec<IpAddr> = tables.addresses.iter().map(|address| address.ip).collect();
+        if ours != self.addresses {
+            self.forwarder.guard.addresses_changed(&ours);
+            self.addresses = ours;
+        }
         self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
         let chosen = match address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
@@ -147,6 +181,9 @@ impl Service {
         };
         for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
             log::warn!("{warning}");
+        }
+        for missing in chosen.missing.iter().filter(|missing| !self.chosen.missing.contains(missing)) {
+            log::warn!("{missing}");
         }
         self.waiting = None;
         let (changes, errors) = self.listening.follow(&chosen, &tables);
@@ -195,18 +232,11 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(Arc::clone(&set));
-            for worker in &self.workers.orders {
-                worker.tell(Order::Adopt(Arc::clone(&set)));
-            }
+            self.forwarder.adopt(&set);
+            self.forwarder.guard.set_changed(Arc::clone(&set));
+            self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
         }
         self.write_file();
-    }
-
-    fn renew_sockets(&self) {
-        for worker in &self.workers.orders {
-            worker.tell(Order::RenewSockets);
-        }
     }
 
     /// Writes the file for kubelet once a listener answers, and says that we are ready.
@@ -261,10 +291,12 @@ impl Service {
 
     fn apply(&mut self, settings: Settings) {
         logging::set_level(settings.log.level);
-        let needs_restart = (&settings.cache, &settings.limits, settings.workers, &settings.state_dir)
-            != (&self.settings.cache, &self.settings.limits, self.settings.workers, &self.settings.state_dir);
-        if needs_restart {
-            log::warn!("changes of [cache], [limits], workers and state_dir take effect at the next restart");
+        let fixed = |settings: &Settings| {
+            let Settings { cache, limits, guard, workers, state_dir, .. } = settings.clone();
+            (cache, limits, guard, workers, state_dir)
+        };
+        if fixed(&settings) != fixed(&self.settings) {
+            log::warn!("changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
         }
         match self.upstreams.reload(&settings) {
             Ok(()) => self.settings = settings,

@@ -7,10 +7,10 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
 use crate::config::Settings;
-use crate::front::inbox::{Orders, inbox};
+use crate::front::inbox::{Inbox, Orders, inbox};
 use crate::front::udp::{Parts, Worker};
 use crate::trip::Forwarder;
-use crate::upstream::engine::Engine;
+use crate::upstream::engine::{Engine, Guidance};
 use crate::upstream::{StreamLimits, Streams};
 
 /// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
@@ -22,37 +22,48 @@ const SOCKETS_PER_UPSTREAM_LEAST: usize = 4;
 /// The threads that answer over UDP and ask upstreams.
 #[derive(Debug)]
 pub(super) struct Workers {
-    /// How each is told things.
-    pub(super) orders: Vec<Orders>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// The inboxes of as many workers as the settings want, or fit this machine.
+///
+/// # Errors
+/// Where the system has no file descriptor to give.
+pub(super) fn inboxes(settings: &Settings) -> std::io::Result<Vec<(Orders, Inbox)>> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let count = settings.workers.map_or_else(|| cores.min(AUTOMATIC_MOST), usize::from);
+    (0..count).map(|_| inbox()).collect()
+}
+
 impl Workers {
-    /// Starts them; they listen nowhere yet.
+    /// Starts one for each of `inboxes`; they listen nowhere yet.
     ///
     /// # Errors
     /// Where the system gives no thread, no file descriptor or no randomness.
-    pub(super) fn start(settings: &Settings, forwarder: &Arc<Forwarder>) -> std::io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let count = settings.workers.map_or(cores.min(AUTOMATIC_MOST), usize::from);
-        let sockets_each = (SOCKETS_PER_UPSTREAM / count).max(SOCKETS_PER_UPSTREAM_LEAST);
+    pub(super) fn start(
+        settings: &Settings,
+        forwarder: &Arc<Forwarder>,
+        inboxes: Vec<(Orders, Inbox)>,
+    ) -> std::io::Result<Self> {
+        let sockets_each = (SOCKETS_PER_UPSTREAM / inboxes.len().max(1)).max(SOCKETS_PER_UPSTREAM_LEAST);
         let streams = Arc::new(Streams::new(StreamLimits::default()));
-        let (mut orders, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..count {
-            let (tell, hear) = inbox()?;
-            orders.push(tell.clone());
+        let mut threads = Vec::new();
+        for (index, inbox) in inboxes.into_iter().enumerate() {
             let parts = Parts {
                 forwarder: Arc::clone(forwarder),
-                inbox: (tell, hear),
+                inbox,
                 streams: Arc::clone(&streams),
                 runtime: tokio::runtime::Handle::current(),
                 reserved_ports: settings.upstreams.reserved_ports.clone(),
             };
             let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
-            let worker = Worker::new(parts, Engine::new(forwarder.set.load_full(), sockets_each, rng))?;
+            let guard = &forwarder.guard;
+            let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
+            let engine = Engine::new(forwarder.set.load_full(), guidance, sockets_each, rng);
+            let worker = Worker::new(parts, engine)?;
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
         }
-        Ok(Self { orders, threads })
+        Ok(Self { threads })
     }
 
     /// Waits until all have ended; they were told to.

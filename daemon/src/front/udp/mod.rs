@@ -6,7 +6,8 @@
 
 mod batch;
 
-use std::net::UdpSocket;
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +20,9 @@ use batch::{BATCH, Batch, Family};
 use super::inbox::{Inbox, Order, Orders};
 use crate::clock;
 use crate::flight::Back;
-use crate::trip::{Arrival, Forwarder, Step, Waits};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine};
+use crate::guard::{HOLD, Witness};
+use crate::trip::{Arrival, Forwarder, Step};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
@@ -58,10 +60,26 @@ struct Buffers {
     v6: Batch<SockaddrIn6>,
 }
 
+/// What a batch of queries needs beside its buffers.
+struct Serving {
+    query: Query,
+    engine: Engine,
+    /// Answers that are held; few, since nobody can forge what they answer.
+    later: VecDeque<Later>,
+}
+
+/// An answer that is held until its time.
+struct Later {
+    at: Instant,
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    answer: Vec<u8>,
+}
+
 /// See the module.
 pub struct Worker {
     forwarder: Arc<Forwarder>,
-    engine: Engine,
+    serving: Serving,
     sockets: Sockets,
     streams: Arc<Streams>,
     runtime: tokio::runtime::Handle,
@@ -69,7 +87,6 @@ pub struct Worker {
     inbox: Inbox,
     epoll: Epoll,
     listeners: Vec<Arc<UdpSocket>>,
-    query: Query,
     answer: Vec<u8>,
     ends: Option<Instant>,
 }
@@ -85,7 +102,7 @@ impl Worker {
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
             forwarder,
-            engine,
+            serving: Serving { query: Query::default(), engine, later: VecDeque::new() },
             sockets: Sockets::new(reserved_ports),
             streams,
             runtime,
@@ -93,7 +110,6 @@ impl Worker {
             inbox,
             epoll,
             listeners: Vec::new(),
-            query: Query::default(),
             answer: vec![0; ANSWER_MAX],
             ends: None,
         })
@@ -106,6 +122,7 @@ impl Worker {
         loop {
             let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
+            self.ask_the_guard();
             for event in events.iter().take(count) {
                 match event.data() {
                     BELL => self.obey(&mut buffers, now),
@@ -116,22 +133,46 @@ impl Worker {
                 }
                 self.act(now);
             }
-            if self.engine.next_wake().is_some() {
+            if self.next_time().is_some() {
                 now = clock::now();
-                self.engine.wake(now);
+                self.serving.engine.wake(now);
                 self.act(now);
+                self.send_what_was_held(now);
             }
-            if self.ends.is_some_and(|ends| now >= ends || self.engine.in_flight() == 0) {
+            if self.ends.is_some_and(|ends| now >= ends || self.serving.engine.in_flight() == 0) {
                 return;
             }
         }
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let Some(at) = self.engine.next_wake().into_iter().chain(self.ends).min() else { return EpollTimeout::NONE };
+        let Some(at) = self.next_time() else { return EpollTimeout::NONE };
         let left = at.saturating_duration_since(clock::now());
         // Rounded up: a wake too early would only have to wait again.
         EpollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// When something is to be done though nothing comes.
+    fn next_time(&self) -> Option<Instant> {
+        let held = self.serving.later.front().map(|later| later.at);
+        [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
+    }
+
+    fn send_what_was_held(&mut self, now: Instant) {
+        while self.serving.later.front().is_some_and(|later| later.at <= now)
+            && let Some(later) = self.serving.later.pop_front()
+        {
+            let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
+        }
+    }
+
+    /// Tells the engine what the guard has learnt, if that is new.
+    fn ask_the_guard(&mut self) {
+        let (verdicts, key) = (self.forwarder.guard.verdicts(), self.forwarder.guard.key());
+        let known = self.serving.engine.guidance();
+        if !Arc::ptr_eq(&verdicts, &known.verdicts) || !Arc::ptr_eq(&key, &known.key) {
+            self.serving.engine.guide(Guidance { verdicts: Arc::clone(&verdicts), key: Arc::clone(&key) });
+        }
     }
 
     /// Takes queries from a listener.
@@ -141,9 +182,9 @@ impl Worker {
         let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
         for _ in 0..TURN {
             let count = if is_v4 {
-                serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+                serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.serving, now)
             } else {
-                serve_batch(&mut buffers.v6, &socket, &self.forwarder, &mut self.query, &mut self.engine, now)
+                serve_batch(&mut buffers.v6, &socket, &self.forwarder, &mut self.serving, now)
             };
             self.act(now);
             if count < BATCH {
@@ -156,32 +197,32 @@ impl Worker {
     fn hear(&mut self, socket: Socket, now: Instant) {
         while let Some((upstream, result)) = self.sockets.receive(socket, &mut self.answer) {
             let Ok(length) = result else {
-                self.engine.refused(upstream, socket, now);
+                self.serving.engine.refused(upstream, socket, now);
                 return;
             };
-            self.engine.datagram(upstream, socket, self.answer.get(..length).unwrap_or_default(), now);
+            self.serving.engine.datagram(upstream, socket, self.answer.get(..length).unwrap_or_default(), now);
         }
     }
 
     /// Does what the engine wants done.
     fn act(&mut self, now: Instant) {
-        while let Some(action) = self.engine.next_action() {
+        while let Some(action) = self.serving.engine.next_action() {
             match action {
                 Action::Open(socket, upstream) => {
                     if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
                         log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
-                        self.engine.refused(upstream.number, socket, now);
+                        self.serving.engine.refused(upstream.number, socket, now);
                     }
                 }
                 Action::Send(socket, ask) => {
-                    let sent = self.engine.message(ask).map(|message| self.sockets.send(socket, message));
+                    let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
                     if let Some(Sent::Refused(upstream)) = sent {
-                        self.engine.refused(upstream, socket, now);
+                        self.serving.engine.refused(upstream, socket, now);
                     }
                 }
                 Action::Close(socket) => self.sockets.close(socket),
                 Action::Stream(ask, upstream, deadline) => {
-                    let message = self.engine.message(ask).unwrap_or_default().to_vec();
+                    let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
                     let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
                     self.runtime.spawn(async move {
                         let answer = match upstream.server.socket_address() {
@@ -192,12 +233,17 @@ impl Worker {
                     });
                 }
                 Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
+                Action::Refused(key, upstream, message) => {
+                    self.forwarder.give_failure(&key, upstream, &message, now);
+                }
                 Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
                 Action::Overdue(key) => {
                     let next = self.forwarder.give_overdue(&key, now);
-                    self.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
+                    self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
                 }
-                Action::Silent(..) => {}
+                Action::Silent(upstream, transport, key) => {
+                    self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
+                }
             }
         }
     }
@@ -207,10 +253,14 @@ impl Worker {
         self.inbox.hush();
         while let Some(order) = self.inbox.next() {
             match order {
-                Order::Ask(question) => self.engine.ask(question, now),
-                Order::Streamed(ask, answer) => self.engine.streamed(ask, answer.as_deref(), now),
-                Order::Adopt(set) => self.engine.adopt(set),
-                Order::RenewSockets => self.engine.renew_sockets(),
+                Order::Ask(question) => self.serving.engine.ask(question, now),
+                Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
+                Order::CameBack(key, upstream, until) => {
+                    self.serving.engine.came_back(&key, upstream, now);
+                    self.serving.engine.remind(&key, until);
+                }
+                Order::Adopt(set) => self.serving.engine.adopt(set),
+                Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
                 Order::Unlisten(socket) => {
                     self.listeners.retain(|listener| !Arc::ptr_eq(listener, &socket));
@@ -253,10 +303,10 @@ fn serve_batch<F: Family>(
     batch: &mut Batch<F>,
     socket: &Arc<UdpSocket>,
     forwarder: &Forwarder,
-    query: &mut Query,
-    engine: &mut Engine,
+    serving: &mut Serving,
     now: Instant,
 ) -> usize {
+    let Serving { query, engine, later } = serving;
     let count = batch.receive(socket);
     for index in 0..count {
         let Some((packet, from, out)) = batch.datagram(index) else { continue };
@@ -277,8 +327,13 @@ fn serve_batch<F: Family>(
                     engine.ask(question, now);
                 }
             }
-            Step::Ask => {
-                if let Waits::Start(question) = forwarder.wait(arrival, query, Back::Udp(Arc::clone(socket), from)) {
+            Step::AnswerLater => {
+                let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: from, answer: out.clone() };
+                later.push_back(held);
+            }
+            Step::Ask(marks) => {
+                let back = Back::Udp(Arc::clone(socket), from);
+                if let Some(question) = forwarder.wait(arrival, query, marks, back) {
                     engine.ask(question, now);
                 }
             }

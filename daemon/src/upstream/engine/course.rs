@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
+use super::sending::Target;
 use super::{Action, Engine, Failure, SENDS, Worth};
+use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
+use crate::wire::Key;
 
 impl Engine {
     /// An answer came to an ask, or the ask failed.
@@ -23,7 +26,9 @@ impl Engine {
                 }
                 self.go_on(id, now);
             }
-            Worth::PerhapsEdns => self.send(id, ask.upstream, ask.position, false, now),
+            Worth::PerhapsEdns => {
+                self.send(id, Target { upstream: ask.upstream, position: ask.position, with_opt: false }, now);
+            }
             Worth::Truncated => {
                 flight.failure.get_or_insert_with(kept); // better than nothing, where no stream can be had
                 self.send_over_stream(ask, now);
@@ -44,6 +49,11 @@ impl Engine {
 
     /// Asks the same upstream the same over a stream.
     fn send_over_stream(&mut self, ask: Ask, now: Instant) {
+        let key = self.flights.get(&ask.flight).map(|flight| flight.key.clone());
+        let loops = |key: &Key| self.standing(ask.upstream.number, Transport::Tcp, key) == Standing::Quarantined;
+        if key.as_ref().is_some_and(loops) {
+            return self.go_on(ask.flight, now);
+        }
         let Some(flight) = self.flights.get_mut(&ask.flight) else { return };
         self.next_id += 1;
         let ask_id = AskId(self.next_id);
@@ -78,21 +88,29 @@ impl Engine {
         if waited_for(Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.asks.is_empty()) else { return };
-        match flight.failure.take() {
-            Some(failure) => self.finish(id, failure),
-            None => self.fail(id),
+        if self.flights.get(&id).is_some_and(|flight| flight.asks.is_empty()) {
+            self.end_without_answer(id);
         }
+    }
+
+    /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
+    fn end_without_answer(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let key = flight.key.clone();
+        let result = match (flight.came_back, flight.failure.take()) {
+            (None, Some(failure)) => Action::Refused(key, failure.upstream, failure.message),
+            (None, None) => Action::Failed(key, Failure::NoAnswer),
+            (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
+        };
+        self.land(id, result);
     }
 
     /// A time of the flight has come.
     pub(super) fn step(&mut self, id: FlightId, now: Instant) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         if now >= flight.ends {
-            match flight.failure.take() {
-                _ if flight.done => {}
-                Some(failure) => self.finish(id, failure),
-                None => self.fail(id),
+            if !flight.done {
+                self.end_without_answer(id);
             }
             self.remove(id);
             return;
@@ -181,20 +199,19 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, id: FlightId, answer: Kept) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        self.land(id, Action::Answered(flight.key.clone(), answer.upstream, answer.message));
+    }
+
+    /// The clients get this; what is still awaited only teaches how its upstream does.
+    fn land(&mut self, id: FlightId, result: Action) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.done = true;
         self.by_key.remove(&flight.key);
-        self.actions.push_back(Action::Answered(flight.key.clone(), answer.upstream, answer.message));
+        self.actions.push_back(result);
         if flight.asks.is_empty() {
             self.remove(id);
         }
-    }
-
-    pub(super) fn fail(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.by_key.remove(&flight.key);
-        self.actions.push_back(Action::Failed(flight.key.clone(), Failure::NoAnswer));
-        self.remove(id);
     }
 
     pub(super) fn remove(&mut self, id: FlightId) {

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Question;
+use crate::guard::Passed;
 use crate::upstream::pool::Socket;
 use crate::upstream::{Number, Upstream};
 use crate::wire::Key;
@@ -42,6 +44,12 @@ pub(super) struct Kept {
 pub(super) struct Flight {
     /// The question.
     pub(super) key: Key,
+    /// The name as the first asker spelled it.
+    pub(super) spelled: Box<[u8]>,
+    /// The other Onwards that it has passed.
+    pub(super) passed: Passed,
+    /// Through whom it came back to us, if it did.
+    pub(super) came_back: Option<Number>,
     /// Whom to ask, in this order.
     pub(super) order: Vec<Number>,
     /// How many of them were asked.
@@ -122,12 +130,15 @@ pub(super) struct Ask {
 impl Flight {
     /// A flight that starts now.
     #[must_use]
-    pub(super) fn new(key: Key, order: Vec<Number>, alone: bool, now: Instant) -> Self {
+    pub(super) fn new(question: Question, order: Vec<Number>, now: Instant) -> Self {
         Self {
-            key,
+            alone: question.passed.foreign(),
+            key: question.key,
+            spelled: question.spelled,
+            passed: question.passed,
+            came_back: None,
             order,
             asked: 0,
-            alone,
             asks: Vec::new(),
             done: false,
             negative: None,

@@ -14,6 +14,7 @@
 
 mod course;
 mod flying;
+mod sending;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -23,10 +24,10 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 
+use crate::guard::{self, Passed, Verdicts};
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
-use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Set, Transport, Upstream};
 use crate::wire::{Answer, Key, u16_at};
 use flying::{Ask, Flight, FlightId, Stage, Way};
@@ -49,6 +50,8 @@ pub enum Action {
     Stream(AskId, Arc<Upstream>, Instant),
     /// The question has its answer: the whole message, from this upstream.
     Answered(Key, Number, Vec<u8>),
+    /// The question has none but this failure, which an upstream told of: the whole message.
+    Refused(Key, Number, Vec<u8>),
     /// The question has none.
     Failed(Key, Failure),
     /// Some who wait for this question may have waited long enough; the flight goes on.
@@ -64,6 +67,8 @@ pub enum Failure {
     NoUpstream,
     /// None of them answered.
     NoAnswer,
+    /// This one sends questions back to us, and no other is left.
+    Loops(Number),
 }
 
 /// A question to be asked.
@@ -71,15 +76,27 @@ pub enum Failure {
 pub struct Question {
     /// The question.
     pub key: Key,
+    /// The name as the first asker spelled it; ours will differ. Empty where nobody asked.
+    pub spelled: Box<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
     pub from: Option<IpAddr>,
-    /// It has passed another Onward: one upstream is asked, once.
-    pub alone: bool,
+    /// The other Onwards that it has passed, if any: then one upstream is asked, once.
+    pub passed: Passed,
+}
+
+/// What the loop guard says of upstreams, and the key of its marks.
+#[derive(Debug, Clone)]
+pub struct Guidance {
+    /// Who is not to be asked, or last; which marks each bears.
+    pub verdicts: Arc<Verdicts>,
+    /// For tags and spellings.
+    pub key: Arc<guard::Key>,
 }
 
 /// Asks upstreams. See the module.
 pub struct Engine {
     set: Arc<Set>,
+    guidance: Guidance,
     peers: HashMap<Number, Peer, RandomState>,
     flights: HashMap<FlightId, Flight, RandomState>,
     by_key: HashMap<Key, FlightId, RandomState>,
@@ -100,9 +117,10 @@ struct Peer {
 impl Engine {
     /// An engine that keeps `sockets_each` sockets open to an upstream; `rng` must not be guessable.
     #[must_use]
-    pub fn new(set: Arc<Set>, sockets_each: usize, rng: StdRng) -> Self {
+    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, rng: StdRng) -> Self {
         Self {
             set,
+            guidance,
             peers: HashMap::default(),
             flights: HashMap::default(),
             by_key: HashMap::default(),
@@ -141,19 +159,21 @@ impl Engine {
 
     /// Event: a question is to be asked.
     pub fn ask(&mut self, question: Question, now: Instant) {
-        let order = self.order(question.from);
+        let order = self.order(&question);
         if order.is_empty() {
-            self.actions.push_back(Action::Failed(question.key, Failure::NoUpstream));
+            let why = self.set.upstreams.first().map_or(Failure::NoUpstream, |first| Failure::Loops(first.number));
+            self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
+        let alone = question.passed.foreign();
         self.next_id += 1;
         let id = FlightId(self.next_id);
-        let flight = Flight::new(question.key.clone(), order, question.alone, now);
+        self.by_key.insert(question.key.clone(), id);
+        let flight = Flight::new(question, order, now);
         self.timers.insert((flight.timer, id));
-        self.by_key.insert(question.key, id);
         self.flights.insert(id, flight);
         self.ask_next(id, now);
-        if !question.alone {
+        if !alone {
             self.try_those_that_are_down(id, now);
         }
         self.set_timer(id);
@@ -220,11 +240,11 @@ impl Engine {
         }
     }
 
-    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes then.
+    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
     pub fn remind(&mut self, key: &Key, at: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };
         if let Some(flight) = self.flights.get_mut(&id) {
-            flight.overdue = at;
+            flight.overdue = flight.overdue.min(at);
         }
         self.set_timer(id);
     }
@@ -232,7 +252,8 @@ impl Engine {
     /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };
-        let Some(flight) = self.flights.get(&id) else { return };
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.came_back = Some(upstream);
         let suspects = flight.asks.clone();
         for ask_id in suspects {
             if let Some(ask) = self.asks.get_mut(&ask_id)
@@ -266,78 +287,15 @@ impl Engine {
         }
     }
 
-    /// Whom to ask, in this order: as the set says, but those that are down, and the asker itself, last.
-    fn order(&self, from: Option<IpAddr>) -> Vec<Number> {
-        let last = |upstream: &&Arc<Upstream>| from == Some(upstream.server.ip()) || self.is_down(upstream.number);
-        let upstreams = &self.set.upstreams;
-        let first = upstreams.iter().filter(|upstream| !last(upstream));
-        first.chain(upstreams.iter().filter(last)).map(|upstream| upstream.number).collect()
+    /// What the guard last said.
+    #[must_use]
+    pub fn guidance(&self) -> &Guidance {
+        &self.guidance
     }
 
-    fn is_down(&self, upstream: Number) -> bool {
-        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
-    }
-
-    /// Asks the next upstream; false where there is none.
-    fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
-        loop {
-            let Some(flight) = self.flights.get_mut(&id) else { return false };
-            if flight.alone && flight.asked > 0 {
-                return false;
-            }
-            let Some(&number) = flight.order.get(flight.asked) else { return false };
-            let position = flight.asked;
-            flight.asked += 1;
-            if let Some(upstream) = self.set.get(number).cloned() {
-                self.send(id, upstream, position, true, now);
-                return true;
-            }
-        }
-    }
-
-    /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
-    fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
-        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
-        for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
-            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
-            if peer.is_some_and(|peer| peer.health.try_again(now)) {
-                let behind_all = self.set.upstreams.len() + position;
-                self.send(id, upstream.clone(), behind_all, true, now);
-            }
-        }
-    }
-
-    fn send(&mut self, id: FlightId, upstream: Arc<Upstream>, position: usize, with_opt: bool, now: Instant) {
-        let sockets = self.sockets_each;
-        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
-        let peer = self.peers.entry(upstream.number).or_insert_with(new);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.next_id += 1;
-        let ask_id = AskId(self.next_id);
-        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
-        let ask = Ask {
-            flight: id,
-            position,
-            way: Way::Udp(way.socket, way.id),
-            question_end: question::question_end(&flight.key),
-            message: question::build(&flight.key, way.id, Dress { opt: with_opt, ..Dress::default() }),
-            with_opt,
-            spelled: false,
-            other_spelling: false,
-            sent: now,
-            sends: 1,
-            stage: Stage::Fresh,
-            step: Some(now + peer.health.late_after()),
-            trial: position >= flight.order.len(),
-            upstream: upstream.clone(),
-        };
-        flight.asks.push(ask_id);
-        self.asks.insert(ask_id, ask);
-        self.actions.extend(way.closes.map(Action::Close));
-        if way.opens {
-            self.actions.push_back(Action::Open(way.socket, upstream));
-        }
-        self.actions.push_back(Action::Send(way.socket, ask_id));
+    /// Event: the guard knows more.
+    pub fn guide(&mut self, guidance: Guidance) {
+        self.guidance = guidance;
     }
 
     /// Nothing more is awaited from an ask.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 
 use super::*;
+use crate::guard::tag;
 use crate::upstream::set::Numbers;
 
 /// An engine with virtual time; what it sends is kept by the upstream's place in the set.
@@ -37,7 +38,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
     let set = Set::new(servers.collect(), equivalent, &mut Numbers::default());
     let now = crate::clock::now();
     World {
-        engine: Engine::new(Arc::new(set), 4, StdRng::seed_from_u64(7)),
+        engine: Engine::new(Arc::new(set), guidance(Verdicts::default()), 4, StdRng::seed_from_u64(7)),
         now,
         start: now,
         sockets: HashMap::new(),
@@ -49,9 +50,18 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
     }
 }
 
+fn guidance(verdicts: Verdicts) -> Guidance {
+    let secret = guard::Secret::new([1; 16]);
+    Guidance { verdicts: Arc::new(verdicts), key: Arc::new(guard::Key::new(&secret, &[], crate::clock::now())) }
+}
+
+fn question(name: &str) -> Question {
+    Question { key: key(name), spelled: [].into(), from: None, passed: Passed::default() }
+}
+
 impl World {
     fn ask(&mut self, name: &str) {
-        self.engine.ask(Question { key: key(name), from: None, alone: false }, self.now);
+        self.engine.ask(question(name), self.now);
         self.act();
     }
 
@@ -69,7 +79,7 @@ impl World {
                     self.sockets.remove(&socket);
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
-                Action::Answered(_, by, message) => {
+                Action::Answered(_, by, message) | Action::Refused(_, by, message) => {
                     let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
                     self.done.push(Done::Answer { by: by.0, code: message[3] & 15, at });
                 }
@@ -341,7 +351,11 @@ fn an_upstream_without_edns_is_asked_again_without() {
 #[test]
 fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
     let mut w = world(&TWO, None);
-    w.engine.ask(Question { key: key("a"), from: None, alone: true }, w.now);
+    let other = guard::Key::new(&guard::Secret::new([2; 16]), &[], w.now);
+    let mut option = vec![];
+    tag::write(&Passed::default(), Number(1), &other, other.bucket(w.now), &mut option);
+    let passed = tag::read(&option[4..], &w.engine.guidance.key, other.bucket(w.now));
+    w.engine.ask(Question { passed, ..question("a") }, w.now);
     w.act();
     w.until(1000);
     assert!(w.asked().iter().all(|upstream| *upstream == 0));
@@ -371,7 +385,7 @@ fn without_an_upstream_the_question_fails_at_once() {
 #[test]
 fn an_asker_that_is_an_upstream_is_asked_last() {
     let mut w = world(&TWO, None);
-    w.engine.ask(Question { key: key("a"), from: Some("10.0.0.2".parse().unwrap()), alone: false }, w.now);
+    w.engine.ask(Question { from: Some("10.0.0.2".parse().unwrap()), ..question("a") }, w.now);
     w.act();
     assert_eq!(w.asked(), [1]);
 }
