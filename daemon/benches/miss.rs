@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use onward::clock;
-use onward::upstream::engine::{Action, Engine, Question};
+use onward::guard::{self, Guard, Passed};
+use onward::upstream::engine::{Action, Engine, Guidance, Question};
 use onward::upstream::question::{self, Dress};
 use onward::upstream::set::Numbers;
 use onward::upstream::{Set, pool::Socket};
@@ -60,15 +61,20 @@ struct Wire {
 
 impl Wire {
     fn new() -> Self {
-        let server = "192.0.2.53".parse().map(|server| (server, Arc::from("benchmark")));
+        let server = "10.0.0.2".parse().map(|server| (server, Arc::from("benchmark")));
         let set = Set::new(server.into_iter().collect(), None, &mut Numbers::default());
-        let engine = Engine::new(Arc::new(set), SOCKETS, StdRng::seed_from_u64(1));
+        // The guard's task does not run: its verdicts are those of the start.
+        let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
+        let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
+        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, StdRng::seed_from_u64(1));
         Self { engine, now: clock::now(), answer: Vec::new() }
     }
 
     /// Asks; returns the socket that the message went out over, and leaves the message in `answer`.
     fn ask(&mut self, key: &Key) -> Option<Socket> {
-        self.engine.ask(Question { key: key.clone(), from: None, alone: false }, self.now);
+        let spelled = key.name().into();
+        let passed = Passed::default();
+        self.engine.ask(Question { key: key.clone(), spelled, from: Some(common::CLIENT.ip()), passed }, self.now);
         let mut sent_over = None;
         while let Some(action) = self.engine.next_action() {
             if let Action::Send(socket, ask) = action {

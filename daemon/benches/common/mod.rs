@@ -1,7 +1,6 @@
 //! What all benchmarks share: queries, the answers to them, and a forwarder whose cache knows them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use onward::address::Tables;
@@ -9,7 +8,8 @@ use onward::admit::acl::{AllowList, Allowed};
 use onward::cache::{Cache, Limits, Seconds};
 use onward::clock;
 use onward::flight::Flights;
-use onward::trip::{Arrival, Forwarder};
+use onward::guard::{self, Guard};
+use onward::trip::{Arrival, Forwarder, Moment};
 use onward::upstream::Number;
 use onward::wire::{Answer, HEADER, Key, Query};
 
@@ -78,12 +78,14 @@ pub(crate) fn forwarder(names: usize) -> Forwarder {
         flights: Flights::new(16, 16),
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::default(),
+        guard: Guard::new(guard::Settings::default(), &[]).0,
+        workers: Vec::new(),
         payload: 1232,
         started: clock::now(),
     }
 }
 
 /// That packet from [`CLIENT`] over UDP.
-pub(crate) fn arrival(packet: &[u8], now: Instant) -> Arrival<'_> {
-    Arrival { packet, from: CLIENT, over_tcp: false, now }
+pub(crate) fn arrival<'p>(packet: &'p [u8], at: &'p Moment) -> Arrival<'p> {
+    Arrival { packet, from: CLIENT, over_tcp: false, at }
 }
