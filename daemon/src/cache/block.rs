@@ -4,7 +4,7 @@
 //! question, whose length is the same for all. Nor is the OPT, which belongs to one hop only (RFC 6891, section 6.2.1).
 //!
 //! ```text
-//! flags 2 │ counts 6 │ TTL places n │ key length │ errors length │ places 2n │ key │ errors │ records
+//! flags 2 │ counts 6 │ key length │ TTL places n │ errors length │ key │ places 2n │ errors │ records
 //! ```
 
 use std::borrow::Borrow;
@@ -19,6 +19,20 @@ const HEAD: usize = 14;
 /// An answer without its question; hashed and compared by its key, as the cache needs it.
 #[derive(Debug, Clone)]
 pub struct Block(Box<[u8]>);
+
+/// A block taken apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parts<'b> {
+    /// Third and fourth byte of the header as they came.
+    pub flags: [u8; 2],
+    /// The numbers of records in the three sections, as in a header.
+    pub counts: [u8; 6],
+    places: &'b [[u8; 2]],
+    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
+    pub errors: &'b [u8],
+    /// All that stands behind the question.
+    pub records: &'b [u8],
+}
 
 impl Block {
     /// Keeps `answer` under `key`; each TTL is brought into `ttl`'s range (seconds), which is then what clients see.
@@ -56,61 +70,40 @@ impl Block {
         let mut bytes = Vec::with_capacity(HEAD + 2 * ttls.len() + key.len() + errors.len() + 64);
         bytes.extend(flags);
         bytes.extend(counts.as_flattened());
-        for length in [ttls.len(), key.len(), errors.len()] {
+        for length in [key.len(), ttls.len(), errors.len()] {
             bytes.extend(u16::try_from(length).ok()?.to_be_bytes());
         }
-        bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
         bytes.extend(key);
+        bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
         bytes.extend(errors);
         Some(bytes)
     }
 
-    /// Third and fourth byte of the header as they came.
+    /// What an answer is made of; all at once, since that takes one walk over the lengths.
     #[inline]
     #[must_use]
-    pub fn flags(&self) -> [u8; 2] {
-        self.0.first_chunk().copied().unwrap_or_default()
-    }
-
-    /// The numbers of records in the three sections, as in a header.
-    #[inline]
-    #[must_use]
-    pub fn counts(&self) -> [u8; 6] {
-        self.0.get(2..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
-    }
-
-    /// Where the TTLs stand in [`Self::records`].
-    #[inline]
-    pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
-        let places = self.0.get(HEAD..self.key_at()).unwrap_or_default();
-        places.chunks_exact(2).filter_map(|place| u16_at(place, 0)).map(usize::from)
+    pub fn parts(&self) -> Parts<'_> {
+        let Some((head, rest)) = self.0.split_first_chunk::<HEAD>() else { return Parts::default() };
+        let &[high, low, counts @ .., key_high, key_low, places_high, places_low, errors_high, errors_low] = head;
+        let length = |high, low| usize::from(u16::from_be_bytes([high, low]));
+        let (_key, rest) = rest.split_at_checked(length(key_high, key_low)).unwrap_or_default();
+        let (places, rest) = rest.split_at_checked(2 * length(places_high, places_low)).unwrap_or_default();
+        let (errors, records) = rest.split_at_checked(length(errors_high, errors_low)).unwrap_or_default();
+        Parts { flags: [high, low], counts, places: places.as_chunks().0, errors, records }
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::Key`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.0.get(self.key_at()..self.errors_at()).unwrap_or_default()
-    }
-
-    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
-    #[inline]
-    #[must_use]
-    pub fn errors(&self) -> &[u8] {
-        self.0.get(self.errors_at()..self.records_at()).unwrap_or_default()
-    }
-
-    /// All that stands behind the question.
-    #[inline]
-    #[must_use]
-    pub fn records(&self) -> &[u8] {
-        self.0.get(self.records_at()..).unwrap_or_default()
+        let length = u16_at(&self.0, 8).unwrap_or(0);
+        self.0.get(HEAD..).and_then(|rest| rest.get(..length.into())).unwrap_or_default()
     }
 
     /// The response code, without the upper bits of EDNS.
     #[must_use]
     pub fn rcode(&self) -> u8 {
-        self.flags()[1] & flag::RCODE
+        self.parts().rcode()
     }
 
     /// The block's size in bytes.
@@ -118,25 +111,20 @@ impl Block {
     pub fn size(&self) -> usize {
         self.0.len()
     }
+}
 
+impl Parts<'_> {
+    /// The response code, without the upper bits of EDNS.
     #[inline]
-    fn length(&self, at: usize) -> usize {
-        u16_at(&self.0, at).unwrap_or(0).into()
+    #[must_use]
+    pub fn rcode(&self) -> u8 {
+        self.flags[1] & flag::RCODE
     }
 
+    /// Where the TTLs stand in the records.
     #[inline]
-    fn key_at(&self) -> usize {
-        HEAD + 2 * self.length(8)
-    }
-
-    #[inline]
-    fn errors_at(&self) -> usize {
-        self.key_at() + self.length(10)
-    }
-
-    #[inline]
-    fn records_at(&self) -> usize {
-        self.errors_at() + self.length(12)
+    pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|place| u16::from_be_bytes(*place).into())
     }
 }
 

@@ -316,9 +316,10 @@ fn serve_batch<F: Family>(
 ) -> usize {
     let Serving { query, engine, later } = serving;
     let count = batch.receive(socket);
+    let at = forwarder.moment(now);
     for index in 0..count {
         let Some((packet, from, out)) = batch.datagram(index) else { continue };
-        let mut arrival = Arrival { packet, from, over_tcp: false, now };
+        let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
         let plain;
         let mut step = forwarder.take(arrival, query, out);
         if let Step::TakeInstead(packet) = step {
