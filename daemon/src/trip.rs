@@ -368,6 +368,7 @@ fn send(waiter: Waiter, content: Content<'_>) {
     let mut out = Vec::new();
     match content {
         Content::Block(block, age) => {
+            out.reserve_exact(waiter.question_end + block.size()); // the block's own head makes up for an OPT
             let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
             dress(head, waiter.wants, block, age, &mut out);
         }
