@@ -1,6 +1,7 @@
 //! Every UDP datagram that arrives in a namespace, each once, with the question that it carries: who asked whom, how often.
 //! A raw socket gets a copy of what the kernel delivers (raw(7)); IPv4 only.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -111,4 +112,51 @@ fn read(packet: &[u8]) -> Option<Datagram> {
         name: labels.join("."),
         kind: word(header + 8 + at + 1)?,
     })
+}
+
+/// How many datagrams a question was worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Those of the question and of probes for its sake, with their answers.
+    pub datagrams: usize,
+    /// What forwarders sent again by themselves, having asked that server the same before, and the answers to it.
+    pub resends: usize,
+}
+
+impl Count {
+    /// Counts the datagrams of a question and of all probes. `node` is where Onward listens, `asked` whom it asks: what it
+    /// sends there itself is never put down to others. `client` tells whether the client's own datagram is among them.
+    #[must_use]
+    pub fn of(datagrams: &[Datagram], name: &str, (node, asked): (&str, &[&str]), client: bool) -> Self {
+        let mut count = Self::default();
+        let mut by_name: BTreeMap<&str, Vec<&Datagram>> = BTreeMap::new();
+        for datagram in datagrams.iter().filter(|one| one.name == name || one.name.starts_with("probe.")) {
+            by_name.entry(&datagram.name).or_default().push(datagram);
+        }
+        for (of, datagrams) in by_name {
+            let mut questions: BTreeMap<(IpAddr, u16), usize> = BTreeMap::new();
+            let mut due: BTreeMap<(SocketAddr, SocketAddr, u16), usize> = BTreeMap::new();
+            for one in datagrams {
+                let own = if one.answer {
+                    let due = due.entry((one.to, one.from, one.id)).or_default();
+                    let own = *due > 0;
+                    *due = due.saturating_sub(1);
+                    own
+                } else {
+                    let seen = questions.entry((one.to.ip(), one.kind)).or_default();
+                    *seen += 1;
+                    let to = one.to.ip().to_string();
+                    let first = if to == node && of == name && client { 2 } else { 1 };
+                    let own = *seen <= first || asked.contains(&to.as_str());
+                    if own {
+                        *due.entry((one.from, one.to, one.id)).or_default() += 1;
+                    }
+                    own
+                };
+                count.datagrams += usize::from(own);
+                count.resends += usize::from(!own);
+            }
+        }
+        count
+    }
 }
