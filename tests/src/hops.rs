@@ -182,11 +182,19 @@ pub fn port(address: &str) -> SocketAddr {
 /// dnsmasq that asks these servers, without a cache.
 #[must_use]
 pub fn dnsmasq(host: &Host, address: &str, targets: &[&str]) -> Process {
-    let mut words: Vec<String> = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file="]
-        .into_iter()
-        .chain(["--no-hosts", "--no-resolv", "--bind-interfaces", "--cache-size=0", "--log-facility=-", "--log-queries"])
-        .map(str::to_owned)
-        .collect();
+    let mut words: Vec<String> =
+        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file="]
+            .into_iter()
+            .chain([
+                "--no-hosts",
+                "--no-resolv",
+                "--bind-interfaces",
+                "--cache-size=0",
+                "--log-facility=-",
+                "--log-queries",
+            ])
+            .map(str::to_owned)
+            .collect();
     // A name that it knows itself, to see that it is there.
     words.push("--address=/localhost/127.0.0.1".to_owned());
     words.push(format!("--listen-address={address}"));

@@ -37,9 +37,8 @@ impl Relay {
     /// Listens on `address` and asks `target`; each question is sent `copies` times.
     #[must_use]
     pub fn start(namespace: &Namespace, address: SocketAddr, target: SocketAddr, copies: usize) -> Self {
-        let sockets = namespace.within(|| {
-            (0..MOST).map(|_| UdpSocket::bind("0.0.0.0:0").expect("a socket")).collect::<Vec<_>>()
-        });
+        let sockets =
+            namespace.within(|| (0..MOST).map(|_| UdpSocket::bind("0.0.0.0:0").expect("a socket")).collect::<Vec<_>>());
         let shared = Arc::new(Shared {
             target: Mutex::new(target),
             copies,

@@ -15,7 +15,7 @@ use onward_tests::hops::{self, BEYOND, GOOD, Hop, Kind, NODE};
 use onward_tests::host::Host;
 use onward_tests::process::Process;
 use onward_tests::query::{Query, types};
-use onward_tests::tap::{Count, Tap};
+use onward_tests::tap::{Count, Datagram, Tap};
 use onward_tests::upstream::{Scripted, Transport};
 use onward_tests::{can_run, onward, wait};
 
@@ -56,6 +56,7 @@ struct Row {
     verdict: Option<(Duration, String)>,
     recovery: Option<Duration>,
     faults: Vec<String>,
+    trace: String,
 }
 
 /// The hosts and servers of a cell.
@@ -165,10 +166,12 @@ impl Stage {
         let (name, answer) = self.ask();
         row.first = asked.elapsed();
         row.answered(&answer);
-        let verdict = wait::until(VERDICT, || process.output().lines().find(|line| is_verdict(line)).map(str::to_owned));
+        let verdict =
+            wait::until(VERDICT, || process.output().lines().find(|line| is_verdict(line)).map(str::to_owned));
         row.verdict = verdict.map(|line| (asked.elapsed(), line));
         sleep(COUNTED.saturating_sub(asked.elapsed()));
         row.count = self.count(&name, asked);
+        row.trace = self.trace(asked);
 
         let asked = Instant::now();
         let (name, answer) = self.ask();
@@ -182,6 +185,22 @@ impl Stage {
         row.recovery = back.map(|()| ended.elapsed());
         row.judge(&process.output());
         row
+    }
+
+    /// All that passed since a moment, for people.
+    fn trace(&self, begun: Instant) -> String {
+        let line = |one: &Datagram| {
+            let what = if one.answer { format!("answer {}", one.code) } else { "question".to_owned() };
+            format!(
+                "{:>7.1} ms {} > {} {what} {} {}\n",
+                (one.at - begun).as_secs_f64() * 1e3,
+                one.from,
+                one.to,
+                one.name,
+                one.id
+            )
+        };
+        self.tap.since(begun).iter().map(line).collect()
     }
 
     fn count(&self, name: &str, asked: Instant) -> Count {
@@ -198,7 +217,18 @@ fn is_verdict(line: &str) -> bool {
 impl Row {
     fn new(cell: Cell, when: &'static str) -> Self {
         let (answer, first, count) = (String::new(), Duration::ZERO, Count::default());
-        Self { cell, when, answer, first, count, later: 0, verdict: None, recovery: None, faults: Vec::new() }
+        Self {
+            cell,
+            when,
+            answer,
+            first,
+            count,
+            later: 0,
+            verdict: None,
+            recovery: None,
+            faults: Vec::new(),
+            trace: String::new(),
+        }
     }
 
     fn unplayed(cell: Cell) -> Self {
@@ -250,7 +280,7 @@ impl Row {
             fault("nothing told of the end".to_owned());
         }
         if !self.faults.is_empty() {
-            println!("--- {:?} {}:\n{log}---", self.cell, self.when);
+            println!("--- {:?} {}:\n{log}{}---", self.cell, self.when, self.trace);
         }
     }
 
@@ -261,7 +291,13 @@ impl Row {
         let verdict = self.verdict.as_ref().map(|(time, _)| *time);
         let witness = self.verdict.as_ref().and_then(|(_, line)| line.split("witness ").nth(1)).unwrap_or("-");
         let witness = witness.split([',', ')', ' ']).next().unwrap_or_default();
-        let _ = write!(line, "{:16} {:7} {left:5} {:7} ", self.cell.kind.label(), self.when, format!("{:?}", self.cell.over));
+        let _ = write!(
+            line,
+            "{:16} {:7} {left:5} {:7} ",
+            self.cell.kind.label(),
+            self.when,
+            format!("{:?}", self.cell.over)
+        );
         let _ = write!(line, "{:22} {:>4}   {:>9}  ", self.answer, self.first.as_millis(), self.count.datagrams);
         let _ = write!(line, "{:>7}  {:>5}  {:>10}  ", self.count.resends, self.later, millis(verdict));
         let _ = writeln!(line, "{:>11}  {witness}", millis(self.recovery));
