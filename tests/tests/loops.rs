@@ -171,7 +171,7 @@ impl Stage {
         row.verdict = verdict.map(|line| (asked.elapsed(), line));
         sleep(COUNTED.saturating_sub(asked.elapsed()));
         row.count = self.count(&name, asked);
-        row.trace = self.trace(asked);
+        row.trace = self.trace(asked - wait::millis(300));
 
         let asked = Instant::now();
         let (name, answer) = self.ask();
