@@ -95,7 +95,7 @@ impl Forwarder {
         let plain = query.read(packet);
         if !self.allow.load().admits(arrival.from.ip()) {
             if plain.is_ok() && query.wants_recursion() {
-                self.witness(arrival, query);
+                self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
             return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
@@ -133,8 +133,8 @@ impl Forwarder {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
             return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
-        let marks = self.witness(arrival, query);
-        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| nonce.is_ours(&self.guard.key())) {
+        let marks = self.marks(arrival, query);
+        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
             self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
             return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
@@ -142,11 +142,12 @@ impl Forwarder {
                 other => other,
             };
         }
+        self.tell_guard(&marks, arrival, query);
         Step::Ask(marks)
     }
 
-    /// Reads the marks on a query, and tells the guard where they say that it is ours come back.
-    fn witness(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
+    /// The marks on a query.
+    fn marks(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
         let mut asked = [Number(0); SPELLINGS];
         let mut count = 0;
         if self.flights.is_flying(query.key()) {
@@ -156,14 +157,17 @@ impl Forwarder {
             }
         }
         let asked = asked.get(..count).unwrap_or_default();
-        let marks = marks::read(arrival.packet, query, &self.guard.key(), arrival.now, asked);
+        marks::read(arrival.packet, query, &self.guard.key(), arrival.now, asked)
+    }
+
+    /// Tells the guard where a query is ours come back.
+    fn tell_guard(&self, marks: &Marks, arrival: Arrival<'_>, query: &Query) {
         if let Some(back) = marks.back {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
             if arrival.over_tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
             }
         }
-        marks
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
@@ -247,6 +251,15 @@ impl Forwarder {
         }
     }
 
+    /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
+    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
+        if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+            self.give_up(key, Failure::NoAnswer, now);
+        } else {
+            self.give(key, upstream, message, now);
+        }
+    }
+
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
     pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
         let lifetime = match why {
@@ -285,10 +298,7 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let stale = self.cache.get(key.bytes(), self.seconds(now), |found| {
-            matches!(found.freshness, Freshness::Stale | Freshness::Resting).then(|| found.block.clone())
-        });
-        let stale: Option<Block> = stale.flatten();
+        let stale = self.cache.stale(key.bytes(), self.seconds(now));
         let own = Own::ServFail(match why {
             Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
@@ -303,8 +313,8 @@ impl Forwarder {
     }
 
     /// These are the upstreams now; what only others said is forgotten.
-    pub fn adopt(&self, set: Arc<Set>) {
-        self.set.store(Arc::clone(&set));
+    pub fn adopt(&self, set: &Arc<Set>) {
+        self.set.store(Arc::clone(set));
         self.cache.retain(|upstream| set.get(upstream).is_some());
     }
 

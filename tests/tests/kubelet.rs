@@ -108,7 +108,7 @@ fn check(case: &Case) {
     // kubelet merges options in a map, so their order is chance.
     let mut options = report.default.options.clone();
     options.sort_unstable();
-    let mut expected = case.options.clone();
+    let mut expected = case.options.to_vec();
     expected.sort_unstable();
     assert_eq!(options, expected, "{what}");
 

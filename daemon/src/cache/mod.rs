@@ -145,7 +145,8 @@ impl Cache {
         let ttl_max = if answer.is_negative() { limits.negative_ttl_max } else { limits.ttl_max };
         let block = Block::new(key, answer, ttl_min..=ttl_max.max(ttl_min))?;
         if let Some(lifetime) = lifetime {
-            self.put(block.clone(), lifetime, Some(upstream), now);
+            // A failure never serves as a stale answer, and another upstream may do better: it is nobody's.
+            self.put(block.clone(), lifetime, (!is_failure).then_some(upstream), now);
         }
         Some(block)
     }
@@ -164,6 +165,15 @@ impl Cache {
         if let Some(block) = Block::failure(key) {
             self.put(block, lifetime, None, now);
         }
+    }
+
+    /// The answer under `key` that has ended but still serves where nothing better is to be had.
+    #[must_use]
+    pub fn stale(&self, key: &[u8], now: Seconds) -> Option<Block> {
+        let is_stale = |found: Found<'_>| {
+            matches!(found.freshness, Freshness::Stale | Freshness::Resting).then(|| found.block.clone())
+        };
+        self.get(key, now, is_stale).flatten()
     }
 
     fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {

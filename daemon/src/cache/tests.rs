@@ -87,6 +87,7 @@ fn failures_are_remembered_for_seconds_and_never_serve_stale() {
     assert_eq!(look(&cache, "f", 1), None);
     learn(&cache, "s", &message("s", 2, None, 0), 0);
     assert_eq!(look(&cache, "s", 4), Some((4, Freshness::Fresh)));
+    assert_eq!(look(&cache, "s", 5), None);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub use translate::wanted;
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
+/// How long a default route is waited for that would tell which address is the node's.
+const SETTLING: Duration = Duration::from_secs(5);
 /// What could not be done now (a port that was taken, a full disk) is tried again this often.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -69,6 +71,10 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
     service.look_for_upstreams();
+    tokio::select! {
+        () = service.let_addresses_settle(&mut bell) => {}
+        () = signals.end() => return Ok(()),
+    }
     service.follow_addresses(true)?;
     let patience = tokio::time::sleep(READY_AT_LAST);
     tokio::pin!(patience);
@@ -100,7 +106,8 @@ impl Service {
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
-        let (guard, judge) = Guard::new(settings.guard, &[]);
+        let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
+        let (guard, judge) = Guard::new(settings.guard, &addresses);
         tokio::spawn(judge.run());
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
@@ -125,13 +132,30 @@ impl Service {
             forwarder,
             workers,
             listening,
-            addresses: Vec::new(),
+            addresses,
             chosen: Chosen::default(),
             file: announce::File::default(),
             ready: false,
             waiting: None,
             try_again: false,
         })
+    }
+
+    /// At boot the default route may be seconds away, and with it a better address than the one there is: pods keep for
+    /// life the one that they are told, so that is worth a little time.
+    async fn let_addresses_settle(&self, bell: &mut Bell) {
+        let settled = async {
+            loop {
+                let tables = address::netlink::read();
+                let chosen = tables.ok().and_then(|tables| address::choose(&self.wanted(), &tables).ok());
+                if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            log::info!("no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
+        }
     }
 
     /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
@@ -146,7 +170,7 @@ impl Service {
             }
         };
         self.try_again = false;
-        let ours: Vec<IpAddr> = tables.addresses.iter().map(|address| address.ip).collect();
+        let ours = addresses(&tables);
         if ours != self.addresses {
             self.forwarder.guard.addresses_changed(&ours);
             self.addresses = ours;
@@ -158,6 +182,9 @@ impl Service {
         };
         for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
             log::warn!("{warning}");
+        }
+        for missing in chosen.missing.iter().filter(|missing| !self.chosen.missing.contains(missing)) {
+            log::warn!("{missing}");
         }
         self.waiting = None;
         let (changes, errors) = self.listening.follow(&chosen, &tables);
@@ -206,7 +233,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(Arc::clone(&set));
+            self.forwarder.adopt(&set);
             self.forwarder.guard.set_changed(Arc::clone(&set));
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
         }
@@ -303,4 +330,11 @@ impl Service {
         let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
         wanted(&self.settings, self.upstreams.kubelet(), previous)
     }
+}
+
+/// The node's addresses, in an order that does not change by itself.
+fn addresses(tables: &Tables) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = tables.addresses.iter().map(|address| address.ip).collect();
+    addresses.sort_unstable();
+    addresses
 }

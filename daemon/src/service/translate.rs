@@ -14,7 +14,7 @@ use crate::front::tcp::TcpLimits;
 /// Answers over TCP that are due may take so long when the service ends.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What is wanted of [`crate::address::choose`]; `previous` are the addresses listened on already.
+/// What is wanted of [`crate::address::choose()`]; `previous` are the addresses listened on already.
 #[must_use]
 pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
     Wanted {

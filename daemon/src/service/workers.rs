@@ -31,7 +31,7 @@ pub(super) struct Workers {
 /// Where the system has no file descriptor to give.
 pub(super) fn inboxes(settings: &Settings) -> std::io::Result<Vec<(Orders, Inbox)>> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let count = settings.workers.map_or(cores.min(AUTOMATIC_MOST), usize::from);
+    let count = settings.workers.map_or_else(|| cores.min(AUTOMATIC_MOST), usize::from);
     (0..count).map(|_| inbox()).collect()
 }
 

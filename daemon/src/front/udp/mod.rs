@@ -159,7 +159,9 @@ impl Worker {
     }
 
     fn send_what_was_held(&mut self, now: Instant) {
-        while let Some(later) = self.serving.later.pop_front_if(|later| later.at <= now) {
+        while self.serving.later.front().is_some_and(|later| later.at <= now)
+            && let Some(later) = self.serving.later.pop_front()
+        {
             let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
         }
     }
@@ -231,6 +233,9 @@ impl Worker {
                     });
                 }
                 Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
+                Action::Refused(key, upstream, message) => {
+                    self.forwarder.give_failure(&key, upstream, &message, now);
+                }
                 Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
                 Action::Overdue(key) => {
                     let next = self.forwarder.give_overdue(&key, now);

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
-use super::{Action, Engine, Failure, SENDS, Target, Worth};
+use super::sending::Target;
+use super::{Action, Engine, Failure, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
 use crate::wire::Key;
@@ -95,10 +96,13 @@ impl Engine {
     /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
     fn end_without_answer(&mut self, id: FlightId) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        match flight.failure.take() {
-            Some(failure) if flight.came_back.is_none() => self.finish(id, failure),
-            _ => self.fail(id),
-        }
+        let key = flight.key.clone();
+        let result = match (flight.came_back, flight.failure.take()) {
+            (None, Some(failure)) => Action::Refused(key, failure.upstream, failure.message),
+            (None, None) => Action::Failed(key, Failure::NoAnswer),
+            (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
+        };
+        self.land(id, result);
     }
 
     /// A time of the flight has come.
@@ -195,21 +199,19 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, id: FlightId, answer: Kept) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        self.land(id, Action::Answered(flight.key.clone(), answer.upstream, answer.message));
+    }
+
+    /// The clients get this; what is still awaited only teaches how its upstream does.
+    fn land(&mut self, id: FlightId, result: Action) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.done = true;
         self.by_key.remove(&flight.key);
-        self.actions.push_back(Action::Answered(flight.key.clone(), answer.upstream, answer.message));
+        self.actions.push_back(result);
         if flight.asks.is_empty() {
             self.remove(id);
         }
-    }
-
-    pub(super) fn fail(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.by_key.remove(&flight.key);
-        let why = flight.came_back.map_or(Failure::NoAnswer, Failure::Loops);
-        self.actions.push_back(Action::Failed(flight.key.clone(), why));
-        self.remove(id);
     }
 
     pub(super) fn remove(&mut self, id: FlightId) {

@@ -14,6 +14,7 @@
 
 mod course;
 mod flying;
+mod sending;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -23,11 +24,10 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 
-use crate::guard::{self, Bears, Passed, Standing, Verdicts, silence, spelling, tag};
+use crate::guard::{self, Passed, Verdicts};
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
-use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Set, Transport, Upstream};
 use crate::wire::{Answer, Key, u16_at};
 use flying::{Ask, Flight, FlightId, Stage, Way};
@@ -50,6 +50,8 @@ pub enum Action {
     Stream(AskId, Arc<Upstream>, Instant),
     /// The question has its answer: the whole message, from this upstream.
     Answered(Key, Number, Vec<u8>),
+    /// The question has none but this failure, which an upstream told of: the whole message.
+    Refused(Key, Number, Vec<u8>),
     /// The question has none.
     Failed(Key, Failure),
     /// Some who wait for this question may have waited long enough; the flight goes on.
@@ -296,101 +298,6 @@ impl Engine {
         self.guidance = guidance;
     }
 
-    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, and (among equals) the
-    /// asker itself, last. Those in quarantine are not asked.
-    fn order(&self, question: &Question) -> Vec<Number> {
-        let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
-        let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
-            Standing::Quarantined => None,
-            Standing::AskedLast => Some(2),
-            Standing::Free | Standing::Suspect => Some(u8::from(asker == Some(number) || self.is_down(number))),
-        };
-        let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
-        let mut order: Vec<(u8, Number)> = numbers.filter_map(|number| Some((rank(number)?, number))).collect();
-        order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
-        order.into_iter().map(|(_, number)| number).collect()
-    }
-
-    fn standing(&self, upstream: Number, transport: Transport, key: &Key) -> Standing {
-        self.guidance.verdicts.standing(upstream, transport, key.name())
-    }
-
-    fn is_down(&self, upstream: Number) -> bool {
-        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
-    }
-
-    /// Asks the next upstream; false where there is none.
-    fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
-        loop {
-            let Some(flight) = self.flights.get_mut(&id) else { return false };
-            if flight.alone && flight.asked > 0 {
-                return false;
-            }
-            let Some(&number) = flight.order.get(flight.asked) else { return false };
-            let position = flight.asked;
-            flight.asked += 1;
-            let key = flight.key.clone();
-            let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the flight began
-            if let Some(upstream) = self.set.get(number).cloned().filter(|_| !loops) {
-                self.send(id, Target { upstream, position, with_opt: true }, now);
-                return true;
-            }
-        }
-    }
-
-    /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
-    fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
-        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
-        for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
-            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
-            if peer.is_some_and(|peer| peer.health.try_again(now)) {
-                let behind_all = self.set.upstreams.len() + position;
-                self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
-            }
-        }
-    }
-
-    fn send(&mut self, id: FlightId, target: Target, now: Instant) {
-        let Target { upstream, position, with_opt } = target;
-        let sockets = self.sockets_each;
-        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
-        let peer = self.peers.entry(upstream.number).or_insert_with(new);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.next_id += 1;
-        let ask_id = AskId(self.next_id);
-        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
-        let marks = self.guidance.verdicts.marks(upstream.number);
-        let ask = Ask {
-            flight: id,
-            position,
-            way: Way::Udp(way.socket, way.id),
-            question_end: question::question_end(&flight.key),
-            message: self.guidance.dressed(
-                flight,
-                upstream.number,
-                way.id,
-                Bears { opt: with_opt && marks.opt, ..marks },
-                now,
-            ),
-            with_opt: with_opt && marks.opt,
-            spelled: marks.spelling,
-            other_spelling: false,
-            sent: now,
-            sends: 1,
-            stage: Stage::Fresh,
-            step: Some(now + peer.health.late_after()),
-            trial: position >= flight.order.len(),
-            upstream: Arc::clone(&upstream),
-        };
-        flight.asks.push(ask_id);
-        self.asks.insert(ask_id, ask);
-        self.actions.extend(way.closes.map(Action::Close));
-        if way.opens {
-            self.actions.push_back(Action::Open(way.socket, upstream));
-        }
-        self.actions.push_back(Action::Send(way.socket, ask_id));
-    }
-
     /// Nothing more is awaited from an ask.
     fn end_ask(&mut self, ask_id: AskId) -> Option<Ask> {
         let ask = self.asks.remove(&ask_id)?;
@@ -412,28 +319,6 @@ impl Engine {
         self.timers.remove(&(flight.timer, id));
         flight.timer = at;
         self.timers.insert((at, id));
-    }
-}
-
-/// Whom to ask next, and how.
-struct Target {
-    upstream: Arc<Upstream>,
-    position: usize,
-    with_opt: bool,
-}
-
-impl Guidance {
-    /// The query for an upstream, with the marks that it bears.
-    fn dressed(&self, flight: &Flight, upstream: Number, id: u16, marks: Bears, now: Instant) -> Vec<u8> {
-        let mut name = flight.key.name().to_vec();
-        if marks.spelling {
-            spelling::spell(&mut name, upstream, &flight.spelled, &self.key);
-        }
-        let mut options = Vec::new();
-        if marks.tag && marks.opt {
-            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(now), &mut options);
-        }
-        question::build(&flight.key, id, Dress { name: Some(&name), opt: marks.opt, options: &options })
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 
 use super::*;
+use crate::guard::tag;
 use crate::upstream::set::Numbers;
 
 /// An engine with virtual time; what it sends is kept by the upstream's place in the set.
@@ -78,7 +79,7 @@ impl World {
                     self.sockets.remove(&socket);
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
-                Action::Answered(_, by, message) => {
+                Action::Answered(_, by, message) | Action::Refused(_, by, message) => {
                     let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
                     self.done.push(Done::Answer { by: by.0, code: message[3] & 15, at });
                 }

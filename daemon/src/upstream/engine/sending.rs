@@ -1,0 +1,129 @@
+//! How a question leaves: whom it may be asked of and in which order, over which socket, with which marks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::flying::{Ask, AskId, Flight, FlightId, Stage, Way};
+use super::{Action, Engine, Guidance, Peer, Question};
+use crate::guard::{Bears, Standing, silence, spelling, tag};
+use crate::upstream::health::Health;
+use crate::upstream::pool::Pool;
+use crate::upstream::question::{self, Dress};
+use crate::upstream::{Number, Transport, Upstream};
+use crate::wire::Key;
+
+impl Engine {
+    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, and (among equals) the
+    /// asker itself, last. Those in quarantine are not asked.
+    pub(super) fn order(&self, question: &Question) -> Vec<Number> {
+        let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
+        let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
+            Standing::Quarantined => None,
+            Standing::AskedLast => Some(2),
+            Standing::Free | Standing::Suspect => Some(u8::from(asker == Some(number) || self.is_down(number))),
+        };
+        let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
+        let mut order: Vec<(u8, Number)> = numbers.filter_map(|number| Some((rank(number)?, number))).collect();
+        order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
+        order.into_iter().map(|(_, number)| number).collect()
+    }
+
+    pub(super) fn standing(&self, upstream: Number, transport: Transport, key: &Key) -> Standing {
+        self.guidance.verdicts.standing(upstream, transport, key.name())
+    }
+
+    fn is_down(&self, upstream: Number) -> bool {
+        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
+    }
+
+    /// Asks the next upstream; false where there is none.
+    pub(super) fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
+        loop {
+            let Some(flight) = self.flights.get_mut(&id) else { return false };
+            if flight.alone && flight.asked > 0 {
+                return false;
+            }
+            let Some(&number) = flight.order.get(flight.asked) else { return false };
+            let position = flight.asked;
+            flight.asked += 1;
+            let key = flight.key.clone();
+            let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the flight began
+            if let Some(upstream) = self.set.get(number).cloned().filter(|_| !loops) {
+                self.send(id, Target { upstream, position, with_opt: true }, now);
+                return true;
+            }
+        }
+    }
+
+    /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
+    pub(super) fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
+        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
+        for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
+            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
+            if peer.is_some_and(|peer| peer.health.try_again(now)) {
+                let behind_all = self.set.upstreams.len() + position;
+                self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, id: FlightId, target: Target, now: Instant) {
+        let Target { upstream, position, with_opt } = target;
+        let sockets = self.sockets_each;
+        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
+        let peer = self.peers.entry(upstream.number).or_insert_with(new);
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        self.next_id += 1;
+        let ask_id = AskId(self.next_id);
+        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
+        let marks = self.guidance.verdicts.marks(upstream.number);
+        let marks = Bears { opt: with_opt && marks.opt, ..marks };
+        let (name, options) = self.guidance.marked(flight, upstream.number, marks, now);
+        let dress = Dress { name: Some(&name), opt: marks.opt, options: &options };
+        let ask = Ask {
+            flight: id,
+            position,
+            way: Way::Udp(way.socket, way.id),
+            question_end: question::question_end(&flight.key),
+            message: question::build(&flight.key, way.id, dress),
+            with_opt: marks.opt,
+            spelled: marks.spelling,
+            other_spelling: false,
+            sent: now,
+            sends: 1,
+            stage: Stage::Fresh,
+            step: Some(now + peer.health.late_after()),
+            trial: position >= flight.order.len(),
+            upstream: Arc::clone(&upstream),
+        };
+        flight.asks.push(ask_id);
+        self.asks.insert(ask_id, ask);
+        self.actions.extend(way.closes.map(Action::Close));
+        if way.opens {
+            self.actions.push_back(Action::Open(way.socket, upstream));
+        }
+        self.actions.push_back(Action::Send(way.socket, ask_id));
+    }
+}
+
+/// Whom to ask next, and how.
+pub(super) struct Target {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) position: usize,
+    pub(super) with_opt: bool,
+}
+
+impl Guidance {
+    /// The name as it is to be spelled, and the EDNS options, for an upstream that bears `marks`.
+    fn marked(&self, flight: &Flight, upstream: Number, marks: Bears, now: Instant) -> (Vec<u8>, Vec<u8>) {
+        let mut name = flight.key.name().to_vec();
+        if marks.spelling {
+            spelling::spell(&mut name, upstream, &flight.spelled, &self.key);
+        }
+        let mut options = Vec::new();
+        if marks.tag && marks.opt {
+            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(now), &mut options);
+        }
+        (name, options)
+    }
+}
