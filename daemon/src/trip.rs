@@ -136,9 +136,9 @@ impl Forwarder {
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
-            self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
+            let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
             return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
-                Step::Answer => Step::AnswerLater,
+                Step::Answer if is_first => Step::AnswerLater,
                 other => other,
             };
         }

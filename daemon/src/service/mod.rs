@@ -108,7 +108,9 @@ impl Service {
         let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
         let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
-        tokio::spawn(judge.run());
+        let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
+        let told = workers.clone();
+        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Verdicts))));
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
             flights: Flights::new(
@@ -118,7 +120,7 @@ impl Service {
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
-            workers: inboxes.iter().map(|(orders, _)| orders.clone()).collect(),
+            workers,
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });

@@ -293,9 +293,10 @@ impl Engine {
         &self.guidance
     }
 
-    /// Event: the guard knows more.
-    pub fn guide(&mut self, guidance: Guidance) {
+    /// Event: the guard knows more. Nothing is awaited any longer from those that it has convicted.
+    pub fn guide(&mut self, guidance: Guidance, now: Instant) {
         self.guidance = guidance;
+        self.leave_the_convicted(now);
     }
 
     /// Nothing more is awaited from an ask.
