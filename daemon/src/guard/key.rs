@@ -70,7 +70,8 @@ impl Key {
     /// started, by which buckets are counted.
     #[must_use]
     pub fn new(secret: &Secret, addresses: &[IpAddr], born: Instant) -> Self {
-        let mut addresses: Vec<_> = addresses.iter().map(|ip| ip.to_canonical()).filter(|ip| tells_apart(*ip)).collect();
+        let mut addresses: Vec<_> =
+            addresses.iter().map(|ip| ip.to_canonical()).filter(|ip| tells_apart(*ip)).collect();
         addresses.sort_unstable();
         addresses.dedup();
         let half = |which: u8| {

@@ -196,6 +196,10 @@ impl Service {
         if changes != listening::Changes::default() {
             self.look_for_upstreams(); // what we listen on is no upstream
         }
+        if !changes.opened.is_empty() {
+            // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
+            self.forwarder.guard.set_changed(self.forwarder.set.load_full());
+        }
         self.write_file();
         Ok(())
     }
@@ -236,7 +240,9 @@ impl Service {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
             self.forwarder.adopt(&set);
-            self.forwarder.guard.set_changed(Arc::clone(&set));
+            if !own.is_empty() {
+                self.forwarder.guard.set_changed(Arc::clone(&set));
+            }
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
         }
         self.write_file();
