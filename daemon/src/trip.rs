@@ -24,7 +24,7 @@ use crate::guard::{Guard, Passed, Standing, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
 use crate::upstream::{Number, Set, Transport};
-use crate::wire::{Answer, HEADER, Key, Query};
+use crate::wire::{Answer, HEADER, Key, Query, flag};
 
 /// How long a question of ours that came back may wait for the answer to the very question; then it alone is refused.
 const MARKED_WAITS: Duration = Duration::from_millis(50);
@@ -150,9 +150,9 @@ impl Forwarder {
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
-            self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
+            let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
             return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
-                Step::Answer => Step::AnswerLater,
+                Step::Answer if is_first => Step::AnswerLater,
                 other => other,
             };
         }
@@ -164,7 +164,7 @@ impl Forwarder {
     fn marks(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
         let mut asked = [Number(0); SPELLINGS];
         let mut count = 0;
-        if self.flights.is_flying(query.key()) {
+        if self.flights.is_flying(query.key()) || (query.asks_for_more() && self.asking(query).next().is_some()) {
             for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
                 *place = upstream.number;
                 count += 1;
@@ -172,6 +172,19 @@ impl Forwarder {
         }
         let asked = asked.get(..count).unwrap_or_default();
         marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
+    }
+
+    /// The flights that ask this question. Hops set DO and CD on what they send back (Unbound, BIND), so a question that has
+    /// them may be one that went without.
+    fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
+        let bits = query.key().first().copied().unwrap_or(0);
+        let variants = [0, flag::CD, flag::DO, flag::DO | flag::CD].into_iter().filter(move |fewer| fewer & !bits == 0);
+        let keys = variants.map(|fewer| {
+            let mut key = query.key().to_vec();
+            key.first_mut().into_iter().for_each(|first| *first = fewer);
+            Key::new(&key)
+        });
+        keys.filter(|key| self.flights.is_flying(key.bytes()))
     }
 
     /// Tells the guard where a query is ours come back.
@@ -199,18 +212,23 @@ impl Forwarder {
             came_through: sure.map(|back| back.through),
             back,
         };
-        if sure.is_some() && !self.flights.is_flying(query.key()) {
-            self.refuse_marked(waiter); // it comes late: what it asked is over
+        let asking: Vec<Key> = marks.back.iter().flat_map(|_| self.asking(query)).collect();
+        let came_back = |through| {
+            asking.iter().for_each(|key| self.tell_workers(|| Order::CameBack(key.clone(), through, deadline)));
+        };
+        if let Some(back) = sure
+            && !asking.iter().any(|key| key.bytes() == query.key())
+        {
+            // It comes late and what it asked is over, or the answer to it would not fit: it was asked without DO or CD.
+            came_back(back.through);
+            self.refuse_marked(waiter);
             return None;
         }
-        match self.flights.join(query.key(), waiter) {
+        let joined = self.flights.join(query.key(), waiter);
+        marks.back.iter().for_each(|back| came_back(back.through));
+        match joined {
             Joined::First => return Some(question(arrival, query, marks)),
-            Joined::Waits => {
-                if let Some(back) = marks.back {
-                    let key = Key::new(query.key());
-                    self.tell_workers(|| Order::CameBack(key.clone(), back.through, deadline));
-                }
-            }
+            Joined::Waits => {}
             Joined::Refused(waiter) => self.refuse_marked(*waiter),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
@@ -251,6 +269,7 @@ impl Forwarder {
             key: Key::new(query.key()),
             spelled: [].into(),
             from: None,
+            through: None,
             passed: Passed::default(),
         })
     }
@@ -351,6 +370,7 @@ fn question(arrival: Arrival<'_>, query: &Query, marks: Marks) -> Question {
         key: Key::new(query.key()),
         spelled: name.unwrap_or_default().into(),
         from: Some(arrival.from.ip()),
+        through: marks.back.map(|back| back.through),
         passed: marks.passed,
     }
 }

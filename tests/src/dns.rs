@@ -255,6 +255,13 @@ impl Answer {
         errors.map(|(_, data)| u16::from_be_bytes([data[0], data[1]])).collect()
     }
 
+    /// The texts of the extended DNS errors.
+    #[must_use]
+    pub fn extended_texts(&self) -> Vec<String> {
+        let errors = self.options().into_iter().filter(|(code, _)| *code == 15);
+        errors.map(|(_, data)| String::from_utf8_lossy(&data[2..]).into_owned()).collect()
+    }
+
     /// All that must be the same behind a forwarder: question, answer and authority, and what else is not OPT.
     ///
     /// A forwarder writes its own OPT; servers put theirs last, so what stands before it is compared byte for byte.

@@ -2,6 +2,7 @@
 //! them, a DNS client that shows every byte, and upstreams that follow a script. `README.md` has the overview.
 
 pub mod dns;
+pub mod hops;
 pub mod host;
 pub mod lab;
 pub mod load;
@@ -10,7 +11,9 @@ pub mod onward;
 pub mod peers;
 pub mod process;
 pub mod query;
+pub mod relay;
 pub mod servers;
+pub mod tap;
 pub mod upstream;
 pub mod wait;
 pub mod zones;

@@ -122,21 +122,33 @@ pub fn dnsmasq(host: &Host, address: &str, upstream: &str, more: &[&str]) -> Pro
 /// If the program is not there: the message says how to get it.
 #[must_use]
 pub fn resolved(host: &Host, upstream: &str) -> Process {
-    std::fs::create_dir_all(host.path("/run/dbus")).expect("make the directory of D-Bus");
-    let settings = format!("[Resolve]\nDNS={upstream}\nFallbackDNS=\nDNSSEC=no\nLLMNR=no\nMulticastDNS=no\n");
-    host.write("/run/systemd/resolved.conf.d/test.conf", &settings);
-    let files = host.path("/run/systemd/resolve");
-    std::fs::create_dir_all(&files).expect("make resolved's directory");
-    chown(&files, Some(RESOLVE_USER), Some(RESOLVE_USER)).expect("give it to resolved");
-    let mut process = host.start(&[&peers::resolved().display().to_string()]);
+    let mut process = start_resolved(host, upstream);
     answers(host, "127.0.0.53", "www.odd.example", &mut process);
     wait::until(START, || host.path("/run/systemd/resolve/stub-resolv.conf").exists().then_some(()))
         .unwrap_or_else(|| panic!("systemd-resolved wrote no stub-resolv.conf:\n{}", process.output()));
     process
 }
 
+/// Starts systemd-resolved and does not wait for it.
+///
+/// # Panics
+/// If the program is not there.
+#[must_use]
+pub fn start_resolved(host: &Host, upstream: &str) -> Process {
+    std::fs::create_dir_all(host.path("/run/dbus")).expect("make the directory of D-Bus");
+    let settings = format!("[Resolve]\nDNS={upstream}\nFallbackDNS=\nDNSSEC=no\nLLMNR=no\nMulticastDNS=no\n");
+    host.write("/run/systemd/resolved.conf.d/test.conf", &settings);
+    let files = host.path("/run/systemd/resolve");
+    std::fs::create_dir_all(&files).expect("make resolved's directory");
+    chown(&files, Some(RESOLVE_USER), Some(RESOLVE_USER)).expect("give it to resolved");
+    host.start(&[&peers::resolved().display().to_string()])
+}
+
 /// Waits until a server has an address for a name.
-fn answers(host: &Host, address: &str, name: &str, process: &mut Process) {
+///
+/// # Panics
+/// If it ends, or has none in time.
+pub fn answers(host: &Host, address: &str, name: &str, process: &mut Process) {
     let client = Client::new(host.net(), parse(address));
     let query = Query::new(name, types::A);
     let found = wait::until(START, || {

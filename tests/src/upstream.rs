@@ -197,6 +197,16 @@ impl Scripted {
         seen.iter().filter(|seen| seen.name() == name).cloned().collect()
     }
 
+    /// How many probes of the loop guard it has seen.
+    ///
+    /// # Panics
+    /// If a script panicked.
+    #[must_use]
+    pub fn count_of_probes(&self) -> usize {
+        let seen = self.shared.seen.lock().expect("no script panicked");
+        seen.iter().filter(|seen| seen.name().starts_with("probe.")).count()
+    }
+
     /// How often it was asked for a name.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {

@@ -1,9 +1,14 @@
 //! The harness itself: each server starts and answers, so that a failure elsewhere is Onward's.
 
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
 use onward_tests::dns::{Client, rcode};
+use onward_tests::hops::{self, Hop};
 use onward_tests::lab::{Lab, NODE, NODE_IP, UPSTREAMS};
 use onward_tests::query::{Query, flags, types};
-use onward_tests::upstream::{Reply, Scripted};
+use onward_tests::tap::Tap;
+use onward_tests::upstream::{Reply, Scripted, Seen};
 use onward_tests::{servers, wait};
 
 #[test]
@@ -41,7 +46,7 @@ fn unbound_validates_what_knot_signs() {
 #[test]
 fn a_script_decides_what_comes_back() {
     let Some(lab) = Lab::new() else { return };
-    let script = |seen: &onward_tests::upstream::Seen| match seen.name().as_str() {
+    let script = |seen: &Seen| match seen.name().as_str() {
         "late" => Reply::after(wait::millis(300), seen.address([192, 0, 2, 1], 60)),
         "no" => Reply::now(seen.negative(rcode::NXDOMAIN, 60)),
         "bad" => Reply::now(seen.failure(6)),
@@ -54,4 +59,27 @@ fn a_script_decides_what_comes_back() {
     assert_eq!(client.udp(&Query::new("bad", types::A)).extended_errors(), [6]);
     assert!(client.exchange(&Query::new("silent", types::A).bytes(), wait::millis(200)).is_none());
     assert_eq!((scripted.count("late"), scripted.count("silent"), scripted.count("other")), (1, 1, 0));
+}
+
+#[test]
+fn every_hop_asks_whom_it_is_told_to_and_the_tap_sees_each_datagram_once() {
+    if !onward_tests::can_run() {
+        return;
+    }
+    for kind in hops::Kind::ALL {
+        let host = hops::host(&[]);
+        let tap = Tap::start(host.net());
+        let _beyond = hops::server(&host, hops::BEYOND, 1);
+        let _good = hops::server(&host, hops::GOOD, 2);
+        let mut hop = Hop::start(&host, kind, hops::BEYOND);
+        let client = Client::new(host.net(), kind.address().parse().unwrap());
+        let ask = |name| client.udp(&Query::new(name, types::A).edns(1232)).addresses();
+        let begun = Instant::now();
+        assert_eq!(ask("one.loop.example"), [Ipv4Addr::new(192, 0, 2, 1)], "{kind:?}:\n{}", hop.output());
+        std::thread::sleep(wait::millis(50));
+        let seen = tap.since(begun).iter().filter(|datagram| datagram.name == "one.loop.example").count();
+        assert_eq!(seen, if kind == hops::Kind::TwoInARow { 6 } else { 4 }, "{kind:?}");
+        hop.turn(&host, hops::GOOD);
+        assert_eq!(ask("two.loop.example"), [Ipv4Addr::new(192, 0, 2, 2)], "{kind:?}:\n{}", hop.output());
+    }
 }

@@ -17,6 +17,15 @@ use siphasher::sip::SipHasher13;
 /// most.
 const BUCKET: Duration = Duration::from_secs(16);
 
+/// Whether an address tells a machine from its twin. Loopback is on each; and a node gets a link-local one with every pod
+/// that starts, which must not make the marks of all questions on their way unknown.
+fn tells_apart(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
+
 /// What is random about a process.
 #[derive(Clone)]
 pub struct Secret([u8; 16]);
@@ -61,7 +70,8 @@ impl Key {
     /// started, by which buckets are counted.
     #[must_use]
     pub fn new(secret: &Secret, addresses: &[IpAddr], born: Instant) -> Self {
-        let mut addresses: Vec<_> = addresses.iter().map(|ip| ip.to_canonical()).collect();
+        let mut addresses: Vec<_> =
+            addresses.iter().map(|ip| ip.to_canonical()).filter(|ip| tells_apart(*ip)).collect();
         addresses.sort_unstable();
         addresses.dedup();
         let half = |which: u8| {

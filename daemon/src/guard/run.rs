@@ -4,7 +4,7 @@
 //! A full queue drops what witnesses say: that is harmless, since each question that loops speaks again. The set of
 //! upstreams and the key come over channels of their own, where the latest counts and none is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -20,6 +20,9 @@ use crate::upstream::{Number, Set, Transport};
 
 /// What waits for the judge at most.
 const QUEUE: usize = 256;
+
+/// Probes that came home are remembered, the latest so many: those of a few seconds.
+const HOME: usize = 64;
 
 /// The guard, as the front and the engine see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +47,7 @@ struct Shared {
     events: mpsc::Sender<Event>,
     set: watch::Sender<Arc<Set>>,
     new_key: watch::Sender<Arc<Key>>,
+    home: Mutex<VecDeque<Nonce>>,
     published: Arc<Published>,
 }
 
@@ -74,6 +78,7 @@ impl Guard {
             events: sender,
             set: set_sender,
             new_key,
+            home: Mutex::default(),
             published: Arc::clone(&published),
         };
         (Self(Arc::new(shared)), Driver { judge, events, set, key, published })
@@ -115,9 +120,17 @@ impl Guard {
     }
 
     /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held 50 ms and then
-    /// answered SERVFAIL.
-    pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) {
+    /// answered SERVFAIL; where this returns false it came before, and is answered at once: some hops ask five times.
+    #[must_use]
+    pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) -> bool {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });
+        let mut home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !home.contains(&nonce);
+        if is_first {
+            home.truncate(HOME - 1);
+            home.push_front(nonce);
+        }
+        is_first
     }
 
     /// Other upstreams are in use.
@@ -146,8 +159,9 @@ impl Guard {
 }
 
 impl Driver {
-    /// Judges until the last [`Guard`] is gone.
-    pub async fn run(mut self) {
+    /// Judges until the last [`Guard`] is gone. `published` is called whenever there are other verdicts: flights that
+    /// wait for who was convicted are to be freed.
+    pub async fn run(mut self, published: impl Fn() + Send) {
         let mut probes: JoinSet<Event> = JoinSet::new();
         loop {
             let due = self.judge.due(clock::now()).map(tokio::time::Instant::from_std);
@@ -170,7 +184,11 @@ impl Driver {
                 self.published.count(*upstream, *witness);
             }
             for action in self.judge.handle(event, clock::now()) {
+                let is_news = matches!(action, Action::Publish(_));
                 self.perform(action, &mut probes);
+                if is_news {
+                    published();
+                }
             }
         }
     }
@@ -243,7 +261,7 @@ mod tests {
             let nonce = probe::nonce(&buffer[12..end]).unwrap();
             assert!(nonce.is_ours(&guard.key()));
             if loops {
-                guard.probe_home(nonce, from.ip(), Transport::Udp, 0);
+                let _ = guard.probe_home(nonce, from.ip(), Transport::Udp, 0);
             }
             (buffer[2], buffer[3]) = (0x81, if loops { 0x82 } else { 0x83 });
             socket.send_to(&buffer[..length], from).await.unwrap();
@@ -254,7 +272,7 @@ mod tests {
     async fn a_loop_on_loopback_is_found_and_a_good_server_is_not() {
         let (guard, driver) = Guard::new(Settings::default(), &[]);
         let mut tasks = JoinSet::new();
-        tasks.spawn(driver.run());
+        tasks.spawn(driver.run(|| {}));
         let mut servers = Vec::new();
         for loops in [true, false] {
             let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

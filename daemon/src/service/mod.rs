@@ -108,7 +108,9 @@ impl Service {
         let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
         let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
-        tokio::spawn(judge.run());
+        let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
+        let told = workers.clone();
+        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Verdicts))));
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
             flights: Flights::new(
@@ -118,7 +120,7 @@ impl Service {
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
-            workers: inboxes.iter().map(|(orders, _)| orders.clone()).collect(),
+            workers,
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });
@@ -194,6 +196,10 @@ impl Service {
         if changes != listening::Changes::default() {
             self.look_for_upstreams(); // what we listen on is no upstream
         }
+        if !changes.opened.is_empty() {
+            // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
+            self.forwarder.guard.set_changed(self.forwarder.set.load_full());
+        }
         self.write_file();
         Ok(())
     }
@@ -234,7 +240,9 @@ impl Service {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
             self.forwarder.adopt(&set);
-            self.forwarder.guard.set_changed(Arc::clone(&set));
+            if !own.is_empty() {
+                self.forwarder.guard.set_changed(Arc::clone(&set));
+            }
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
         }
         self.write_file();

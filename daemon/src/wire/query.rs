@@ -182,6 +182,13 @@ impl Query {
         self.key.first().is_some_and(|bits| bits & flag::DO != 0)
     }
 
+    /// Whether DO or CD is set, by which the same question has another key.
+    #[inline]
+    #[must_use]
+    pub fn asks_for_more(&self) -> bool {
+        self.key.first().is_some_and(|bits| *bits != 0)
+    }
+
     /// The client's EDNS options, unread.
     #[must_use]
     pub fn options<'p>(&self, packet: &'p [u8]) -> &'p [u8] {

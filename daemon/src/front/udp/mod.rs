@@ -128,7 +128,7 @@ impl Worker {
         loop {
             let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
-            self.ask_the_guard();
+            self.ask_the_guard(now);
             for event in events.iter().take(count) {
                 match event.data() {
                     BELL => self.obey(&mut buffers, now),
@@ -173,11 +173,12 @@ impl Worker {
     }
 
     /// Tells the engine what the guard has learnt, if that is new.
-    fn ask_the_guard(&mut self) {
+    fn ask_the_guard(&mut self, now: Instant) {
         let (verdicts, key) = (self.forwarder.guard.verdicts(), self.forwarder.guard.key());
         let known = self.serving.engine.guidance();
         if !Arc::ptr_eq(&verdicts, &known.verdicts) || !Arc::ptr_eq(&key, &known.key) {
-            self.serving.engine.guide(Guidance { verdicts: Arc::clone(&verdicts), key: Arc::clone(&key) });
+            self.serving.engine.guide(Guidance { verdicts: Arc::clone(&verdicts), key: Arc::clone(&key) }, now);
+            self.act(now);
         }
     }
 
@@ -266,6 +267,7 @@ impl Worker {
                     self.serving.engine.came_back(&key, upstream, now);
                     self.serving.engine.remind(&key, until);
                 }
+                Order::Verdicts => {} // being woken is enough, see `run`
                 Order::Adopt(set) => self.serving.engine.adopt(set),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),

@@ -183,6 +183,29 @@ impl Engine {
         }
     }
 
+    /// Ends asks of those in quarantine: their flights go on, and where nobody is left their clients are told why.
+    pub(super) fn leave_the_convicted(&mut self, now: Instant) {
+        if self.guidance.verdicts.all().is_empty() {
+            return;
+        }
+        let is_convicted = |ask: &Ask| {
+            let flight = self.flights.get(&ask.flight);
+            flight.is_some_and(|flight| {
+                self.standing(ask.upstream.number, transport(ask.way), &flight.key) == Standing::Quarantined
+            })
+        };
+        let convicted: Vec<AskId> =
+            self.asks.iter().filter(|(_, ask)| is_convicted(ask)).map(|(ask_id, _)| *ask_id).collect();
+        for ask_id in convicted {
+            let Some(ask) = self.end_ask(ask_id) else { continue };
+            if let Some(flight) = self.flights.get_mut(&ask.flight) {
+                flight.came_back.get_or_insert(ask.upstream.number);
+            }
+            self.go_on(ask.flight, now);
+            self.set_timer(ask.flight);
+        }
+    }
+
     /// Sends an ask once more, where nobody is left to be asked instead.
     fn send_again(&mut self, ask_id: AskId) {
         let Some(ask) = self.asks.get_mut(&ask_id) else { return };

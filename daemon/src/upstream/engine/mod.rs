@@ -80,6 +80,8 @@ pub struct Question {
     pub spelled: Box<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
     pub from: Option<IpAddr>,
+    /// The upstream that seems to have sent it back to us: asked last, too.
+    pub through: Option<Number>,
     /// The other Onwards that it has passed, if any: then one upstream is asked, once.
     pub passed: Passed,
 }
@@ -292,9 +294,10 @@ impl Engine {
         &self.guidance
     }
 
-    /// Event: the guard knows more.
-    pub fn guide(&mut self, guidance: Guidance) {
+    /// Event: the guard knows more. Nothing is awaited any longer from those that it has convicted.
+    pub fn guide(&mut self, guidance: Guidance, now: Instant) {
         self.guidance = guidance;
+        self.leave_the_convicted(now);
     }
 
     /// Nothing more is awaited from an ask.

@@ -13,14 +13,17 @@ use crate::upstream::{Number, Transport, Upstream};
 use crate::wire::Key;
 
 impl Engine {
-    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, and (among equals) the
-    /// asker itself, last. Those in quarantine are not asked.
+    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
+    /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
     pub(super) fn order(&self, question: &Question) -> Vec<Number> {
         let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
         let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
             Standing::AskedLast => Some(2),
-            Standing::Free | Standing::Suspect => Some(u8::from(asker == Some(number) || self.is_down(number))),
+            Standing::Free | Standing::Suspect => {
+                let came_from_it = asker == Some(number) || question.through == Some(number);
+                Some(u8::from(came_from_it || self.is_down(number)))
+            }
         };
         let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
         let mut order = Vec::with_capacity(self.set.upstreams.len());
