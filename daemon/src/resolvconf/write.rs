@@ -102,7 +102,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
              `ReadWritePaths=` in the unit"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "make room there; Onward tries again on the next change"
+            "make room there; Onward tries again every few seconds"
         }
         _ => "the old file, if there is one, is as it was",
     }

@@ -69,7 +69,10 @@ impl File {
                 true
             }
             Err(error) => {
-                self.tell_once(error.to_string());
+                // Its text names a temporary file, which is another one each time.
+                if self.trouble.is_none() {
+                    self.tell_once(error.to_string());
+                }
                 false
             }
         }
