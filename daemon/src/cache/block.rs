@@ -4,7 +4,7 @@
 //! question, whose length is the same for all. Nor is the OPT, which belongs to one hop only (RFC 6891, section 6.2.1).
 //!
 //! ```text
-//! flags 2 │ counts 6 │ key length │ TTL places n │ errors length │ key │ places 2n │ errors │ records
+//! flags 2 │ counts 6 │ where the key ends, the TTLs' places, the errors: 2 each │ key │ places │ errors │ records
 //! ```
 
 use std::borrow::Borrow;
@@ -37,7 +37,7 @@ pub struct Parts<'b> {
 impl Block {
     /// Keeps `answer` under `key`; each TTL is brought into `ttl`'s range (seconds), which is then what clients see.
     ///
-    /// `None` for an answer with more records than a message can hold.
+    /// `None` for an answer whose parts before the records take more than 64 KiB, which only errors by the thousand do.
     #[must_use]
     pub fn new(key: &[u8], answer: &Answer<'_>, ttl: std::ops::RangeInclusive<u32>) -> Option<Self> {
         let errors = answer.extended_error_options().collect::<Vec<_>>().concat();
@@ -67,11 +67,14 @@ impl Block {
     }
 
     fn head(flags: [u8; 2], counts: [[u8; 2]; 3], ttls: &[u16], key: &[u8], errors: &[u8]) -> Option<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(HEAD + 2 * ttls.len() + key.len() + errors.len() + 64);
+        let key_end = HEAD + key.len();
+        let places_end = key_end + 2 * ttls.len();
+        let errors_end = places_end + errors.len();
+        let mut bytes = Vec::with_capacity(errors_end + 64);
         bytes.extend(flags);
         bytes.extend(counts.as_flattened());
-        for length in [key.len(), ttls.len(), errors.len()] {
-            bytes.extend(u16::try_from(length).ok()?.to_be_bytes());
+        for end in [key_end, places_end, errors_end] {
+            bytes.extend(u16::try_from(end).ok()?.to_be_bytes());
         }
         bytes.extend(key);
         bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
@@ -83,21 +86,26 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn parts(&self) -> Parts<'_> {
-        let Some((head, rest)) = self.0.split_first_chunk::<HEAD>() else { return Parts::default() };
-        let &[high, low, counts @ .., key_high, key_low, places_high, places_low, errors_high, errors_low] = head;
-        let length = |high, low| usize::from(u16::from_be_bytes([high, low]));
-        let (_key, rest) = rest.split_at_checked(length(key_high, key_low)).unwrap_or_default();
-        let (places, rest) = rest.split_at_checked(2 * length(places_high, places_low)).unwrap_or_default();
-        let (errors, records) = rest.split_at_checked(length(errors_high, errors_low)).unwrap_or_default();
-        Parts { flags: [high, low], counts, places: places.as_chunks().0, errors, records }
+        let bytes = &self.0[..];
+        let Some(&[high, low, counts @ .., k1, k2, p1, p2, e1, e2]) = bytes.first_chunk::<HEAD>() else {
+            return Parts::default();
+        };
+        let [key_end, places_end, errors_end] = [[k1, k2], [p1, p2], [e1, e2]].map(|at| u16::from_be_bytes(at).into());
+        Parts {
+            flags: [high, low],
+            counts,
+            places: bytes.get(key_end..places_end).unwrap_or_default().as_chunks().0,
+            errors: bytes.get(places_end..errors_end).unwrap_or_default(),
+            records: bytes.get(errors_end..).unwrap_or_default(),
+        }
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::Key`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        let length = u16_at(&self.0, 8).unwrap_or(0);
-        self.0.get(HEAD..).and_then(|rest| rest.get(..length.into())).unwrap_or_default()
+        let end = u16_at(&self.0, 8).unwrap_or(0);
+        self.0.get(HEAD..end.into()).unwrap_or_default()
     }
 
     /// The response code, without the upper bits of EDNS.

@@ -100,6 +100,8 @@ struct Life {
     stored: Seconds,
     ends: Seconds,
     rests_until: Seconds,
+    /// From when on it is asked for again, if it is popular.
+    ending_from: Seconds,
     upstream: Option<Number>,
     hits: u8,
 }
@@ -177,7 +179,10 @@ impl Cache {
 
     fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {
         let ends = Seconds(now.0.saturating_add(lifetime));
-        let life = Life { stored: now, ends, rests_until: Seconds(0), upstream, hits: 0 };
+        // A tenth of its life is left, or the last second of a short one.
+        let refreshed = self.limits.prefetch && upstream.is_some();
+        let ending_from = Seconds(if refreshed { ends.0 - (lifetime / 10).max(1).min(lifetime) } else { u32::MAX });
+        let life = Life { stored: now, ends, rests_until: Seconds(0), ending_from, upstream, hits: 0 };
         let most = self.limits.bytes / SHARDS;
         let mut shard = self.shard(block.key());
         // `put` on a key that is there would keep the old block, since the key is the block.
@@ -249,9 +254,7 @@ impl Life {
     fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
         if now < self.ends {
             self.hits = self.hits.saturating_add(1);
-            let (left, whole) = (self.ends.0 - now.0, self.ends.0 - self.stored.0);
-            // A tenth of its life is left, or the last second of a short one.
-            if limits.prefetch && self.hits > POPULAR && left <= (whole / 10).max(1) && self.upstream.is_some() {
+            if now >= self.ending_from && self.hits > POPULAR {
                 self.hits = 0;
                 return Some(Freshness::Ending);
             }
