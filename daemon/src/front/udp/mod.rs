@@ -76,6 +76,13 @@ struct Later {
     answer: Vec<u8>,
 }
 
+/// A socket that queries come in on. Its family is asked of the kernel once.
+#[derive(Clone)]
+struct Listener {
+    socket: Arc<UdpSocket>,
+    is_v4: bool,
+}
+
 /// See the module.
 pub struct Worker {
     forwarder: Arc<Forwarder>,
@@ -86,7 +93,7 @@ pub struct Worker {
     orders: Orders,
     inbox: Inbox,
     epoll: Epoll,
-    listeners: Vec<Arc<UdpSocket>>,
+    listeners: Vec<Listener>,
     answer: Vec<u8>,
     ends: Option<Instant>,
 }
@@ -178,8 +185,7 @@ impl Worker {
     /// Takes queries from a listener.
     fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
         let index = usize::try_from(listener).unwrap_or(usize::MAX);
-        let Some(socket) = self.listeners.get(index).cloned() else { return };
-        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        let Some(Listener { socket, is_v4 }) = self.listeners.get(index).cloned() else { return };
         for _ in 0..TURN {
             let count = if is_v4 {
                 serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.serving, now)
@@ -263,15 +269,15 @@ impl Worker {
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
                 Order::Unlisten(socket) => {
-                    self.listeners.retain(|listener| !Arc::ptr_eq(listener, &socket));
+                    self.listeners.retain(|listener| !Arc::ptr_eq(&listener.socket, &socket));
                     self.watch_listeners(&socket);
                 }
                 Order::Drain => {
                     for listener in 0..self.listeners.len() {
                         self.serve(listener as u64, buffers, now); // what already came is answered, too
                     }
-                    for socket in std::mem::take(&mut self.listeners) {
-                        let _ = self.epoll.delete(socket.as_fd());
+                    for listener in std::mem::take(&mut self.listeners) {
+                        let _ = self.epoll.delete(listener.socket.as_fd());
                     }
                     self.ends = Some(now + DRAIN);
                 }
@@ -285,15 +291,16 @@ impl Worker {
             log::error!(error:%; "cannot wait for queries");
             return;
         }
-        self.listeners.push(socket);
+        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        self.listeners.push(Listener { socket, is_v4 });
     }
 
     /// One was taken out: the others have new numbers.
     fn watch_listeners(&mut self, gone: &UdpSocket) {
         let _ = self.epoll.delete(gone.as_fd());
-        for (index, socket) in self.listeners.iter().enumerate() {
+        for (index, listener) in self.listeners.iter().enumerate() {
             let mut event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS - index as u64);
-            let _ = self.epoll.modify(socket.as_fd(), &mut event);
+            let _ = self.epoll.modify(listener.socket.as_fd(), &mut event);
         }
     }
 }
@@ -309,8 +316,7 @@ fn serve_batch<F: Family>(
     let Serving { query, engine, later } = serving;
     let count = batch.receive(socket);
     let at = forwarder.moment(now);
-    for index in 0..count {
-        let Some((packet, from, out)) = batch.datagram(index) else { continue };
+    batch.answer(count, |packet, from, out| {
         let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
         let plain;
         let mut step = forwarder.take(arrival, query, out);
@@ -320,13 +326,13 @@ fn serve_batch<F: Family>(
             step = forwarder.take(arrival, query, out);
         }
         match step {
-            Step::Silence | Step::TakeInstead(_) => {}
-            Step::Answer => batch.keep(index),
+            Step::Silence | Step::TakeInstead(_) => return false,
+            Step::Answer => return true,
             Step::AnswerAndRefresh => {
-                batch.keep(index);
                 if let Some(question) = forwarder.refresh(query) {
                     engine.ask(question, now);
                 }
+                return true;
             }
             Step::AnswerLater => {
                 let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: from, answer: out.clone() };
@@ -339,7 +345,8 @@ fn serve_batch<F: Family>(
                 }
             }
         }
-    }
+        false
+    });
     batch.send(socket);
     count
 }
