@@ -109,7 +109,7 @@ impl Forwarder {
         let plain = query.read(packet);
         if !arrival.at.allow.admits(arrival.from.ip()) {
             if plain.is_ok() && query.wants_recursion() {
-                self.witness(arrival, query);
+                self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
             return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
@@ -147,8 +147,8 @@ impl Forwarder {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
             return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
-        let marks = self.witness(arrival, query);
-        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| nonce.is_ours(&self.guard.key())) {
+        let marks = self.marks(arrival, query);
+        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
             self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
             return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
@@ -156,11 +156,12 @@ impl Forwarder {
                 other => other,
             };
         }
+        self.tell_guard(&marks, arrival, query);
         Step::Ask(marks)
     }
 
-    /// Reads the marks on a query, and tells the guard where they say that it is ours come back.
-    fn witness(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
+    /// The marks on a query.
+    fn marks(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
         let mut asked = [Number(0); SPELLINGS];
         let mut count = 0;
         if self.flights.is_flying(query.key()) {
@@ -170,14 +171,17 @@ impl Forwarder {
             }
         }
         let asked = asked.get(..count).unwrap_or_default();
-        let marks = marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked);
+        marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
+    }
+
+    /// Tells the guard where a query is ours come back.
+    fn tell_guard(&self, marks: &Marks, arrival: Arrival<'_>, query: &Query) {
         if let Some(back) = marks.back {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
             if arrival.over_tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
             }
         }
-        marks
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
@@ -364,6 +368,7 @@ fn send(waiter: Waiter, content: Content<'_>) {
     let mut out = Vec::new();
     match content {
         Content::Block(block, age) => {
+            out.reserve_exact(waiter.question_end + block.size()); // the block's own head makes up for an OPT
             let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
             dress(head, waiter.wants, block, age, &mut out);
         }

@@ -99,3 +99,51 @@ fn dnssec_and_plain_answers_do_not_mix() {
         assert_eq!(signed.addresses()[0].octets()[3], 2);
     }
 }
+
+/// An upstream that answers each name once, for a second, and then does what `later` says.
+fn answers_once(later: fn(&Seen) -> Vec<Reply>) -> impl Fn(&Seen) -> Vec<Reply> + Send + Sync {
+    let known = std::sync::Mutex::new(std::collections::HashSet::new());
+    move |seen| match known.lock().unwrap().insert(seen.name()) {
+        true => Reply::now(seen.address([192, 0, 2, 1], 1)),
+        false => later(seen),
+    }
+}
+
+#[test]
+fn an_answer_that_has_ended_serves_when_upstreams_are_silent_or_fail() {
+    let later = |seen: &Seen| match seen.name().starts_with("silent") {
+        true => Reply::silence(),
+        false => Reply::now(seen.code(rcode::SERVFAIL)),
+    };
+    let Some((lab, upstream, _onward)) = setup(answers_once(later)) else { return };
+    let names = ["silent.test", "failing.test"];
+    names.iter().for_each(|name| assert_eq!(ask(&lab, name).answers()[0].ttl, 1));
+    sleep(wait::millis(2_100));
+    for name in names {
+        let begun = std::time::Instant::now();
+        let stale = lab.client().udp(&Query::new(name, types::A).edns(1232));
+        assert!(begun.elapsed() < wait::millis(1_950), "{name}: within the client's patience");
+        assert_eq!((stale.answers()[0].ttl, stale.extended_errors()), (30, vec![3]), "{name} (RFC 8767 section 4)");
+    }
+    // Nobody is asked again for 30 s after that (RFC 8767 section 5), so the second time costs nothing.
+    sleep(wait::millis(4_500));
+    let before = names.map(|name| upstream.count(name));
+    for name in names {
+        let begun = std::time::Instant::now();
+        assert_eq!(ask(&lab, name).answers()[0].ttl, 30, "{name}");
+        assert!(begun.elapsed() < wait::millis(500), "{name}");
+    }
+    assert_eq!(names.map(|name| upstream.count(name)), before);
+}
+
+#[test]
+fn a_popular_answer_is_renewed_before_it_ends() {
+    let Some((lab, upstream, _onward)) = setup(|seen| Reply::now(seen.address([192, 0, 2, 1], 3))) else { return };
+    for _ in 0..30 {
+        let begun = std::time::Instant::now();
+        assert_eq!(ask(&lab, "popular.test").addresses().len(), 1);
+        assert!(begun.elapsed() < wait::millis(500));
+        sleep(wait::millis(100));
+    }
+    assert_eq!(upstream.count("popular.test"), 2, "once at first, once to renew");
+}

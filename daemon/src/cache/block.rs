@@ -43,9 +43,10 @@ impl Block {
         let errors = answer.extended_error_options().collect::<Vec<_>>().concat();
         let [answers, authority, additional] = answer.counts();
         let counts = [answers, authority, additional].map(u16::to_be_bytes);
-        let mut bytes = Self::head(answer.flags(), counts, answer.ttls(), key, &errors)?;
-        let records = bytes.len();
-        bytes.extend(answer.records());
+        let learnt =
+            Learnt { flags: answer.flags(), counts, ttls: answer.ttls(), errors: &errors, records: answer.records() };
+        let mut bytes = learnt.written(key)?;
+        let records = bytes.len() - answer.records().len();
         for name in answer.spelled() {
             bytes.get_mut(records + name.start..records + name.end)?.make_ascii_lowercase();
         }
@@ -63,23 +64,8 @@ impl Block {
         let [high, low] = EDE_CACHED_ERROR.to_be_bytes();
         let errors = [0, 15, 0, 2, high, low];
         let flags = [flag::QR, flag::RA | rcode::SERVFAIL];
-        Self::head(flags, [[0; 2]; 3], &[], key, &errors).map(|bytes| Self(bytes.into_boxed_slice()))
-    }
-
-    fn head(flags: [u8; 2], counts: [[u8; 2]; 3], ttls: &[u16], key: &[u8], errors: &[u8]) -> Option<Vec<u8>> {
-        let key_end = HEAD + key.len();
-        let places_end = key_end + 2 * ttls.len();
-        let errors_end = places_end + errors.len();
-        let mut bytes = Vec::with_capacity(errors_end + 64);
-        bytes.extend(flags);
-        bytes.extend(counts.as_flattened());
-        for end in [key_end, places_end, errors_end] {
-            bytes.extend(u16::try_from(end).ok()?.to_be_bytes());
-        }
-        bytes.extend(key);
-        bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
-        bytes.extend(errors);
-        Some(bytes)
+        let learnt = Learnt { flags, counts: [[0; 2]; 3], ttls: &[], errors: &errors, records: &[] };
+        learnt.written(key).map(|bytes| Self(bytes.into_boxed_slice()))
     }
 
     /// What an answer is made of; all at once, since that takes one walk over the lengths.
@@ -133,6 +119,38 @@ impl Parts<'_> {
     #[inline]
     pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
         self.places.iter().map(|place| u16::from_be_bytes(*place).into())
+    }
+}
+
+/// What a block is written from.
+struct Learnt<'a> {
+    flags: [u8; 2],
+    counts: [[u8; 2]; 3],
+    ttls: &'a [u16],
+    errors: &'a [u8],
+    records: &'a [u8],
+}
+
+impl Learnt<'_> {
+    /// The block's bytes, in room that fits them exactly.
+    fn written(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let Self { flags, counts, ttls, errors, records } = self;
+        let key_end = HEAD + key.len();
+        let places_end = key_end + 2 * ttls.len();
+        let errors_end = places_end + errors.len();
+        let mut bytes = Vec::with_capacity(errors_end + records.len());
+        bytes.extend_from_slice(flags);
+        bytes.extend_from_slice(counts.as_flattened());
+        for end in [key_end, places_end, errors_end] {
+            bytes.extend_from_slice(&u16::try_from(end).ok()?.to_be_bytes());
+        }
+        bytes.extend_from_slice(key);
+        for place in *ttls {
+            bytes.extend_from_slice(&place.to_be_bytes());
+        }
+        bytes.extend_from_slice(errors);
+        bytes.extend_from_slice(records);
+        Some(bytes)
     }
 }
 

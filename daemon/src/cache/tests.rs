@@ -135,7 +135,10 @@ fn a_new_answer_takes_the_place_of_the_old() {
     let cache = Cache::new(LIMITS);
     learn(&cache, "a", &message("a", 0, Some(100), 4), 0);
     learn(&cache, "a", &message("a", 0, Some(200), 8), 50);
-    assert_eq!(cache.get(&key("a"), Seconds(50), |found| (found.age, found.block.parts().records.len())), Some((0, 20)));
+    assert_eq!(
+        cache.get(&key("a"), Seconds(50), |found| (found.age, found.block.parts().records.len())),
+        Some((0, 20))
+    );
     assert_eq!(cache.len(), 1);
 }
 

@@ -224,6 +224,7 @@ impl Found {
                 Candidate { server, source, line, verdict, note }
             })
             .collect();
+        self.drop_second_sights();
         self.note_hidden_stubs();
         // `search .` says that there are no domains.
         self.search = offer.search.into_iter().filter(|name| name != ".").collect();
@@ -232,6 +233,13 @@ impl Found {
         self.servers = offer.servers;
         self.kept = decision.kept;
         self.look_again = decision.look_again;
+    }
+
+    /// Two sources may read the same line of the same file, as where a stub was unwrapped: that it is used is told once.
+    fn drop_second_sights(&mut self) {
+        let place = |candidate: &Candidate| (candidate.server.clone(), Arc::clone(&candidate.source), candidate.line);
+        let used: Vec<_> = self.candidates.iter().filter(|one| one.verdict == Verdict::Used).map(place).collect();
+        self.candidates.retain(|one| one.verdict == Verdict::Used || !used.contains(&place(one)));
     }
 
     /// A server on loopback that another source hides may have been put there to encrypt.

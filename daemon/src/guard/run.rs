@@ -40,6 +40,7 @@ struct Shared {
     secret: Secret,
     born: Instant,
     key: ArcSwap<Key>,
+    key_before: ArcSwap<Key>,
     events: mpsc::Sender<Event>,
     set: watch::Sender<Arc<Set>>,
     new_key: watch::Sender<Arc<Key>>,
@@ -68,7 +69,8 @@ impl Guard {
         let shared = Shared {
             secret,
             born,
-            key: ArcSwap::new(first_key),
+            key: ArcSwap::new(Arc::clone(&first_key)),
+            key_before: ArcSwap::new(first_key),
             events: sender,
             set: set_sender,
             new_key,
@@ -95,6 +97,13 @@ impl Guard {
         self.0.key.load()
     }
 
+    /// Whether a probe is ours: made with the key, or with the one before, since it may have been on its way when the
+    /// node's addresses changed.
+    #[must_use]
+    pub fn knows(&self, nonce: Nonce) -> bool {
+        nonce.is_ours(&self.key()) || nonce.is_ours(&self.0.key_before.load())
+    }
+
     /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
     pub fn suspect(&self, upstream: Number, transport: Transport, witness: Witness, name: &[u8]) {
         self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
@@ -119,7 +128,7 @@ impl Guard {
     /// The node's addresses changed: another key, so that cloned machines do not share one.
     pub fn addresses_changed(&self, addresses: &[IpAddr]) {
         let key = Arc::new(Key::new(&self.0.secret, addresses, self.0.born));
-        self.0.key.store(Arc::clone(&key));
+        self.0.key_before.store(self.0.key.swap(Arc::clone(&key)));
         self.0.new_key.send_replace(key);
     }
 

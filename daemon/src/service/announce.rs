@@ -61,7 +61,7 @@ impl File {
                 self.trouble = None;
                 if self.told.as_ref() != Some(&rendered.text) {
                     for note in &rendered.notes {
-                        log::warn!(path:%; "{note}");
+                        log::info!(path:%; "{note}");
                     }
                     tell(&settings.path, written, &rendered.text, self.told.is_none());
                     self.told = Some(rendered.text);

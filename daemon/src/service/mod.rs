@@ -106,7 +106,8 @@ impl Service {
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
-        let (guard, judge) = Guard::new(settings.guard, &[]);
+        let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
+        let (guard, judge) = Guard::new(settings.guard, &addresses);
         tokio::spawn(judge.run());
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
@@ -131,7 +132,7 @@ impl Service {
             forwarder,
             workers,
             listening,
-            addresses: Vec::new(),
+            addresses,
             chosen: Chosen::default(),
             file: announce::File::default(),
             ready: false,
@@ -169,7 +170,7 @@ impl Service {
             }
         };
         self.try_again = false;
-        let ours: Vec<IpAddr> = tables.addresses.iter().map(|address| address.ip).collect();
+        let ours = addresses(&tables);
         if ours != self.addresses {
             self.forwarder.guard.addresses_changed(&ours);
             self.addresses = ours;
@@ -329,4 +330,11 @@ impl Service {
         let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
         wanted(&self.settings, self.upstreams.kubelet(), previous)
     }
+}
+
+/// The node's addresses, in an order that does not change by itself.
+fn addresses(tables: &Tables) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = tables.addresses.iter().map(|address| address.ip).collect();
+    addresses.sort_unstable();
+    addresses
 }

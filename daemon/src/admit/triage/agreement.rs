@@ -36,7 +36,7 @@ proptest! {
             prop_assert_eq!(&plain[..2], &packet[..2]);
             prop_assert_eq!((plain[2] ^ packet[2]) & 0x01, 0, "RD");
             prop_assert_eq!((plain[3] ^ packet[3]) & 0x30, 0, "AD, CD");
-            prop_assert_eq!(triage(&plain), Verdict::Forward(plain.clone()));
+            prop_assert_eq!(triage(&plain), Verdict::Forward(plain));
         }
     }
 
@@ -60,7 +60,8 @@ proptest! {
 
 /// Queries of every sort, most of them good, some with a few bytes changed, cut or added.
 fn packets() -> impl Strategy<Value = Vec<u8>> {
-    let behind = prop_oneof![4 => Just(Behind::Nothing), 4 => opt(), 1 => Just(Behind::Record), 1 => Just(Behind::Junk)];
+    let behind =
+        prop_oneof![4 => Just(Behind::Nothing), 4 => opt(), 1 => Just(Behind::Record), 1 => Just(Behind::Junk)];
     let changes = prop_oneof![2 => Just(vec![]), 1 => vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)];
     (any::<u16>(), flags(), question(), behind, changes, 0..20_usize).prop_map(
         |(id, flags, question, behind, changes, cut)| {

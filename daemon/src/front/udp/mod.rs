@@ -199,14 +199,16 @@ impl Worker {
         }
     }
 
-    /// Takes answers from an upstream.
+    /// Takes an answer from an upstream.
     fn hear(&mut self, socket: Socket, now: Instant) {
-        while let Some((upstream, result)) = self.sockets.receive(socket, &mut self.answer) {
-            let Ok(length) = result else {
-                self.serving.engine.refused(upstream, socket, now);
-                return;
-            };
-            self.serving.engine.datagram(upstream, socket, self.answer.get(..length).unwrap_or_default(), now);
+        // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
+        match self.sockets.receive(socket, &mut self.answer) {
+            Some((upstream, Ok(length))) => {
+                let message = self.answer.get(..length).unwrap_or_default();
+                self.serving.engine.datagram(upstream, socket, message, now);
+            }
+            Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
+            None => {}
         }
     }
 
