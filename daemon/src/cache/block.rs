@@ -7,16 +7,13 @@
 //! flags 2 │ counts 6 │ where the key ends, the TTLs' places, the errors: 2 each │ key │ places │ errors │ records
 //! ```
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
-
 use crate::wire::{Answer, flag, rcode, u16_at};
 
 /// RFC 8914: the error is one that the server remembers.
 const EDE_CACHED_ERROR: u16 = 13;
 const HEAD: usize = 14;
 
-/// An answer without its question; hashed and compared by its key, as the cache needs it.
+/// An answer without its question, with the key that it answers.
 #[derive(Debug, Clone)]
 pub struct Block(Box<[u8]>);
 
@@ -28,8 +25,6 @@ pub struct Parts<'b> {
     /// The numbers of records in the three sections, as in a header.
     pub counts: [u8; 6],
     places: &'b [[u8; 2]],
-    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
-    pub errors: &'b [u8],
     /// All that stands behind the question.
     pub records: &'b [u8],
 }
@@ -68,7 +63,7 @@ impl Block {
         learnt.written(key).map(|bytes| Self(bytes.into_boxed_slice()))
     }
 
-    /// What an answer is made of; all at once, since that takes one walk over the lengths.
+    /// What every answer is made of; all at once, since that takes fewer checks.
     #[inline]
     #[must_use]
     pub fn parts(&self) -> Parts<'_> {
@@ -81,9 +76,16 @@ impl Block {
             flags: [high, low],
             counts,
             places: bytes.get(key_end..places_end).unwrap_or_default().as_chunks().0,
-            errors: bytes.get(places_end..errors_end).unwrap_or_default(),
             records: bytes.get(errors_end..).unwrap_or_default(),
         }
+    }
+
+    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
+    #[inline]
+    #[must_use]
+    pub fn errors(&self) -> &[u8] {
+        let end = |at| usize::from(u16_at(&self.0, at).unwrap_or(0));
+        self.0.get(end(10)..end(12)).unwrap_or_default()
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::Key`].
@@ -153,26 +155,3 @@ impl Learnt<'_> {
         Some(bytes)
     }
 }
-
-impl Borrow<[u8]> for Block {
-    #[inline]
-    fn borrow(&self) -> &[u8] {
-        self.key()
-    }
-}
-
-impl Hash for Block {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-impl PartialEq for Block {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Block {}

@@ -61,18 +61,19 @@ impl Wants {
 #[inline]
 pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut Vec<u8>) {
     let answer = block.parts();
-    let stale: &[u8] = match age {
-        Age::Seconds(_) => &[],
-        Age::Stale if answer.rcode() == rcode::NXDOMAIN => &EDE_STALE_NXDOMAIN,
-        Age::Stale => &EDE_STALE,
+    let errors = match age {
+        _ if !wants.opt => [&[][..], &[]],
+        Age::Seconds(_) => [block.errors(), &[]],
+        Age::Stale if answer.rcode() == rcode::NXDOMAIN => [block.errors(), &EDE_STALE_NXDOMAIN],
+        Age::Stale => [block.errors(), &EDE_STALE],
     };
-    let opt = if wants.opt { OPT + answer.errors.len() + stale.len() } else { 0 };
+    let opt = if wants.opt { OPT + errors[0].len() + errors[1].len() } else { 0 };
     out.clear();
     out.extend_from_slice(head);
     if head.len() + answer.records.len() + opt <= wants.room {
         write_head(wants, answer, 0, answer.counts, out);
         write_records(answer, age, out);
-        write_opt(wants, [answer.errors, stale], out);
+        write_opt(wants, errors, out);
     } else {
         // An answer that is cut still has its OPT (RFC 6891, section 7).
         write_head(wants, answer, flag::TC, [0; 6], out);

@@ -82,8 +82,8 @@ impl<F: Family> Batch<F> {
     pub(super) fn answer(&mut self, count: usize, mut answer: impl FnMut(&[u8], SocketAddr, &mut Vec<u8>) -> bool) {
         let mut free = self.outgoing.iter_mut().zip(&mut self.receivers);
         let Some((mut out, mut receiver)) = free.next() else { return };
-        for ((buffer, length), sender) in self.incoming.iter().zip(self.lengths).zip(self.senders).take(count) {
-            let (Some(datagram), Some(sender)) = (buffer.get(..length), sender) else { continue };
+        for ((buffer, length), sender) in self.incoming.iter().zip(&self.lengths).zip(&self.senders).take(count) {
+            let (Some(datagram), Some(sender)) = (buffer.get(..*length), *sender) else { continue };
             if answer(datagram, sender.address(), out) {
                 *receiver = Some(sender);
                 self.answers += 1;
