@@ -151,7 +151,7 @@ impl Cache {
     /// Looks `key` up; `read` runs under the shard's lock, so it must be short.
     #[inline]
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut shard = self.shard(hash);
         let Entry { block, life } = shard.entries.get_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
@@ -186,7 +186,7 @@ impl Cache {
     /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer still serves as
     /// a stale one it stays, and rests.
     pub fn learn_failure(&self, key: &[u8], lifetime: u32, now: Seconds) {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut shard = self.shard(hash);
         if let Some(entry) = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)
             && entry.life.freshness(now, &self.limits).is_some()
@@ -216,7 +216,7 @@ impl Cache {
         let ending_from = Seconds(if refreshed { ends.0 - (lifetime / 10).max(1).min(lifetime) } else { u32::MAX });
         let life = Life { stored: now, ends, rests_until: Seconds(0), ending_from, upstream, hits: 0 };
         let most = self.limits.bytes / SHARDS;
-        let hash = self.hasher.hash_one(block.key());
+        let hash = self.hash(block.key());
         let mut shard = self.shard(hash);
         shard.remove(hash);
         if shard.entries.len() == shard.entries.cap().get() {
@@ -253,6 +253,13 @@ impl Cache {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key); // without the length that `Hash` of a slice would add: a key tells its own
+        hasher.finish()
     }
 
     #[inline]

@@ -114,7 +114,7 @@ impl Query {
         Ok(dnssec & flag::DO)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_key(&mut self, packet: &[u8], end: usize, bits: u8) -> Result<(), NotPlain> {
         let question = packet.get(HEADER..end).ok_or(NotPlain)?;
         let type_and_class = question.last_chunk::<4>().ok_or(NotPlain)?;
@@ -124,12 +124,12 @@ impl Query {
         rest.get_mut(..question.len()).ok_or(NotPlain)?.copy_from_slice(question);
         // The bits and the length bytes of labels are no letters, so all can be lowered at once, in whole blocks, which
         // takes a few instructions for each; type and class are put back.
-        let (blocks, _) = self.key.as_chunks_mut::<BLOCK>();
-        blocks.iter_mut().take(length.div_ceil(BLOCK)).for_each(|block| block.make_ascii_lowercase());
-        *self.key.get_mut(length - 4..length).and_then(|end| end.first_chunk_mut()).ok_or(NotPlain)? = *type_and_class;
+        let blocks = self.key.as_chunks_mut::<BLOCK>().0.get_mut(..length.div_ceil(BLOCK)).ok_or(NotPlain)?;
+        blocks.iter_mut().for_each(|block| block.make_ascii_lowercase());
+        *self.key.get_mut(length - 4..).and_then(|end| end.first_chunk_mut()).ok_or(NotPlain)? = *type_and_class;
         self.key_length = length;
         self.question_end = end;
-        match self.qtype() {
+        match u16::from_be_bytes([type_and_class[0], type_and_class[1]]) {
             rtype::OPT | rtype::IXFR | rtype::AXFR => Err(NotPlain),
             _ => Ok(()),
         }

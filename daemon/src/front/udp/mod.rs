@@ -321,11 +321,11 @@ fn serve_batch<F: Family>(
     batch.answer(count, |packet, from, out| {
         let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
         let plain;
-        let mut step = forwarder.take(arrival, query, out);
+        let mut step = forwarder.take(&arrival, query, out);
         if let Step::TakeInstead(packet) = step {
             plain = packet;
             arrival.packet = &plain;
-            step = forwarder.take(arrival, query, out);
+            step = forwarder.take(&arrival, query, out);
         }
         match step {
             Step::Silence | Step::TakeInstead(_) => return false,
