@@ -74,7 +74,7 @@ fn whole_hit(criterion: &mut Criterion) {
         let packets: Vec<_> = (0..NAMES).map(|name| common::query(name, opt)).collect();
         let mut packets = packets.iter().cycle();
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| forwarder.take(common::arrival(packets.next().unwrap(), &at), &mut query, &mut out));
+            bencher.iter(|| forwarder.take(&common::arrival(packets.next().unwrap(), &at), &mut query, &mut out));
         });
     }
 }

@@ -41,7 +41,7 @@ fn answer(count: usize, opt: bool) -> usize {
     for start in (0..count).step_by(BATCH) {
         let at = forwarder.moment(clock::now());
         for packet in packets.by_ref().take(BATCH.min(count - start)) {
-            let step = forwarder.take(common::arrival(black_box(packet), &at), &mut query, &mut out);
+            let step = forwarder.take(&common::arrival(black_box(packet), &at), &mut query, &mut out);
             answered += usize::from(step == Step::Answer);
             black_box(&out);
         }

@@ -104,7 +104,7 @@ impl Forwarder {
 
     /// Reads a packet into `query` and answers it to `out` where that needs no upstream.
     #[inline]
-    pub fn take(&self, arrival: Arrival<'_>, query: &mut Query, out: &mut Vec<u8>) -> Step {
+    pub fn take(&self, arrival: &Arrival<'_>, query: &mut Query, out: &mut Vec<u8>) -> Step {
         let packet = arrival.packet;
         let plain = query.read(packet);
         if !arrival.at.allow.admits(arrival.from.ip()) {
@@ -136,7 +136,7 @@ impl Forwarder {
     }
 
     /// What is not to be asked of any upstream is answered here.
-    fn take_miss(&self, arrival: Arrival<'_>, query: &Query, out: &mut Vec<u8>) -> Step {
+    fn take_miss(&self, arrival: &Arrival<'_>, query: &Query, out: &mut Vec<u8>) -> Step {
         let packet = arrival.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
@@ -161,7 +161,7 @@ impl Forwarder {
     }
 
     /// The marks on a query.
-    fn marks(&self, arrival: Arrival<'_>, query: &Query) -> Marks {
+    fn marks(&self, arrival: &Arrival<'_>, query: &Query) -> Marks {
         let mut asked = [Number(0); SPELLINGS];
         let mut count = 0;
         if self.flights.is_flying(query.key()) || (query.asks_for_more() && self.asking(query).next().is_some()) {
@@ -188,7 +188,7 @@ impl Forwarder {
     }
 
     /// Tells the guard where a query is ours come back.
-    fn tell_guard(&self, marks: &Marks, arrival: Arrival<'_>, query: &Query) {
+    fn tell_guard(&self, marks: &Marks, arrival: &Arrival<'_>, query: &Query) {
         if let Some(back) = marks.back {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
             if arrival.over_tcp {

@@ -4,11 +4,8 @@
 //! question, whose length is the same for all. Nor is the OPT, which belongs to one hop only (RFC 6891, section 6.2.1).
 //!
 //! ```text
-//! flags 2 │ counts 6 │ key length │ TTL places n │ errors length │ key │ places 2n │ errors │ records
+//! flags 2 │ counts 6 │ where the key ends, the TTLs' places, the errors: 2 each │ key │ places │ errors │ records
 //! ```
-
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
 
 use crate::wire::{Answer, flag, rcode, u16_at};
 
@@ -16,7 +13,7 @@ use crate::wire::{Answer, flag, rcode, u16_at};
 const EDE_CACHED_ERROR: u16 = 13;
 const HEAD: usize = 14;
 
-/// An answer without its question; hashed and compared by its key, as the cache needs it.
+/// An answer without its question, with the key that it answers.
 #[derive(Debug, Clone)]
 pub struct Block(Box<[u8]>);
 
@@ -28,8 +25,6 @@ pub struct Parts<'b> {
     /// The numbers of records in the three sections, as in a header.
     pub counts: [u8; 6],
     places: &'b [[u8; 2]],
-    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
-    pub errors: &'b [u8],
     /// All that stands behind the question.
     pub records: &'b [u8],
 }
@@ -37,7 +32,7 @@ pub struct Parts<'b> {
 impl Block {
     /// Keeps `answer` under `key`; each TTL is brought into `ttl`'s range (seconds), which is then what clients see.
     ///
-    /// `None` for an answer with more records than a message can hold.
+    /// `None` for an answer whose parts before the records take more than 64 KiB, which only errors by the thousand do.
     #[must_use]
     pub fn new(key: &[u8], answer: &Answer<'_>, ttl: std::ops::RangeInclusive<u32>) -> Option<Self> {
         let errors = answer.extended_error_options().collect::<Vec<_>>().concat();
@@ -68,25 +63,37 @@ impl Block {
         learnt.written(key).map(|bytes| Self(bytes.into_boxed_slice()))
     }
 
-    /// What an answer is made of; all at once, since that takes one walk over the lengths.
+    /// What every answer is made of; all at once, since that takes fewer checks.
     #[inline]
     #[must_use]
     pub fn parts(&self) -> Parts<'_> {
-        let Some((head, rest)) = self.0.split_first_chunk::<HEAD>() else { return Parts::default() };
-        let &[high, low, counts @ .., key_high, key_low, places_high, places_low, errors_high, errors_low] = head;
-        let length = |high, low| usize::from(u16::from_be_bytes([high, low]));
-        let (_key, rest) = rest.split_at_checked(length(key_high, key_low)).unwrap_or_default();
-        let (places, rest) = rest.split_at_checked(2 * length(places_high, places_low)).unwrap_or_default();
-        let (errors, records) = rest.split_at_checked(length(errors_high, errors_low)).unwrap_or_default();
-        Parts { flags: [high, low], counts, places: places.as_chunks().0, errors, records }
+        let bytes = &self.0[..];
+        let Some(&[high, low, counts @ .., k1, k2, p1, p2, e1, e2]) = bytes.first_chunk::<HEAD>() else {
+            return Parts::default();
+        };
+        let [key_end, places_end, errors_end] = [[k1, k2], [p1, p2], [e1, e2]].map(|at| u16::from_be_bytes(at).into());
+        Parts {
+            flags: [high, low],
+            counts,
+            places: bytes.get(key_end..places_end).unwrap_or_default().as_chunks().0,
+            records: bytes.get(errors_end..).unwrap_or_default(),
+        }
+    }
+
+    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
+    #[inline]
+    #[must_use]
+    pub fn errors(&self) -> &[u8] {
+        let end = |at| usize::from(u16_at(&self.0, at).unwrap_or(0));
+        self.0.get(end(10)..end(12)).unwrap_or_default()
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::Key`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        let length = u16_at(&self.0, 8).unwrap_or(0);
-        self.0.get(HEAD..).and_then(|rest| rest.get(..length.into())).unwrap_or_default()
+        let end = u16_at(&self.0, 8).unwrap_or(0);
+        self.0.get(HEAD..end.into()).unwrap_or_default()
     }
 
     /// The response code, without the upper bits of EDNS.
@@ -130,12 +137,14 @@ impl Learnt<'_> {
     /// The block's bytes, in room that fits them exactly.
     fn written(&self, key: &[u8]) -> Option<Vec<u8>> {
         let Self { flags, counts, ttls, errors, records } = self;
-        let size = HEAD + key.len() + 2 * ttls.len() + errors.len() + records.len();
-        let mut bytes = Vec::with_capacity(size);
+        let key_end = HEAD + key.len();
+        let places_end = key_end + 2 * ttls.len();
+        let errors_end = places_end + errors.len();
+        let mut bytes = Vec::with_capacity(errors_end + records.len());
         bytes.extend_from_slice(flags);
         bytes.extend_from_slice(counts.as_flattened());
-        for length in [key.len(), ttls.len(), errors.len()] {
-            bytes.extend_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+        for end in [key_end, places_end, errors_end] {
+            bytes.extend_from_slice(&u16::try_from(end).ok()?.to_be_bytes());
         }
         bytes.extend_from_slice(key);
         for place in *ttls {
@@ -146,26 +155,3 @@ impl Learnt<'_> {
         Some(bytes)
     }
 }
-
-impl Borrow<[u8]> for Block {
-    #[inline]
-    fn borrow(&self) -> &[u8] {
-        self.key()
-    }
-}
-
-impl Hash for Block {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-impl PartialEq for Block {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Block {}

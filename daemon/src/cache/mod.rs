@@ -7,7 +7,7 @@
 
 mod block;
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ use crate::wire::Answer;
 /// A stale answer is served with this TTL, and for as long nobody is asked again (RFC 8767, sections 4 and 5), in seconds.
 pub const STALE_TTL: u32 = 30;
 /// What an entry costs beside its block: list node, table slot, the allocator's own.
-const OVERHEAD: usize = 120;
+const OVERHEAD: usize = 128;
 /// How often an entry must have been used to be worth asking for again before it ends.
 const POPULAR: u8 = 3;
 const SHARDS: usize = 64;
@@ -89,10 +89,40 @@ pub struct Cache {
 #[repr(align(128))]
 struct Shard(Mutex<Inner>);
 
+/// Entries are found by the hash of their key, which is taken once and picks the shard, too. Should two keys ever have the
+/// same hash, the later one takes the place of the earlier.
 #[derive(Debug)]
 struct Inner {
-    entries: LruCache<Block, Life, RandomState>,
+    entries: LruCache<u64, Entry, BuildHasherDefault<Taken>>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    block: Block,
+    life: Life,
+}
+
+/// Hashes what is a hash already.
+#[derive(Debug, Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte); // for completeness: keys are u64
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +130,8 @@ struct Life {
     stored: Seconds,
     ends: Seconds,
     rests_until: Seconds,
+    /// From when on it is asked for again, if it is popular.
+    ending_from: Seconds,
     upstream: Option<Number>,
     hits: u8,
 }
@@ -108,19 +140,20 @@ impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let hasher = RandomState::default();
         // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
         // written to costs no memory.
         let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Inner { entries: LruCache::with_hasher(room, hasher.clone()), bytes: 0 };
-        Self { shards: (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect(), hasher, limits }
+        let shard = || Inner { entries: LruCache::with_hasher(room, BuildHasherDefault::default()), bytes: 0 };
+        let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
+        Self { shards, hasher: RandomState::default(), limits }
     }
 
     /// Looks `key` up; `read` runs under the shard's lock, so it must be short.
     #[inline]
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
-        let mut shard = self.shard(key);
-        let (block, life) = shard.entries.get_key_value_mut(key)?;
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let Entry { block, life } = shard.entries.get_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
         Some(read(Found { block, age, freshness }))
@@ -153,11 +186,12 @@ impl Cache {
     /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer still serves as
     /// a stale one it stays, and rests.
     pub fn learn_failure(&self, key: &[u8], lifetime: u32, now: Seconds) {
-        let mut shard = self.shard(key);
-        if let Some(life) = shard.entries.peek_mut(key)
-            && life.freshness(now, &self.limits).is_some()
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        if let Some(entry) = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)
+            && entry.life.freshness(now, &self.limits).is_some()
         {
-            life.rests_until = Seconds(now.0.saturating_add(STALE_TTL));
+            entry.life.rests_until = Seconds(now.0.saturating_add(STALE_TTL));
             return;
         }
         drop(shard);
@@ -177,16 +211,19 @@ impl Cache {
 
     fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {
         let ends = Seconds(now.0.saturating_add(lifetime));
-        let life = Life { stored: now, ends, rests_until: Seconds(0), upstream, hits: 0 };
+        // A tenth of its life is left, or the last second of a short one.
+        let refreshed = self.limits.prefetch && upstream.is_some();
+        let ending_from = Seconds(if refreshed { ends.0 - (lifetime / 10).max(1).min(lifetime) } else { u32::MAX });
+        let life = Life { stored: now, ends, rests_until: Seconds(0), ending_from, upstream, hits: 0 };
         let most = self.limits.bytes / SHARDS;
-        let mut shard = self.shard(block.key());
-        // `put` on a key that is there would keep the old block, since the key is the block.
-        shard.remove(block.key());
+        let hash = self.hash(block.key());
+        let mut shard = self.shard(hash);
+        shard.remove(hash);
         if shard.entries.len() == shard.entries.cap().get() {
             shard.remove_oldest();
         }
         shard.bytes += cost(&block);
-        shard.entries.put(block, life);
+        shard.entries.put(hash, Entry { block, life });
         while shard.bytes > most && shard.remove_oldest() {}
     }
 
@@ -194,14 +231,14 @@ impl Cache {
     pub fn retain(&self, stays: impl Fn(Number) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone: Vec<Block> = shard
+            let gone: Vec<u64> = shard
                 .entries
                 .iter()
-                .filter(|(_, life)| !life.upstream.is_some_and(&stays))
-                .map(|(block, _)| block.clone())
+                .filter(|(_, entry)| !entry.life.upstream.is_some_and(&stays))
+                .map(|(hash, _)| *hash)
                 .collect();
-            for block in gone {
-                shard.remove(block.key());
+            for hash in gone {
+                shard.remove(hash);
             }
         }
     }
@@ -219,8 +256,14 @@ impl Cache {
     }
 
     #[inline]
-    fn shard(&self, key: &[u8]) -> std::sync::MutexGuard<'_, Inner> {
-        let hash = self.hasher.hash_one(key);
+    fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key); // without the length that `Hash` of a slice would add: a key tells its own
+        hasher.finish()
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> std::sync::MutexGuard<'_, Inner> {
         // Other bits than those that the table inside the shard uses.
         let index = usize::try_from(hash >> 40).unwrap_or(0) % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
@@ -230,15 +273,15 @@ impl Cache {
 }
 
 impl Inner {
-    fn remove(&mut self, key: &[u8]) {
-        if let Some((block, _)) = self.entries.pop_entry(key) {
-            self.bytes = self.bytes.saturating_sub(cost(&block));
+    fn remove(&mut self, hash: u64) {
+        if let Some(entry) = self.entries.pop(&hash) {
+            self.bytes = self.bytes.saturating_sub(cost(&entry.block));
         }
     }
 
     fn remove_oldest(&mut self) -> bool {
-        let Some((block, _)) = self.entries.pop_lru() else { return false };
-        self.bytes = self.bytes.saturating_sub(cost(&block));
+        let Some((_, entry)) = self.entries.pop_lru() else { return false };
+        self.bytes = self.bytes.saturating_sub(cost(&entry.block));
         true
     }
 }
@@ -249,9 +292,7 @@ impl Life {
     fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
         if now < self.ends {
             self.hits = self.hits.saturating_add(1);
-            let (left, whole) = (self.ends.0 - now.0, self.ends.0 - self.stored.0);
-            // A tenth of its life is left, or the last second of a short one.
-            if limits.prefetch && self.hits > POPULAR && left <= (whole / 10).max(1) && self.upstream.is_some() {
+            if now >= self.ending_from && self.hits > POPULAR {
                 self.hits = 0;
                 return Some(Freshness::Ending);
             }

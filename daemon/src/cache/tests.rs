@@ -83,7 +83,7 @@ fn failures_are_remembered_for_seconds_and_never_serve_stale() {
     let cache = Cache::new(LIMITS);
     cache.learn_failure(&key("f"), 1, Seconds(0));
     let block = cache.get(&key("f"), Seconds(0), |found| found.block.clone()).unwrap();
-    assert_eq!((block.rcode(), block.parts().errors), (2, &[0, 15, 0, 2, 0, 13][..]));
+    assert_eq!((block.rcode(), block.errors()), (2, &[0, 15, 0, 2, 0, 13][..]));
     assert_eq!(look(&cache, "f", 1), None);
     learn(&cache, "s", &message("s", 2, None, 0), 0);
     assert_eq!(look(&cache, "s", 4), Some((4, Freshness::Fresh)));

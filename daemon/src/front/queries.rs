@@ -39,11 +39,11 @@ impl Queries {
         let at = self.forwarder.moment(clock::now());
         let mut arrival = Arrival { packet, from, over_tcp: true, at: &at };
         let plain;
-        let mut step = self.forwarder.take(arrival, &mut query, &mut out);
+        let mut step = self.forwarder.take(&arrival, &mut query, &mut out);
         if let Step::TakeInstead(packet) = step {
             plain = packet;
             arrival.packet = &plain;
-            step = self.forwarder.take(arrival, &mut query, &mut out);
+            step = self.forwarder.take(&arrival, &mut query, &mut out);
         }
         match step {
             Step::Silence | Step::TakeInstead(_) => Taken::Silence,

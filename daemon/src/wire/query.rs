@@ -11,6 +11,9 @@ use super::{HEADER, flag, rtype, u16_at};
 pub const NAME_MAX: usize = 255;
 /// DO and CD, then name, type and class.
 pub const KEY_MAX: usize = 1 + NAME_MAX + 4;
+/// The four counts of a plain query's header: one question, and perhaps an OPT.
+const ONE_QUESTION: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];
+const ONE_QUESTION_AND_ONE_MORE: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 1];
 /// Lower-casing works on whole blocks of the key.
 const BLOCK: usize = 32;
 /// What a client without EDNS takes (RFC 1035, section 4.2.1), and the least that EDNS may say (RFC 6891, section 6.2.3).
@@ -59,8 +62,13 @@ impl Query {
     /// with an uncompressed name; no other record than one OPT of version 0; nothing behind that.
     #[inline]
     pub fn read(&mut self, packet: &[u8]) -> Result<(), NotPlain> {
-        let Some(&[_, _, high, low, 0, 1, 0, 0, 0, 0, 0, additional @ (0 | 1)]) = packet.first_chunk::<HEADER>() else {
+        let Some(&[_, _, high, low, counts @ ..]) = packet.first_chunk::<HEADER>() else {
             return Err(NotPlain);
+        };
+        let has_opt = match counts {
+            ONE_QUESTION => false,
+            ONE_QUESTION_AND_ONE_MORE => true,
+            _ => return Err(NotPlain),
         };
         if high & !flag::RD != 0 || low & (flag::RA | flag::RCODE) != 0 {
             return Err(NotPlain);
@@ -68,7 +76,7 @@ impl Query {
         let end = question_end(packet).ok_or(NotPlain)?;
         let mut bits = low & flag::CD;
         self.flags = [high, low];
-        if additional == 1 {
+        if has_opt {
             let dnssec = self.read_opt(packet, end)?;
             bits |= dnssec;
         } else {
@@ -106,7 +114,7 @@ impl Query {
         Ok(dnssec & flag::DO)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_key(&mut self, packet: &[u8], end: usize, bits: u8) -> Result<(), NotPlain> {
         let question = packet.get(HEADER..end).ok_or(NotPlain)?;
         let type_and_class = question.last_chunk::<4>().ok_or(NotPlain)?;
@@ -116,12 +124,12 @@ impl Query {
         rest.get_mut(..question.len()).ok_or(NotPlain)?.copy_from_slice(question);
         // The bits and the length bytes of labels are no letters, so all can be lowered at once, in whole blocks, which
         // takes a few instructions for each; type and class are put back.
-        let (blocks, _) = self.key.as_chunks_mut::<BLOCK>();
-        blocks.iter_mut().take(length.div_ceil(BLOCK)).for_each(|block| block.make_ascii_lowercase());
-        *self.key.get_mut(length - 4..length).and_then(|end| end.first_chunk_mut()).ok_or(NotPlain)? = *type_and_class;
+        let blocks = self.key.as_chunks_mut::<BLOCK>().0.get_mut(..length.div_ceil(BLOCK)).ok_or(NotPlain)?;
+        blocks.iter_mut().for_each(|block| block.make_ascii_lowercase());
+        *self.key.get_mut(length - 4..).and_then(|end| end.first_chunk_mut()).ok_or(NotPlain)? = *type_and_class;
         self.key_length = length;
         self.question_end = end;
-        match self.qtype() {
+        match u16::from_be_bytes([type_and_class[0], type_and_class[1]]) {
             rtype::OPT | rtype::IXFR | rtype::AXFR => Err(NotPlain),
             _ => Ok(()),
         }

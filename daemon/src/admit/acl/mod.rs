@@ -31,8 +31,8 @@ pub struct Allowed {
 /// The sources that may ask. A look-up allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowList {
-    v4: Ranges,
-    v6: Ranges,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
 }
 
 impl AllowList {
@@ -55,39 +55,46 @@ impl AllowList {
         for network in networks {
             if network.addr().is_ipv4() { &mut v4 } else { &mut v6 }.push(range(network));
         }
-        Self { v4: Ranges::new(v4), v6: Ranges::new(v6) }
+        // IPv4 apart, in its own width: the look-up is made for every packet.
+        let narrow = |bits| u32::try_from(bits).unwrap_or(u32::MAX);
+        let v4 = merge(v4).into_iter().map(|(start, end)| (narrow(start), narrow(end)));
+        Self { v4: Ranges(v4.collect()), v6: Ranges(merge(v6).into()) }
     }
 
     /// Whether that source may ask. An IPv4 address in IPv6's clothes (`::ffff:10.0.0.1`) is looked up as IPv4.
+    #[inline]
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
-        let source = source.to_canonical();
-        let ranges = if source.is_ipv4() { &self.v4 } else { &self.v6 };
-        ranges.contains(bits(source))
+        match source.to_canonical() {
+            IpAddr::V4(v4) => self.v4.contains(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.contains(v6.to_bits()),
+        }
     }
 }
 
 /// Inclusive ranges of addresses, sorted, none touching another's inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Ranges(Box<[(u128, u128)]>);
+struct Ranges<T>(Box<[(T, T)]>);
 
-impl Ranges {
-    fn new(mut ranges: Vec<(u128, u128)>) -> Self {
-        ranges.sort_unstable();
-        let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
-        for (start, end) in ranges {
-            match merged.last_mut() {
-                Some(last) if start <= last.1.saturating_add(1) => last.1 = last.1.max(end),
-                _ => merged.push((start, end)),
-            }
-        }
-        Self(merged.into())
-    }
-
-    fn contains(&self, address: u128) -> bool {
+impl<T: Ord + Copy> Ranges<T> {
+    #[inline]
+    fn contains(&self, address: T) -> bool {
         let after = self.0.partition_point(|(start, _)| *start <= address);
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, end)| address <= *end)
     }
+}
+
+/// Sorts ranges, and makes one of those that touch.
+fn merge(mut ranges: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.1.saturating_add(1) => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
 }
 
 /// What of the main table leads inward: to pods and other networks behind the node.

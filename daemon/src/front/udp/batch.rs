@@ -35,10 +35,10 @@ impl Family for SockaddrIn6 {
 
 /// Buffers for a batch in and a batch out.
 pub(super) struct Batch<F: Family> {
-    incoming: Vec<[u8; QUERY_MAX]>,
+    incoming: Box<[[u8; QUERY_MAX]; BATCH]>,
     lengths: [usize; BATCH],
     senders: [Option<F>; BATCH],
-    outgoing: Vec<Vec<u8>>,
+    outgoing: [Vec<u8>; BATCH],
     receivers: [Option<F>; BATCH],
     answers: usize,
     receive_headers: MultiHeaders<F>,
@@ -50,10 +50,10 @@ impl<F: Family> Batch<F> {
     #[must_use]
     pub(super) fn new() -> Self {
         Self {
-            incoming: vec![[0; QUERY_MAX]; BATCH],
+            incoming: Box::new([[0; QUERY_MAX]; BATCH]),
             lengths: [0; BATCH],
             senders: [None; BATCH],
-            outgoing: (0..BATCH).map(|_| Vec::with_capacity(QUERY_MAX)).collect(),
+            outgoing: std::array::from_fn(|_| Vec::with_capacity(QUERY_MAX)),
             receivers: [None; BATCH],
             answers: 0,
             receive_headers: MultiHeaders::preallocate(BATCH, None),
@@ -64,9 +64,7 @@ impl<F: Family> Batch<F> {
     /// Receives what is there, without waiting; returns how many datagrams came.
     #[inline]
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> usize {
-        let mut buffers = self.incoming.iter_mut();
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-            std::array::from_fn(|_| [IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| &mut buffer[..]))]);
+        let mut slices = self.incoming.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
         let received =
             recvmmsg(socket.as_raw_fd(), &mut self.receive_headers, &mut slices, MsgFlags::MSG_DONTWAIT, None);
         let Ok(messages) = received else { return 0 };
@@ -78,20 +76,20 @@ impl<F: Family> Batch<F> {
         count
     }
 
-    /// The `index`th datagram, its sender, and the buffer for its answer, which [`Self::keep`] then keeps.
+    /// Shows each of the first `count` datagrams that came to `answer`, with its sender and a buffer; where that returns
+    /// true, what is in the buffer is kept for [`Self::send`].
     #[inline]
-    pub(super) fn datagram(&mut self, index: usize) -> Option<(&[u8], SocketAddr, &mut Vec<u8>)> {
-        let bytes = self.incoming.get(index)?.get(..*self.lengths.get(index)?)?;
-        let sender = self.senders.get(index).copied().flatten()?;
-        Some((bytes, sender.address(), self.outgoing.get_mut(self.answers)?))
-    }
-
-    /// Keeps the answer to the `index`th datagram for [`Self::send`].
-    #[inline]
-    pub(super) fn keep(&mut self, index: usize) {
-        if let (Some(receiver), Some(sender)) = (self.receivers.get_mut(self.answers), self.senders.get(index)) {
-            *receiver = *sender;
-            self.answers += 1;
+    pub(super) fn answer(&mut self, count: usize, mut answer: impl FnMut(&[u8], SocketAddr, &mut Vec<u8>) -> bool) {
+        let mut free = self.outgoing.iter_mut().zip(&mut self.receivers);
+        let Some((mut out, mut receiver)) = free.next() else { return };
+        for ((buffer, length), sender) in self.incoming.iter().zip(&self.lengths).zip(&self.senders).take(count) {
+            let (Some(datagram), Some(sender)) = (buffer.get(..*length), *sender) else { continue };
+            if answer(datagram, sender.address(), out) {
+                *receiver = Some(sender);
+                self.answers += 1;
+                let Some(next) = free.next() else { return };
+                (out, receiver) = next;
+            }
         }
     }
 
@@ -99,9 +97,7 @@ impl<F: Family> Batch<F> {
     #[inline]
     pub(super) fn send(&mut self, socket: &UdpSocket) {
         let count = std::mem::take(&mut self.answers);
-        let mut buffers = self.outgoing.iter();
-        let slices: [[IoSlice<'_>; 1]; BATCH] =
-            std::array::from_fn(|_| [IoSlice::new(buffers.next().map_or(&[], |buffer| &buffer[..]))]);
+        let slices = self.outgoing.each_ref().map(|buffer| [IoSlice::new(buffer)]);
         let mut sent = 0;
         while sent < count {
             let (Some(slices), Some(receivers)) = (slices.get(sent..count), self.receivers.get(sent..count)) else {
@@ -135,13 +131,14 @@ mod tests {
             client.send_to(&[n; 30], server.local_addr().unwrap()).unwrap();
         }
         assert_eq!(batch.receive(&server), BATCH);
-        for index in (0..BATCH).step_by(2) {
-            let (bytes, from, out) = batch.datagram(index).unwrap();
+        let mut seen = 0;
+        batch.answer(BATCH, |bytes, from, out| {
             assert_eq!(from, client.local_addr().unwrap());
             out.clear();
             out.extend(&bytes[..10]);
-            batch.keep(index);
-        }
+            seen += 1;
+            seen % 2 == 1
+        });
         batch.send(&server);
         assert_eq!(batch.receive(&server), 4);
         let mut buffer = [0; 64];

@@ -60,12 +60,6 @@ struct Buffers {
     v6: Batch<SockaddrIn6>,
 }
 
-#[derive(Clone)]
-struct Listener {
-    socket: Arc<UdpSocket>,
-    is_v4: bool,
-}
-
 /// What a batch of queries needs beside its buffers.
 struct Serving {
     query: Query,
@@ -80,6 +74,13 @@ struct Later {
     socket: Arc<UdpSocket>,
     to: SocketAddr,
     answer: Vec<u8>,
+}
+
+/// A socket that queries come in on. Its family is asked of the kernel once.
+#[derive(Clone)]
+struct Listener {
+    socket: Arc<UdpSocket>,
+    is_v4: bool,
 }
 
 /// See the module.
@@ -319,24 +320,23 @@ fn serve_batch<F: Family>(
     let Serving { query, engine, later } = serving;
     let count = batch.receive(socket);
     let at = forwarder.moment(now);
-    for index in 0..count {
-        let Some((packet, from, out)) = batch.datagram(index) else { continue };
+    batch.answer(count, |packet, from, out| {
         let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
         let plain;
-        let mut step = forwarder.take(arrival, query, out);
+        let mut step = forwarder.take(&arrival, query, out);
         if let Step::TakeInstead(packet) = step {
             plain = packet;
             arrival.packet = &plain;
-            step = forwarder.take(arrival, query, out);
+            step = forwarder.take(&arrival, query, out);
         }
         match step {
-            Step::Silence | Step::TakeInstead(_) => {}
-            Step::Answer => batch.keep(index),
+            Step::Silence | Step::TakeInstead(_) => return false,
+            Step::Answer => return true,
             Step::AnswerAndRefresh => {
-                batch.keep(index);
                 if let Some(question) = forwarder.refresh(query) {
                     engine.ask(question, now);
                 }
+                return true;
             }
             Step::AnswerLater => {
                 let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: from, answer: out.clone() };
@@ -349,7 +349,8 @@ fn serve_batch<F: Family>(
                 }
             }
         }
-    }
+        false
+    });
     batch.send(socket);
     count
 }

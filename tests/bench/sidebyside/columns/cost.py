@@ -1,0 +1,99 @@
+"""CPU time of the peer for each answer, user and system, from /proc. The figure to quote: latencies and rates are the load's."""
+from .. import load
+from ..bench import NotMeasured
+from .column import Column, Figure
+
+#: Names that fit every cache.
+WARM = 1000
+#: Clients and queries under way, over UDP and over TCP.
+UDP = ("-c", 20, "-q", 100)
+TCP = ("-m", "tcp", "-c", 10, "-q", 60)
+#: Of the answers so many may be lost before a figure means nothing.
+LOST = 0.02
+
+
+def cost(process, names, cpus, *arguments):
+    """Microseconds an answer, and answers a second."""
+    before = process.cpu_seconds()
+    seen = load.dnsperf(names, cpus, *arguments)
+    spent = process.cpu_seconds() - before
+    if seen.completed == 0 or seen.lost > LOST * (seen.completed + seen.lost):
+        raise NotMeasured(f"{seen.lost} answers of {seen.completed + seen.lost} were lost")
+    return spent / seen.completed * 1e6, seen.rate
+
+
+class Hit(Column):
+    """1,000 names, all in the cache."""
+    key = "hit"
+    figures = [Figure("hit", "a cached answer", "µs", is_cpu=True)]
+
+    def is_for(self, name):
+        return True
+
+    def measure(self, bench, peer):
+        return {"hit": warm_cost(bench, peer, bench.setting(peer), WARM, UDP)[0]}
+
+
+class Miss(Column):
+    """Names that were never asked."""
+    key = "miss"
+    figures = [Figure("miss", "a miss", "µs", is_cpu=True)]
+
+    def measure(self, bench, peer):
+        setting = bench.setting(peer)
+        names = load.new_names(setting.directory / "names", 100_000 * bench.seconds)
+        with bench.knot(), bench.running(peer, setting) as process:
+            return {"miss": cost(process, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-q", 60)[0]}
+
+
+class Tcp(Column):
+    """1,000 names, all in the cache, over ten connections that are kept."""
+    key = "tcp"
+    figures = [Figure("tcp", "a cached answer over TCP", "µs", is_cpu=True)]
+
+    def measure(self, bench, peer):
+        return {"tcp": warm_cost(bench, peer, bench.setting(peer), WARM, TCP)[0]}
+
+
+class Entries(Column):
+    """What a cached answer costs among 1,000,000, against one among 1,000: caches of the processor, not ours."""
+    key = "entries"
+    figures = [Figure("entries", "a hit among 1,000,000 names, against 1,000", "×")]
+    once = True
+    MANY = 1_000_000
+
+    def is_for(self, name):
+        return name == "onward"
+
+    def measure(self, bench, peer):
+        few, many = (
+            warm_cost(bench, peer, bench.setting(peer, entries=2 * self.MANY), names, UDP)[0] for names in (WARM, self.MANY))
+        return {"entries": many / few}
+
+
+class Workers(Column):
+    """Two workers on two processors against one on one. The load needs two more to keep them busy; where the machine has
+    fewer, the figure is what the CPU time of an answer allows: twice as many, less what an answer costs more."""
+    key = "workers"
+    figures = [Figure("workers", "answers with 2 workers, against 1 (more is better)", "×")]
+
+    def is_for(self, name):
+        return name == "onward"
+
+    def measure(self, bench, peer):
+        one_cost, one_rate = warm_cost(bench, peer, bench.setting(peer), WARM, UDP)
+        two, enough = set(bench.cpus[:2]), len(bench.cpus) >= 4
+        loading = set(bench.cpus[2:]) if enough else two
+        both = bench.setting(peer, workers=2)
+        two_cost, two_rate = warm_cost(bench, peer, both, WARM, UDP, two, loading)
+        return {"workers": two_rate / one_rate if enough else 2 * one_cost / two_cost}
+
+
+def warm_cost(bench, peer, setting, names, arguments, cpus=None, load_cpus=None):
+    """Fills the cache with `names` names, then measures."""
+    load_cpus = load_cpus or bench.load_cpus
+    each = load.each_name(setting.directory / "each", names)
+    asked = each if names > WARM else load.known_names(setting.directory / "names", 100_000, names)
+    with bench.knot(), bench.running(peer, setting, cpus) as process:
+        load.dnsperf(each, load_cpus, "-n", 1, "-c", 10, "-q", 50)
+        return cost(process, asked, load_cpus, "-l", bench.seconds, *arguments)
