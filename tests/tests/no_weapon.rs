@@ -154,17 +154,26 @@ fn a_zone_whose_name_server_is_the_node() {
     }
     let host = hops::host(&[]);
     // It plays the root: evil.example is served by us, it says; the rest it knows itself.
-    let root = |seen: &Seen| {
-        if !seen.name().ends_with("evil.example") {
-            let mut message = hops::answer(seen, 1);
+    let delegation = |zone: &str, server: &str, address: &str| {
+        let server = onward_tests::query::name(server);
+        let address: Ipv4Addr = address.parse().unwrap();
+        let zone = onward_tests::query::name(zone);
+        [record(&zone, types::NS, 300, &server), record(&server, types::A, 300, &address.octets())].concat()
+    };
+    let root = move |seen: &Seen| {
+        let mut message = match seen.name().as_str() {
+            "" => [seen.header(0, [1, 0, 1]), delegation("", "ns.root.example", BEYOND)].concat(),
+            "ns.root.example" => seen.address(BEYOND.parse::<Ipv4Addr>().unwrap().octets(), 300),
+            name if name.ends_with("evil.example") => {
+                [seen.header(0, [0, 1, 1]), delegation("evil.example", "ns.evil.example", NODE)].concat()
+            }
+            _ => seen.address([192, 0, 2, 1], 60),
+        };
+        // AA where it knows, and never RA.
+        if message[7] > 0 {
             message[2] |= 0x04;
-            return Reply::now(message);
         }
-        let mut message = seen.header(0, [0, 1, 1]);
         message[3] &= !0x80;
-        let (zone, server) = (onward_tests::query::name("evil.example"), onward_tests::query::name("ns.evil.example"));
-        message.extend(record(&zone, types::NS, 300, &server));
-        message.extend(record(&server, types::A, 300, &NODE.parse::<Ipv4Addr>().unwrap().octets()));
         Reply::now(message)
     };
     let root = Scripted::start(host.net(), hops::port(BEYOND), root);
@@ -200,7 +209,7 @@ stub-zone:
         assert_eq!(
             other.addresses(),
             [Ipv4Addr::new(192, 0, 2, 1)],
-            "a healthy upstream stays in use:\n{}",
+            "a healthy upstream stays in use: {other:?}\n{}",
             onward.output()
         );
     }
