@@ -84,16 +84,30 @@ pub struct Arrival<'p> {
     /// Whether over a stream.
     pub over_tcp: bool,
     /// When.
-    pub now: Instant,
+    pub at: &'p Moment,
+}
+
+/// What is the same for all packets that are taken together, looked up once for them ([`Forwarder::moment`]).
+#[derive(Debug)]
+pub struct Moment {
+    now: Instant,
+    seconds: Seconds,
+    allow: arc_swap::Guard<Arc<AllowList>>,
 }
 
 impl Forwarder {
+    /// For packets that are taken at once. Not to be kept: it holds on to the allow-list.
+    #[must_use]
+    pub fn moment(&self, now: Instant) -> Moment {
+        Moment { now, seconds: self.seconds(now), allow: self.allow.load() }
+    }
+
     /// Reads a packet into `query` and answers it to `out` where that needs no upstream.
     #[inline]
     pub fn take(&self, arrival: Arrival<'_>, query: &mut Query, out: &mut Vec<u8>) -> Step {
         let packet = arrival.packet;
         let plain = query.read(packet);
-        if !self.allow.load().admits(arrival.from.ip()) {
+        if !arrival.at.allow.admits(arrival.from.ip()) {
             if plain.is_ok() && query.wants_recursion() {
                 self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
@@ -109,7 +123,7 @@ impl Forwarder {
         }
         let wants = Wants::new(query, self.payload, arrival.over_tcp);
         let head = packet.get(..query.question_end()).unwrap_or_default();
-        let hit = self.cache.get(query.key(), self.seconds(arrival.now), |found| {
+        let hit = self.cache.get(query.key(), arrival.at.seconds, |found| {
             let age = match found.freshness {
                 Freshness::Fresh | Freshness::Ending => Age::Seconds(found.age),
                 Freshness::Resting => Age::Stale,
@@ -157,7 +171,7 @@ impl Forwarder {
             }
         }
         let asked = asked.get(..count).unwrap_or_default();
-        marks::read(arrival.packet, query, &self.guard.key(), arrival.now, asked)
+        marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
     }
 
     /// The flights that ask this question. Hops set DO and CD on what they send back (Unbound, BIND), so a question that has
@@ -189,7 +203,7 @@ impl Forwarder {
     #[must_use]
     pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: Way) -> Option<Question> {
         let sure = marks.back.filter(|back| back.is_sure);
-        let deadline = arrival.now + if sure.is_some() { MARKED_WAITS } else { CLIENT_BUDGET };
+        let deadline = arrival.at.now + if sure.is_some() { MARKED_WAITS } else { CLIENT_BUDGET };
         let waiter = Waiter {
             packet: arrival.packet.into(),
             question_end: query.question_end(),
@@ -374,6 +388,7 @@ fn send(waiter: Waiter, content: Content<'_>) {
     let mut out = Vec::new();
     match content {
         Content::Block(block, age) => {
+            out.reserve_exact(waiter.question_end + block.size()); // the block's own head makes up for an OPT
             let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
             dress(head, waiter.wants, block, age, &mut out);
         }

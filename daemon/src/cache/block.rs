@@ -4,7 +4,7 @@
 //! question, whose length is the same for all. Nor is the OPT, which belongs to one hop only (RFC 6891, section 6.2.1).
 //!
 //! ```text
-//! flags 2 │ counts 6 │ TTL places n │ key length │ errors length │ places 2n │ key │ errors │ records
+//! flags 2 │ counts 6 │ key length │ TTL places n │ errors length │ key │ places 2n │ errors │ records
 //! ```
 
 use std::borrow::Borrow;
@@ -20,6 +20,20 @@ const HEAD: usize = 14;
 #[derive(Debug, Clone)]
 pub struct Block(Box<[u8]>);
 
+/// A block taken apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parts<'b> {
+    /// Third and fourth byte of the header as they came.
+    pub flags: [u8; 2],
+    /// The numbers of records in the three sections, as in a header.
+    pub counts: [u8; 6],
+    places: &'b [[u8; 2]],
+    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
+    pub errors: &'b [u8],
+    /// All that stands behind the question.
+    pub records: &'b [u8],
+}
+
 impl Block {
     /// Keeps `answer` under `key`; each TTL is brought into `ttl`'s range (seconds), which is then what clients see.
     ///
@@ -29,9 +43,10 @@ impl Block {
         let errors = answer.extended_error_options().collect::<Vec<_>>().concat();
         let [answers, authority, additional] = answer.counts();
         let counts = [answers, authority, additional].map(u16::to_be_bytes);
-        let mut bytes = Self::head(answer.flags(), counts, answer.ttls(), key, &errors)?;
-        let records = bytes.len();
-        bytes.extend(answer.records());
+        let learnt =
+            Learnt { flags: answer.flags(), counts, ttls: answer.ttls(), errors: &errors, records: answer.records() };
+        let mut bytes = learnt.written(key)?;
+        let records = bytes.len() - answer.records().len();
         for name in answer.spelled() {
             bytes.get_mut(records + name.start..records + name.end)?.make_ascii_lowercase();
         }
@@ -49,68 +64,35 @@ impl Block {
         let [high, low] = EDE_CACHED_ERROR.to_be_bytes();
         let errors = [0, 15, 0, 2, high, low];
         let flags = [flag::QR, flag::RA | rcode::SERVFAIL];
-        Self::head(flags, [[0; 2]; 3], &[], key, &errors).map(|bytes| Self(bytes.into_boxed_slice()))
+        let learnt = Learnt { flags, counts: [[0; 2]; 3], ttls: &[], errors: &errors, records: &[] };
+        learnt.written(key).map(|bytes| Self(bytes.into_boxed_slice()))
     }
 
-    fn head(flags: [u8; 2], counts: [[u8; 2]; 3], ttls: &[u16], key: &[u8], errors: &[u8]) -> Option<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(HEAD + 2 * ttls.len() + key.len() + errors.len() + 64);
-        bytes.extend(flags);
-        bytes.extend(counts.as_flattened());
-        for length in [ttls.len(), key.len(), errors.len()] {
-            bytes.extend(u16::try_from(length).ok()?.to_be_bytes());
-        }
-        bytes.extend(ttls.iter().flat_map(|place| place.to_be_bytes()));
-        bytes.extend(key);
-        bytes.extend(errors);
-        Some(bytes)
-    }
-
-    /// Third and fourth byte of the header as they came.
+    /// What an answer is made of; all at once, since that takes one walk over the lengths.
     #[inline]
     #[must_use]
-    pub fn flags(&self) -> [u8; 2] {
-        self.0.first_chunk().copied().unwrap_or_default()
-    }
-
-    /// The numbers of records in the three sections, as in a header.
-    #[inline]
-    #[must_use]
-    pub fn counts(&self) -> [u8; 6] {
-        self.0.get(2..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
-    }
-
-    /// Where the TTLs stand in [`Self::records`].
-    #[inline]
-    pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
-        let places = self.0.get(HEAD..self.key_at()).unwrap_or_default();
-        places.chunks_exact(2).filter_map(|place| u16_at(place, 0)).map(usize::from)
+    pub fn parts(&self) -> Parts<'_> {
+        let Some((head, rest)) = self.0.split_first_chunk::<HEAD>() else { return Parts::default() };
+        let &[high, low, counts @ .., key_high, key_low, places_high, places_low, errors_high, errors_low] = head;
+        let length = |high, low| usize::from(u16::from_be_bytes([high, low]));
+        let (_key, rest) = rest.split_at_checked(length(key_high, key_low)).unwrap_or_default();
+        let (places, rest) = rest.split_at_checked(2 * length(places_high, places_low)).unwrap_or_default();
+        let (errors, records) = rest.split_at_checked(length(errors_high, errors_low)).unwrap_or_default();
+        Parts { flags: [high, low], counts, places: places.as_chunks().0, errors, records }
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::Key`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.0.get(self.key_at()..self.errors_at()).unwrap_or_default()
-    }
-
-    /// The EDNS options that tell of errors (RFC 8914), for clients that sent an OPT.
-    #[inline]
-    #[must_use]
-    pub fn errors(&self) -> &[u8] {
-        self.0.get(self.errors_at()..self.records_at()).unwrap_or_default()
-    }
-
-    /// All that stands behind the question.
-    #[inline]
-    #[must_use]
-    pub fn records(&self) -> &[u8] {
-        self.0.get(self.records_at()..).unwrap_or_default()
+        let length = u16_at(&self.0, 8).unwrap_or(0);
+        self.0.get(HEAD..).and_then(|rest| rest.get(..length.into())).unwrap_or_default()
     }
 
     /// The response code, without the upper bits of EDNS.
     #[must_use]
     pub fn rcode(&self) -> u8 {
-        self.flags()[1] & flag::RCODE
+        self.parts().rcode()
     }
 
     /// The block's size in bytes.
@@ -118,25 +100,50 @@ impl Block {
     pub fn size(&self) -> usize {
         self.0.len()
     }
+}
 
+impl Parts<'_> {
+    /// The response code, without the upper bits of EDNS.
     #[inline]
-    fn length(&self, at: usize) -> usize {
-        u16_at(&self.0, at).unwrap_or(0).into()
+    #[must_use]
+    pub fn rcode(&self) -> u8 {
+        self.flags[1] & flag::RCODE
     }
 
+    /// Where the TTLs stand in the records.
     #[inline]
-    fn key_at(&self) -> usize {
-        HEAD + 2 * self.length(8)
+    pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|place| u16::from_be_bytes(*place).into())
     }
+}
 
-    #[inline]
-    fn errors_at(&self) -> usize {
-        self.key_at() + self.length(10)
-    }
+/// What a block is written from.
+struct Learnt<'a> {
+    flags: [u8; 2],
+    counts: [[u8; 2]; 3],
+    ttls: &'a [u16],
+    errors: &'a [u8],
+    records: &'a [u8],
+}
 
-    #[inline]
-    fn records_at(&self) -> usize {
-        self.errors_at() + self.length(12)
+impl Learnt<'_> {
+    /// The block's bytes, in room that fits them exactly.
+    fn written(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let Self { flags, counts, ttls, errors, records } = self;
+        let size = HEAD + key.len() + 2 * ttls.len() + errors.len() + records.len();
+        let mut bytes = Vec::with_capacity(size);
+        bytes.extend_from_slice(flags);
+        bytes.extend_from_slice(counts.as_flattened());
+        for length in [key.len(), ttls.len(), errors.len()] {
+            bytes.extend_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+        }
+        bytes.extend_from_slice(key);
+        for place in *ttls {
+            bytes.extend_from_slice(&place.to_be_bytes());
+        }
+        bytes.extend_from_slice(errors);
+        bytes.extend_from_slice(records);
+        Some(bytes)
     }
 }
 

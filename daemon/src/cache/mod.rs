@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
-pub use block::Block;
+pub use block::{Block, Parts};
 
 use crate::upstream::Number;
 use crate::wire::Answer;
@@ -120,10 +120,9 @@ impl Cache {
     #[inline]
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
         let mut shard = self.shard(key);
-        let life = shard.entries.get_mut(key)?;
+        let (block, life) = shard.entries.get_key_value_mut(key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
-        let (block, _) = shard.entries.peek_mru()?;
         Some(read(Found { block, age, freshness }))
     }
 

@@ -60,7 +60,7 @@ fn an_answer_lives_for_its_ttl_then_is_stale_then_gone() {
 fn ttl_zero_truncated_and_negative_without_soa_are_not_kept() {
     let cache = Cache::new(Limits { ttl_min: 60, ..LIMITS });
     let block = learn(&cache, "zero", &message("zero", 0, Some(0), 4), 0);
-    assert_eq!(block.records()[6..10], [0, 0, 0, 0]);
+    assert_eq!(block.parts().records[6..10], [0, 0, 0, 0]);
     let mut cut = message("cut", 0, Some(100), 4);
     cut[2] |= 2;
     learn(&cache, "cut", &cut, 0);
@@ -72,7 +72,7 @@ fn ttl_zero_truncated_and_negative_without_soa_are_not_kept() {
 fn ttls_are_brought_into_the_limits() {
     let cache = Cache::new(Limits { ttl_min: 30, ttl_max: 60, ..LIMITS });
     let block = learn(&cache, "long", &message("long", 0, Some(100_000), 4), 0);
-    assert_eq!(block.records()[6..10], 60_u32.to_be_bytes());
+    assert_eq!(block.parts().records[6..10], 60_u32.to_be_bytes());
     learn(&cache, "short", &message("short", 0, Some(1), 4), 0);
     assert_eq!(look(&cache, "short", 29), Some((29, Freshness::Fresh)));
     assert_eq!(look(&cache, "long", 60), Some((60, Freshness::Stale)));
@@ -83,7 +83,7 @@ fn failures_are_remembered_for_seconds_and_never_serve_stale() {
     let cache = Cache::new(LIMITS);
     cache.learn_failure(&key("f"), 1, Seconds(0));
     let block = cache.get(&key("f"), Seconds(0), |found| found.block.clone()).unwrap();
-    assert_eq!((block.rcode(), block.errors()), (2, &[0, 15, 0, 2, 0, 13][..]));
+    assert_eq!((block.rcode(), block.parts().errors), (2, &[0, 15, 0, 2, 0, 13][..]));
     assert_eq!(look(&cache, "f", 1), None);
     learn(&cache, "s", &message("s", 2, None, 0), 0);
     assert_eq!(look(&cache, "s", 4), Some((4, Freshness::Fresh)));
@@ -135,7 +135,10 @@ fn a_new_answer_takes_the_place_of_the_old() {
     let cache = Cache::new(LIMITS);
     learn(&cache, "a", &message("a", 0, Some(100), 4), 0);
     learn(&cache, "a", &message("a", 0, Some(200), 8), 50);
-    assert_eq!(cache.get(&key("a"), Seconds(50), |found| (found.age, found.block.records().len())), Some((0, 20)));
+    assert_eq!(
+        cache.get(&key("a"), Seconds(50), |found| (found.age, found.block.parts().records.len())),
+        Some((0, 20))
+    );
     assert_eq!(cache.len(), 1);
 }
 

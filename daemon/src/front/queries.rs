@@ -36,7 +36,8 @@ impl Queries {
     /// The answer, or where it will come from.
     fn take(&self, packet: &[u8], from: SocketAddr) -> Taken {
         let (mut query, mut out) = (Query::default(), Vec::new());
-        let mut arrival = Arrival { packet, from, over_tcp: true, now: clock::now() };
+        let at = self.forwarder.moment(clock::now());
+        let mut arrival = Arrival { packet, from, over_tcp: true, at: &at };
         let plain;
         let mut step = self.forwarder.take(arrival, &mut query, &mut out);
         if let Step::TakeInstead(packet) = step {

@@ -92,6 +92,7 @@ pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mu
     let oldest = usize::from(passed.count == MOST);
     let relay = passed.relay.get(oldest..passed.count).unwrap_or_default();
     let length = u16::try_from((relay.len() + 1) * ENTRY).unwrap_or(0); // 144 at most
+    out.reserve(4 + usize::from(length));
     out.extend(CODE.to_be_bytes());
     out.extend(length.to_be_bytes());
     out.extend(relay.as_flattened());

@@ -2,7 +2,7 @@
 //!
 //! Part of the hot path: bounds-checked, no allocation, one pass.
 
-use crate::cache::{Block, STALE_TTL};
+use crate::cache::{Block, Parts, STALE_TTL};
 use crate::wire::{HEADER, Query, flag, rcode};
 
 /// Length of an OPT without options (RFC 6891, section 6.1.2).
@@ -60,45 +60,48 @@ impl Wants {
 /// that does not fit is cut to its question, with TC.
 #[inline]
 pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut Vec<u8>) {
-    let errors = match age {
-        _ if !wants.opt => [&[][..], &[]],
-        Age::Seconds(_) => [block.errors(), &[]],
-        Age::Stale if block.rcode() == rcode::NXDOMAIN => [block.errors(), &EDE_STALE_NXDOMAIN],
-        Age::Stale => [block.errors(), &EDE_STALE],
-    };
-    let options: usize = errors.iter().map(|option| option.len()).sum();
-    let opt = if wants.opt { OPT + options } else { 0 };
     out.clear();
-    out.extend_from_slice(head);
-    if head.len() + block.records().len() + opt <= wants.room {
-        write_head(wants, block, 0, block.counts(), out);
-        write_records(block, age, out);
-        write_opt(wants, errors, out);
-    } else {
-        // An answer that is cut still has its OPT (RFC 6891, section 7).
-        write_head(wants, block, flag::TC, [0; 6], out);
-        write_opt(wants, [&[], &[]], out);
+    let Some((asked, question)) = head.split_first_chunk::<HEADER>() else { return };
+    let answer = block.parts();
+    let stale: &[u8] = match age {
+        Age::Seconds(_) => &[],
+        Age::Stale if answer.rcode() == rcode::NXDOMAIN => &EDE_STALE_NXDOMAIN,
+        Age::Stale => &EDE_STALE,
+    };
+    let opt = if wants.opt { OPT + answer.errors.len() + stale.len() } else { 0 };
+    let fits = head.len() + answer.records.len() + opt <= wants.room;
+    out.extend_from_slice(&header(asked, wants, answer, fits));
+    out.extend_from_slice(question);
+    if fits {
+        write_records(answer, age, out);
+    }
+    match fits {
+        _ if !wants.opt => {}
+        true => write_opt(wants, [answer.errors, stale], out),
+        false => write_opt(wants, [&[], &[]], out), // an answer that is cut still has its OPT (RFC 6891, section 7)
     }
 }
 
 #[inline]
-fn write_head(wants: Wants, block: &Block, cut: u8, counts: [u8; 6], out: &mut [u8]) {
-    let Some([_, _, high, low, _, _, rest @ ..]) = out.first_chunk_mut::<HEADER>() else { return };
-    let [learnt_high, learnt_low] = block.flags();
+fn header(asked: &[u8; HEADER], wants: Wants, answer: Parts<'_>, fits: bool) -> [u8; HEADER] {
+    let &[id_high, id_low, asked_high, asked_low, ..] = asked;
+    let [high, low] = answer.flags;
     let authentic = if wants.authentic { flag::AD } else { 0 }; // RFC 6840, section 5.8
+    let cut = if fits { 0 } else { flag::TC };
     // An answer that no stream would bring whole is passed on as it came, cut.
-    *high = flag::QR | learnt_high & (flag::AA | flag::TC) | cut | *high & flag::RD;
-    // Recursion is to be had here, whatever the upstream says of itself.
-    *low = flag::RA | learnt_low & (flag::RCODE | authentic) | *low & flag::CD;
-    *rest = counts;
+    let high = flag::QR | high & (flag::AA | flag::TC) | cut | asked_high & flag::RD;
+    let low = low & (flag::RA | flag::RCODE | authentic) | asked_low & flag::CD;
+    let [a, b, c, d, e, f] = if fits { answer.counts } else { [0; 6] };
+    let [e, f] = u16::from_be_bytes([e, f]).saturating_add(u16::from(wants.opt)).to_be_bytes();
+    [id_high, id_low, high, low, 0, 1, a, b, c, d, e, f]
 }
 
 #[inline]
-fn write_records(block: &Block, age: Age, out: &mut Vec<u8>) {
+fn write_records(answer: Parts<'_>, age: Age, out: &mut Vec<u8>) {
     let at = out.len();
-    out.extend_from_slice(block.records());
+    out.extend_from_slice(answer.records);
     let Some(records) = out.get_mut(at..) else { return };
-    for place in block.ttls() {
+    for place in answer.ttls() {
         if let Some(field) = records.get_mut(place..).and_then(|ttl| ttl.first_chunk_mut::<4>()) {
             *field = match age {
                 Age::Seconds(age) => u32::from_be_bytes(*field).saturating_sub(age).to_be_bytes(),
@@ -110,19 +113,13 @@ fn write_records(block: &Block, age: Age, out: &mut Vec<u8>) {
 
 #[inline]
 fn write_opt(wants: Wants, errors: [&[u8]; 2], out: &mut Vec<u8>) {
-    if !wants.opt {
-        return;
-    }
     let length: usize = errors.iter().map(|option| option.len()).sum();
     let [length_high, length_low] = u16::try_from(length).unwrap_or(0).to_be_bytes();
     let [size_high, size_low] = wants.payload.to_be_bytes();
     let dnssec = if wants.dnssec { flag::DO } else { 0 };
     out.extend_from_slice(&[0, 0, 41, size_high, size_low, 0, 0, dnssec, 0, length_high, length_low]);
-    for option in errors {
-        out.extend_from_slice(option);
-    }
-    if let Some(additional) = out.get_mut(10..).and_then(|counts| counts.first_chunk_mut::<2>()) {
-        *additional = u16::from_be_bytes(*additional).saturating_add(1).to_be_bytes();
+    if length > 0 {
+        errors.into_iter().for_each(|options| out.extend_from_slice(options));
     }
 }
 

@@ -53,7 +53,9 @@ impl<'m> Answer<'m> {
             question_end,
             records_end: question_end,
             counts,
-            ttls: Vec::new(),
+            ttls: Vec::with_capacity(
+                usize::from(counts.iter().fold(0_u16, |sum, count| sum.saturating_add(*count))).min(16),
+            ),
             spelled: Vec::new(),
             least_ttl: None,
             negative_ttl: None,

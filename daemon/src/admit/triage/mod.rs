@@ -11,6 +11,8 @@ use crate::reply::own::parse;
 use crate::reply::{Ede, Own};
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
 
 const HEADER: usize = 12;

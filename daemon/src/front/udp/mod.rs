@@ -60,6 +60,12 @@ struct Buffers {
     v6: Batch<SockaddrIn6>,
 }
 
+#[derive(Clone)]
+struct Listener {
+    socket: Arc<UdpSocket>,
+    is_v4: bool,
+}
+
 /// What a batch of queries needs beside its buffers.
 struct Serving {
     query: Query,
@@ -86,7 +92,7 @@ pub struct Worker {
     orders: Orders,
     inbox: Inbox,
     epoll: Epoll,
-    listeners: Vec<Arc<UdpSocket>>,
+    listeners: Vec<Listener>,
     answer: Vec<u8>,
     ends: Option<Instant>,
 }
@@ -179,8 +185,7 @@ impl Worker {
     /// Takes queries from a listener.
     fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
         let index = usize::try_from(listener).unwrap_or(usize::MAX);
-        let Some(socket) = self.listeners.get(index).cloned() else { return };
-        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        let Some(Listener { socket, is_v4 }) = self.listeners.get(index).cloned() else { return };
         for _ in 0..TURN {
             let count = if is_v4 {
                 serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.serving, now)
@@ -194,14 +199,16 @@ impl Worker {
         }
     }
 
-    /// Takes answers from an upstream.
+    /// Takes an answer from an upstream.
     fn hear(&mut self, socket: Socket, now: Instant) {
-        while let Some((upstream, result)) = self.sockets.receive(socket, &mut self.answer) {
-            let Ok(length) = result else {
-                self.serving.engine.refused(upstream, socket, now);
-                return;
-            };
-            self.serving.engine.datagram(upstream, socket, self.answer.get(..length).unwrap_or_default(), now);
+        // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
+        match self.sockets.receive(socket, &mut self.answer) {
+            Some((upstream, Ok(length))) => {
+                let message = self.answer.get(..length).unwrap_or_default();
+                self.serving.engine.datagram(upstream, socket, message, now);
+            }
+            Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
+            None => {}
         }
     }
 
@@ -265,15 +272,15 @@ impl Worker {
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
                 Order::Unlisten(socket) => {
-                    self.listeners.retain(|listener| !Arc::ptr_eq(listener, &socket));
+                    self.listeners.retain(|listener| !Arc::ptr_eq(&listener.socket, &socket));
                     self.watch_listeners(&socket);
                 }
                 Order::Drain => {
                     for listener in 0..self.listeners.len() {
                         self.serve(listener as u64, buffers, now); // what already came is answered, too
                     }
-                    for socket in std::mem::take(&mut self.listeners) {
-                        let _ = self.epoll.delete(socket.as_fd());
+                    for listener in std::mem::take(&mut self.listeners) {
+                        let _ = self.epoll.delete(listener.socket.as_fd());
                     }
                     self.ends = Some(now + DRAIN);
                 }
@@ -287,15 +294,16 @@ impl Worker {
             log::error!(error:%; "cannot wait for queries");
             return;
         }
-        self.listeners.push(socket);
+        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        self.listeners.push(Listener { socket, is_v4 });
     }
 
     /// One was taken out: the others have new numbers.
     fn watch_listeners(&mut self, gone: &UdpSocket) {
         let _ = self.epoll.delete(gone.as_fd());
-        for (index, socket) in self.listeners.iter().enumerate() {
+        for (index, listener) in self.listeners.iter().enumerate() {
             let mut event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS - index as u64);
-            let _ = self.epoll.modify(socket.as_fd(), &mut event);
+            let _ = self.epoll.modify(listener.socket.as_fd(), &mut event);
         }
     }
 }
@@ -310,9 +318,10 @@ fn serve_batch<F: Family>(
 ) -> usize {
     let Serving { query, engine, later } = serving;
     let count = batch.receive(socket);
+    let at = forwarder.moment(now);
     for index in 0..count {
         let Some((packet, from, out)) = batch.datagram(index) else { continue };
-        let mut arrival = Arrival { packet, from, over_tcp: false, now };
+        let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
         let plain;
         let mut step = forwarder.take(arrival, query, out);
         if let Step::TakeInstead(packet) = step {

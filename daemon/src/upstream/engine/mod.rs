@@ -172,7 +172,6 @@ impl Engine {
         let id = FlightId(self.next_id);
         self.by_key.insert(question.key.clone(), id);
         let flight = Flight::new(question, order, now);
-        self.timers.insert((flight.timer, id));
         self.flights.insert(id, flight);
         self.ask_next(id, now);
         if !alone {

@@ -26,7 +26,8 @@ impl Engine {
             }
         };
         let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
-        let mut order: Vec<(u8, Number)> = numbers.filter_map(|number| Some((rank(number)?, number))).collect();
+        let mut order = Vec::with_capacity(self.set.upstreams.len());
+        order.extend(numbers.filter_map(|number| Some((rank(number)?, number))));
         order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
         order.into_iter().map(|(_, number)| number).collect()
     }

@@ -1,0 +1,91 @@
+//! What all benchmarks share: queries, the answers to them, and a forwarder whose cache knows them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use arc_swap::ArcSwap;
+use onward::address::Tables;
+use onward::admit::acl::{AllowList, Allowed};
+use onward::cache::{Cache, Limits, Seconds};
+use onward::clock;
+use onward::flight::Flights;
+use onward::guard::{self, Guard};
+use onward::trip::{Arrival, Forwarder, Moment};
+use onward::upstream::Number;
+use onward::wire::{Answer, HEADER, Key, Query};
+
+/// Who asks: a pod.
+pub(crate) const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 10)), 40_000);
+/// The upstream that all answers came from.
+pub(crate) const UPSTREAM: Number = Number(0);
+
+/// A query for the `n`th name, type A, spelled in mixed case; with an OPT (1232 bytes, no options) or without.
+pub(crate) fn query(n: usize, opt: bool) -> Vec<u8> {
+    let label = format!("Host{n}");
+    let mut packet = vec![0xab, 0xcd, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, u8::from(opt)];
+    packet.push(u8::try_from(label.len()).unwrap_or_default());
+    packet.extend(label.as_bytes());
+    packet.extend(b"\x07service\x07example\0\0\x01\0\x01");
+    if opt {
+        packet.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+    }
+    packet
+}
+
+/// What an upstream answers to a query without OPT: one address, for an hour.
+pub(crate) fn answer(query: &[u8]) -> Vec<u8> {
+    let mut message = query.to_vec();
+    if let Some(counts_and_flags) = message.get_mut(2..8) {
+        counts_and_flags.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+    }
+    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0x0e, 0x10, 0, 4, 192, 0, 2, 1]);
+    message
+}
+
+/// The key of a plain query.
+pub(crate) fn key(packet: &[u8]) -> Key {
+    let mut query = Query::default();
+    assert!(query.read(packet).is_ok(), "the benchmark's queries are plain");
+    Key::new(query.key())
+}
+
+/// A cache that knows the answers to the first `names` queries.
+pub(crate) fn cache(names: usize) -> Cache {
+    let cache = Cache::new(Limits {
+        entries: 2 * names, // some shards get more than their share
+        bytes: 1 << 30,
+        ttl_min: 0,
+        ttl_max: 86_400,
+        negative_ttl_max: 10_800,
+        failure_ttl: 5,
+        stale_max: 86_400,
+        prefetch: true,
+    });
+    for n in 0..names {
+        let packet = query(n, false);
+        let message = answer(&packet);
+        let learnt = Answer::read(&message, packet.len())
+            .and_then(|answer| cache.learn(key(&packet).bytes(), &answer, UPSTREAM, Seconds(0)));
+        assert!(learnt.is_some() && packet.len() > HEADER, "the benchmark's answers can be kept");
+    }
+    cache
+}
+
+/// A forwarder with that cache, which admits private addresses.
+pub(crate) fn forwarder(names: usize) -> Forwarder {
+    let allowed = Allowed { local: true, private: true, networks: Vec::new() };
+    Forwarder {
+        cache: cache(names),
+        flights: Flights::new(16, 16),
+        allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
+        set: ArcSwap::default(),
+        guard: Guard::new(guard::Settings::default(), &[]).0,
+        workers: Vec::new(),
+        payload: 1232,
+        started: clock::now(),
+    }
+}
+
+/// That packet from [`CLIENT`] over UDP.
+pub(crate) fn arrival<'p>(packet: &'p [u8], at: &'p Moment) -> Arrival<'p> {
+    Arrival { packet, from: CLIENT, over_tcp: false, at }
+}

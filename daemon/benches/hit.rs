@@ -1,0 +1,80 @@
+//! What a cached answer is made of: parse, key, lookup, patch, and all of it in one.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that does not measure what it says may panic")]
+
+mod common;
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion};
+use onward::cache::Seconds;
+use onward::clock;
+use onward::reply::{Age, Wants, dress};
+use onward::wire::{Key, Query};
+
+const NAMES: usize = 1000;
+const MANY: usize = 1_000_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    parse_and_key(&mut criterion);
+    lookup(&mut criterion);
+    patch(&mut criterion);
+    whole_hit(&mut criterion);
+    criterion.final_summary();
+}
+
+fn parse_and_key(criterion: &mut Criterion) {
+    let mut query = Query::default();
+    for (name, packet) in [("parse/plain", common::query(1, false)), ("parse/edns", common::query(1, true))] {
+        criterion.bench_function(name, |bencher| bencher.iter(|| query.read(black_box(&packet)).unwrap()));
+    }
+    // What a miss pays for: flights, waiters and engines share one key.
+    criterion.bench_function("key", |bencher| bencher.iter(|| Key::new(black_box(query.key()))));
+}
+
+/// 1,000 names stay in the processor's cache, 1,000,000 do not.
+fn lookup(criterion: &mut Criterion) {
+    for names in [NAMES, MANY] {
+        let cache = common::cache(names);
+        // A step that shares no factor with the number of names visits all of them, and no neighbours.
+        let mut n = 0;
+        criterion.bench_function(&format!("lookup/{names}"), |bencher| {
+            bencher.iter_batched(
+                || {
+                    n = (n + 617_411) % names;
+                    common::key(&common::query(n, false))
+                },
+                |key| cache.get(key.bytes(), Seconds(1), |found| found.age).unwrap(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn patch(criterion: &mut Criterion) {
+    let cache = common::cache(1);
+    let mut out = Vec::with_capacity(4096);
+    for (name, packet) in [("patch/plain", common::query(0, false)), ("patch/edns", common::query(0, true))] {
+        let mut query = Query::default();
+        query.read(&packet).unwrap();
+        let head = packet.get(..query.question_end()).unwrap();
+        let wants = Wants::new(&query, 1232, false);
+        let block = cache.get(query.key(), Seconds(0), |found| found.block.clone()).unwrap();
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| dress(black_box(head), wants, black_box(&block), Age::Seconds(5), &mut out));
+        });
+    }
+}
+
+fn whole_hit(criterion: &mut Criterion) {
+    let forwarder = common::forwarder(NAMES);
+    let (at, mut query, mut out) = (forwarder.moment(clock::now()), Query::default(), Vec::with_capacity(4096));
+    for (name, opt) in [("hit/plain", false), ("hit/edns", true)] {
+        let packets: Vec<_> = (0..NAMES).map(|name| common::query(name, opt)).collect();
+        let mut packets = packets.iter().cycle();
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| forwarder.take(common::arrival(packets.next().unwrap(), &at), &mut query, &mut out));
+        });
+    }
+}

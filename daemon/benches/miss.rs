@@ -1,0 +1,110 @@
+//! What a miss costs beside the system calls: the query for the upstream, and a question's way through the engine.
+
+#[expect(dead_code, reason = "the other benchmarks use the rest")]
+mod common;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::Criterion;
+use onward::clock;
+use onward::guard::{self, Guard, Passed};
+use onward::upstream::engine::{Action, Engine, Guidance, Question};
+use onward::upstream::question::{self, Dress};
+use onward::upstream::set::Numbers;
+use onward::upstream::{Set, pool::Socket};
+use onward::wire::Key;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// Sockets to each upstream, as the daemon has them.
+const SOCKETS: usize = 64;
+/// Questions under way at once, since tables and timers cost more when they are full.
+const IN_FLIGHT: usize = 1000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    build(&mut criterion);
+    engine(&mut criterion);
+    criterion.final_summary();
+}
+
+fn build(criterion: &mut Criterion) {
+    let key = common::key(&common::query(1, false));
+    for (name, opt) in [("build/bare", false), ("build/edns", true)] {
+        let dress = Dress { opt, ..Dress::default() };
+        criterion.bench_function(name, |bencher| bencher.iter(|| question::build(black_box(&key), 7, dress)));
+    }
+}
+
+/// One question goes in, its message comes out, the answer goes in, the end of the flight comes out.
+fn engine(criterion: &mut Criterion) {
+    let keys: Vec<Key> = (0..2 * IN_FLIGHT).map(|n| common::key(&common::query(n, false))).collect();
+    for (name, waiting) in [("engine/alone", 0), ("engine/among 1000", IN_FLIGHT)] {
+        let mut wire = Wire::new();
+        for key in keys.iter().skip(IN_FLIGHT).take(waiting) {
+            let _ = wire.ask(key);
+        }
+        assert!(keys.iter().take(IN_FLIGHT).all(|key| wire.round_trip(key)), "every question comes to its answer");
+        let mut keys = keys.iter().take(IN_FLIGHT).cycle();
+        criterion.bench_function(name, |bencher| bencher.iter(|| keys.next().is_some_and(|key| wire.round_trip(key))));
+    }
+}
+
+/// An engine, and an upstream that answers everything at once.
+struct Wire {
+    engine: Engine,
+    now: std::time::Instant,
+    answer: Vec<u8>,
+}
+
+impl Wire {
+    fn new() -> Self {
+        let server = "10.0.0.2".parse().map(|server| (server, Arc::from("benchmark")));
+        let set = Set::new(server.into_iter().collect(), None, &mut Numbers::default());
+        // The guard's task does not run: its verdicts are those of the start.
+        let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
+        let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
+        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, StdRng::seed_from_u64(1));
+        Self { engine, now: clock::now(), answer: Vec::new() }
+    }
+
+    /// Asks; returns the socket that the message went out over, and leaves the message in `answer`.
+    fn ask(&mut self, key: &Key) -> Option<Socket> {
+        let spelled = key.name().into();
+        let passed = Passed::default();
+        self.engine.ask(Question { key: key.clone(), spelled, from: Some(common::CLIENT.ip()), through: None, passed }, self.now);
+        let mut sent_over = None;
+        while let Some(action) = self.engine.next_action() {
+            if let Action::Send(socket, ask) = action {
+                sent_over = Some(socket);
+                self.answer.clear();
+                self.answer.extend_from_slice(self.engine.message(ask).unwrap_or_default());
+            }
+        }
+        sent_over
+    }
+
+    /// Whether the question came to its answer.
+    fn round_trip(&mut self, key: &Key) -> bool {
+        let Some(socket) = self.ask(key) else { return false };
+        self.now += Duration::from_micros(20); // so that sockets wear out as they do
+        make_answer(&mut self.answer, key);
+        self.engine.datagram(common::UPSTREAM, socket, &self.answer, self.now);
+        let mut answered = false;
+        while let Some(action) = self.engine.next_action() {
+            answered |= matches!(action, Action::Answered(..));
+        }
+        answered
+    }
+}
+
+/// Turns a query into its answer: one address.
+fn make_answer(message: &mut Vec<u8>, key: &Key) {
+    message.truncate(question::question_end(key));
+    if let Some(flags_and_counts) = message.get_mut(2..12) {
+        flags_and_counts.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    }
+    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0x0e, 0x10, 0, 4, 192, 0, 2, 1]);
+}
