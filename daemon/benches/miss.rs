@@ -74,7 +74,10 @@ impl Wire {
     fn ask(&mut self, key: &Key) -> Option<Socket> {
         let spelled = key.name().into();
         let passed = Passed::default();
-        self.engine.ask(Question { key: key.clone(), spelled, from: Some(common::CLIENT.ip()), through: None, passed }, self.now);
+        self.engine.ask(
+            Question { key: key.clone(), spelled, from: Some(common::CLIENT.ip()), through: None, passed },
+            self.now,
+        );
         let mut sent_over = None;
         while let Some(action) = self.engine.next_action() {
             if let Action::Send(socket, ask) = action {
