@@ -179,7 +179,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             misses: 4096,
-            waiters: 4_096,
+            waiters: 2048,
             tcp_connections: 256,
             tcp_idle: Duration::from_secs(10),
             tcp_pipelined: 64,

@@ -90,7 +90,8 @@ fn header(asked: &[u8; HEADER], wants: Wants, answer: Parts<'_>, fits: bool) -> 
     let cut = if fits { 0 } else { flag::TC };
     // An answer that no stream would bring whole is passed on as it came, cut.
     let high = flag::QR | high & (flag::AA | flag::TC) | cut | asked_high & flag::RD;
-    let low = low & (flag::RA | flag::RCODE | authentic) | asked_low & flag::CD;
+    // Recursion is to be had here, whatever the upstream says of itself.
+    let low = flag::RA | low & (flag::RCODE | authentic) | asked_low & flag::CD;
     let [a, b, c, d, e, f] = if fits { answer.counts } else { [0; 6] };
     let [e, f] = u16::from_be_bytes([e, f]).saturating_add(u16::from(wants.opt)).to_be_bytes();
     [id_high, id_low, high, low, 0, 1, a, b, c, d, e, f]
@@ -167,6 +168,14 @@ mod tests {
         assert_eq!(&out[12..END], b"\x01A\x07eXample\0\0\x01\0\x01");
         assert_eq!(out[END + 6..END + 10], 200_u32.to_be_bytes());
         assert_eq!(out.len(), END + 16);
+    }
+
+    #[test]
+    fn recursion_is_ours_to_offer() {
+        let mut m = vec![0, 1, 0x85, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        m.extend(QUESTION);
+        let authoritative = Block::new(b"key", &Answer::read(&m, END).unwrap(), 0..=86_400).unwrap();
+        assert_eq!(dressed(false, &authoritative, Age::Seconds(0), false)[3] & flag::RA, flag::RA);
     }
 
     #[test]
