@@ -146,28 +146,32 @@ fn packets_that_the_network_doubles_are_no_loop() {
     assert_eq!(verdicts(&onward), [""; 0]);
 }
 
-/// Whoever owns a zone can name this node as its name server: resolvers that iterate then bring us our own questions.
-#[test]
-fn a_zone_whose_name_server_is_the_node() {
-    if !can_run() {
-        return;
-    }
-    let host = hops::host(&[]);
-    // It plays the root: evil.example is served by us, it says; the rest it knows itself.
-    let root = |seen: &Seen| {
-        if !seen.name().ends_with("evil.example") {
-            let mut message = hops::answer(seen, 1);
-            message[2] |= 0x04;
-            return Reply::now(message);
-        }
-        let mut message = seen.header(0, [0, 1, 1]);
-        message[3] &= !0x80;
-        let (zone, server) = (onward_tests::query::name("evil.example"), onward_tests::query::name("ns.evil.example"));
-        message.extend(record(&zone, types::NS, 300, &server));
-        message.extend(record(&server, types::A, 300, &NODE.parse::<Ipv4Addr>().unwrap().octets()));
-        Reply::now(message)
+/// The root's server: evil.example is served by us, it says; the rest it knows itself.
+fn root(seen: &Seen) -> Vec<Reply> {
+    let delegation = |zone: &str, server: &str, address: &str| {
+        let server = onward_tests::query::name(server);
+        let address: Ipv4Addr = address.parse().unwrap();
+        let zone = onward_tests::query::name(zone);
+        [record(&zone, types::NS, 300, &server), record(&server, types::A, 300, &address.octets())].concat()
     };
-    let root = Scripted::start(host.net(), hops::port(BEYOND), root);
+    let mut message = match seen.name().as_str() {
+        "" => [seen.header(0, [1, 0, 1]), delegation("", "ns.root.example", BEYOND)].concat(),
+        "ns.root.example" => seen.address(BEYOND.parse::<Ipv4Addr>().unwrap().octets(), 300),
+        name if name.ends_with("evil.example") => {
+            [seen.header(0, [0, 1, 1]), delegation("evil.example", "ns.evil.example", NODE)].concat()
+        }
+        _ => seen.address([192, 0, 2, 1], 60),
+    };
+    // AA where it knows, and never RA.
+    if message[7] > 0 {
+        message[2] |= 0x04;
+    }
+    message[3] &= !0x80;
+    Reply::now(message)
+}
+
+/// Unbound that iterates, from that root.
+fn iterating(host: &Host) -> Process {
     let text = format!(
         "server:
     interface: {hop}
@@ -189,7 +193,19 @@ stub-zone:
     );
     host.write("/unbound.conf", &text);
     let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
-    onward_tests::servers::answers(&host, HOPS[0], "localhost", &mut unbound);
+    onward_tests::servers::answers(host, HOPS[0], "localhost", &mut unbound);
+    unbound
+}
+
+/// Whoever owns a zone can name this node as its name server: resolvers that iterate then bring us our own questions.
+#[test]
+fn a_zone_whose_name_server_is_the_node() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let root = Scripted::start(host.net(), hops::port(BEYOND), root);
+    let _unbound = iterating(&host);
     let onward = start(&host, &[HOPS[0]]);
     let client = Client::new(host.net(), NODE.parse().unwrap());
     let ask = |name: &str| client.exchange(&Query::new(name, types::A).edns(1232).bytes(), wait::seconds(4));
@@ -200,7 +216,7 @@ stub-zone:
         assert_eq!(
             other.addresses(),
             [Ipv4Addr::new(192, 0, 2, 1)],
-            "a healthy upstream stays in use:\n{}",
+            "a healthy upstream stays in use: {other:?}\n{}",
             onward.output()
         );
     }
