@@ -12,7 +12,7 @@ use onward_tests::process::Process;
 use onward_tests::query::{Query, flags, types};
 use onward_tests::relay::Relay;
 use onward_tests::upstream::{Reply, Scripted, Seen, record};
-use onward_tests::{can_run, onward, wait};
+use onward_tests::{can_run, onward, servers, wait};
 
 /// The option that carries the tag.
 const TAG: u16 = 65_353;
@@ -172,28 +172,18 @@ fn root(seen: &Seen) -> Vec<Reply> {
 
 /// Unbound that iterates, from that root.
 fn iterating(host: &Host) -> Process {
+    let server = servers::unbound_server(HOPS[0], &host.path("/").display().to_string());
     let text = format!(
-        "server:
-    interface: {hop}
-    access-control: 0.0.0.0/0 allow
-    username: \"\"
-    chroot: \"\"
-    directory: \"{home}\"
-    pidfile: \"\"
-    use-syslog: no
-    do-not-query-localhost: no
-    module-config: \"iterator\"
+        "{server}    module-config: \"iterator\"
     qname-minimisation: no
 stub-zone:
     name: .
     stub-addr: {BEYOND}
-",
-        hop = HOPS[0],
-        home = host.path("/").display()
+"
     );
     host.write("/unbound.conf", &text);
     let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
-    onward_tests::servers::answers(host, HOPS[0], "localhost", &mut unbound);
+    servers::answers(host, HOPS[0], "localhost", &mut unbound);
     unbound
 }
 
