@@ -16,8 +16,9 @@
 //!                 └─────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Beside them: [`wire`] (DNS messages as bytes), [`address`] (which address is the node's), [`config`], [`logging`] and
-//! [`commands`], the program as people call it.
+//! [`trip`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with the node.
+//! Beside them: [`wire`] (DNS messages as bytes), [`address`] (which address is the node's), [`config`], [`logging`],
+//! [`clock`], [`failure`], and [`commands`], the program as people call it.
 
 pub mod admit;
 pub mod cache;
@@ -33,6 +34,7 @@ pub mod address;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod failure;
 pub mod logging;
 pub mod service;
 pub mod trip;

@@ -7,12 +7,13 @@ mod check;
 mod discover;
 mod run;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Faults, Overrides};
+use crate::config::Overrides;
+pub use crate::failure::Failure;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -112,29 +113,6 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// How a command can fail.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The command line does not make sense.
-    #[error("{0}")]
-    Usage(String),
-    /// Something in Onward itself that should not happen.
-    #[error("{0}")]
-    Internal(String),
-    /// The system does not give what is needed: a port, a file, a thread.
-    #[error("{0}")]
-    System(String),
-    /// A privilege is missing.
-    #[error("{0}")]
-    Permission(String),
-    /// The configuration has faults.
-    #[error("{0}")]
-    Configuration(#[from] Faults),
-    /// The result could not be written.
-    #[error("cannot write the result: {0}")]
-    Output(#[from] io::Error),
-}
-
 impl CommandLine {
     /// Does what the command line says, and writes the result to `out`.
     ///
@@ -163,27 +141,6 @@ impl DiscoverArgs {
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         Overrides { config: self.config.clone(), upstream: self.upstream.clone(), ..Overrides::default() }
-    }
-}
-
-impl Failure {
-    /// The exit code (sysexits.h).
-    #[must_use]
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 64,
-            Self::Internal(_) => 70,
-            Self::System(_) => 71,
-            Self::Output(_) => 74,
-            Self::Permission(_) => 77,
-            Self::Configuration(_) => 78,
-        }
-    }
-
-    /// Whether the reader of our output has gone, as `head` does: no one is left to be told.
-    #[must_use]
-    pub fn is_unread(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 

@@ -49,6 +49,6 @@ fn failures_have_the_codes_of_sysexits() {
     let codes =
         [Failure::Usage(text()), Failure::Internal(text()), Failure::System(text()), Failure::Permission(text())];
     assert_eq!(codes.map(|failure| failure.code()), [64, 70, 71, 77]);
-    let gone = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+    let gone = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     assert!(gone.is_unread() && gone.code() == 74);
 }

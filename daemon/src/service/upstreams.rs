@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock;
-use crate::commands::Failure;
 use crate::config::Settings;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::last_good::LastGood;
 use crate::discovery::vet::Rules;
 use crate::discovery::watch::Watch;
 use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
+use crate::failure::Failure;
 use crate::upstream::set::Numbers;
 use crate::upstream::{Server, Set};
 
