@@ -24,7 +24,7 @@ use crate::guard::{Guard, Passed, Standing, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
 use crate::upstream::{Number, Set, Transport};
-use crate::wire::{Answer, HEADER, Key, Query, flag};
+use crate::wire::{Answer, HEADER, Key, Query};
 
 /// How long a question of ours that came back may wait for the answer to the very question; then it alone is refused.
 const MARKED_WAITS: Duration = Duration::from_millis(50);
@@ -174,17 +174,9 @@ impl Forwarder {
         marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
     }
 
-    /// The flights that ask this question. Hops set DO and CD on what they send back (Unbound, BIND), so a question that has
-    /// them may be one that went without.
+    /// The flights that ask this question, also those without DO or CD: hops set these on what they send back.
     fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
-        let bits = query.key().first().copied().unwrap_or(0);
-        let variants = [0, flag::CD, flag::DO, flag::DO | flag::CD].into_iter().filter(move |fewer| fewer & !bits == 0);
-        let keys = variants.map(|fewer| {
-            let mut key = query.key().to_vec();
-            key.first_mut().into_iter().for_each(|first| *first = fewer);
-            Key::new(&key)
-        });
-        keys.filter(|key| self.flights.is_flying(key.bytes()))
+        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key.bytes()))
     }
 
     /// Tells the guard where a query is ours come back.

@@ -211,18 +211,9 @@ pub fn dnsmasq(host: &Host, address: &str, targets: &[&str]) -> Process {
 pub fn unbound(host: &Host, address: &str, targets: &[&str]) -> Process {
     let home = home(host, "unbound");
     let forward: String = targets.iter().map(|target| format!("    forward-addr: {target}\n")).collect();
+    let server = servers::unbound_server(address, &home);
     let text = format!(
-        "server:
-    interface: {address}
-    access-control: 0.0.0.0/0 allow
-    username: \"\"
-    chroot: \"\"
-    directory: \"{home}\"
-    pidfile: \"\"
-    use-syslog: no
-    num-threads: 1
-    do-not-query-localhost: no
-    module-config: \"iterator\"
+        "{server}    module-config: \"iterator\"
 forward-zone:
     name: .
 {forward}"

@@ -65,6 +65,24 @@ zone:
 /// A key that nobody has: with it, all of `odd.example` is bogus for Unbound.
 const BROKEN: &str = "odd.example. DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000";
 
+/// The beginning of Unbound's configuration that is the same for all of its jobs here.
+#[must_use]
+pub fn unbound_server(address: &str, directory: &str) -> String {
+    format!(
+        "server:
+    interface: {address}
+    access-control: 0.0.0.0/0 allow
+    username: \"\"
+    chroot: \"\"
+    directory: \"{directory}\"
+    pidfile: \"\"
+    use-syslog: no
+    num-threads: 1
+    do-not-query-localhost: no
+"
+    )
+}
+
 /// Unbound on `address`, which asks Knot at `upstream` and validates: `signed.example` against the keys found there,
 /// `odd.example`, which is not signed, against one that nobody has.
 ///
@@ -76,18 +94,9 @@ pub fn unbound(host: &Host, address: &str, upstream: &str) -> Process {
     let keys = knot.tcp(&Query::new("signed.example", types::DNSKEY)).answers();
     let anchors: String = keys.iter().map(|key| format!("    trust-anchor: \"{}\"\n", anchor(&key.data))).collect();
     assert!(!anchors.is_empty(), "no DNSKEY of signed.example");
-    let directory = host.path("/").display().to_string();
+    let server = unbound_server(address, &host.path("/").display().to_string());
     let text = format!(
-        "server:
-    interface: {address}
-    access-control: 0.0.0.0/0 allow
-    username: \"\"
-    chroot: \"\"
-    directory: \"{directory}\"
-    pidfile: \"\"
-    use-syslog: no
-    do-not-query-localhost: no
-    module-config: \"validator iterator\"
+        "{server}    module-config: \"validator iterator\"
     ede: yes
 {anchors}    trust-anchor: \"{BROKEN}\"
 forward-zone:

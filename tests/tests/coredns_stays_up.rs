@@ -74,6 +74,7 @@ fn lives(lab: &Lab, coredns: &mut Process, onward: &Process, good: bool) {
     }
     assert_eq!(coredns.ended(), None, "CoreDNS must live:\n{}\nOnward: {}", coredns.output(), onward.output());
     assert!(!coredns.output().contains("Loop ("), "{}", coredns.output());
+    assert!(onward.output().contains("back to us over UDP ("), "there is a loop, and it is told:\n{}", onward.output());
 }
 
 /// Onward is there before CoreDNS.

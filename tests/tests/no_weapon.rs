@@ -12,7 +12,7 @@ use onward_tests::process::Process;
 use onward_tests::query::{Query, flags, types};
 use onward_tests::relay::Relay;
 use onward_tests::upstream::{Reply, Scripted, Seen, record};
-use onward_tests::{can_run, onward, wait};
+use onward_tests::{can_run, onward, servers, wait};
 
 /// The option that carries the tag.
 const TAG: u16 = 65_353;
@@ -146,6 +146,47 @@ fn packets_that_the_network_doubles_are_no_loop() {
     assert_eq!(verdicts(&onward), [""; 0]);
 }
 
+/// The root's server: evil.example is served by us, it says; the rest it knows itself.
+fn root(seen: &Seen) -> Vec<Reply> {
+    let delegation = |zone: &str, server: &str, address: &str| {
+        let server = onward_tests::query::name(server);
+        let address: Ipv4Addr = address.parse().unwrap();
+        let zone = onward_tests::query::name(zone);
+        [record(&zone, types::NS, 300, &server), record(&server, types::A, 300, &address.octets())].concat()
+    };
+    let mut message = match seen.name().as_str() {
+        "" => [seen.header(0, [1, 0, 1]), delegation("", "ns.root.example", BEYOND)].concat(),
+        "ns.root.example" => seen.address(BEYOND.parse::<Ipv4Addr>().unwrap().octets(), 300),
+        name if name.ends_with("evil.example") => {
+            [seen.header(0, [0, 1, 1]), delegation("evil.example", "ns.evil.example", NODE)].concat()
+        }
+        _ => seen.address([192, 0, 2, 1], 60),
+    };
+    // AA where it knows, and never RA.
+    if message[7] > 0 {
+        message[2] |= 0x04;
+    }
+    message[3] &= !0x80;
+    Reply::now(message)
+}
+
+/// Unbound that iterates, from that root.
+fn iterating(host: &Host) -> Process {
+    let server = servers::unbound_server(HOPS[0], &host.path("/").display().to_string());
+    let text = format!(
+        "{server}    module-config: \"iterator\"
+    qname-minimisation: no
+stub-zone:
+    name: .
+    stub-addr: {BEYOND}
+"
+    );
+    host.write("/unbound.conf", &text);
+    let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
+    servers::answers(host, HOPS[0], "localhost", &mut unbound);
+    unbound
+}
+
 /// Whoever owns a zone can name this node as its name server: resolvers that iterate then bring us our own questions.
 #[test]
 fn a_zone_whose_name_server_is_the_node() {
@@ -153,43 +194,8 @@ fn a_zone_whose_name_server_is_the_node() {
         return;
     }
     let host = hops::host(&[]);
-    // It plays the root: evil.example is served by us, it says; the rest it knows itself.
-    let root = |seen: &Seen| {
-        if !seen.name().ends_with("evil.example") {
-            let mut message = hops::answer(seen, 1);
-            message[2] |= 0x04;
-            return Reply::now(message);
-        }
-        let mut message = seen.header(0, [0, 1, 1]);
-        message[3] &= !0x80;
-        let (zone, server) = (onward_tests::query::name("evil.example"), onward_tests::query::name("ns.evil.example"));
-        message.extend(record(&zone, types::NS, 300, &server));
-        message.extend(record(&server, types::A, 300, &NODE.parse::<Ipv4Addr>().unwrap().octets()));
-        Reply::now(message)
-    };
     let root = Scripted::start(host.net(), hops::port(BEYOND), root);
-    let text = format!(
-        "server:
-    interface: {hop}
-    access-control: 0.0.0.0/0 allow
-    username: \"\"
-    chroot: \"\"
-    directory: \"{home}\"
-    pidfile: \"\"
-    use-syslog: no
-    do-not-query-localhost: no
-    module-config: \"iterator\"
-    qname-minimisation: no
-stub-zone:
-    name: .
-    stub-addr: {BEYOND}
-",
-        hop = HOPS[0],
-        home = host.path("/").display()
-    );
-    host.write("/unbound.conf", &text);
-    let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
-    onward_tests::servers::answers(&host, HOPS[0], "localhost", &mut unbound);
+    let _unbound = iterating(&host);
     let onward = start(&host, &[HOPS[0]]);
     let client = Client::new(host.net(), NODE.parse().unwrap());
     let ask = |name: &str| client.exchange(&Query::new(name, types::A).edns(1232).bytes(), wait::seconds(4));
@@ -200,7 +206,7 @@ stub-zone:
         assert_eq!(
             other.addresses(),
             [Ipv4Addr::new(192, 0, 2, 1)],
-            "a healthy upstream stays in use:\n{}",
+            "a healthy upstream stays in use: {other:?}\n{}",
             onward.output()
         );
     }

@@ -163,6 +163,8 @@ mod tests {
         assert_ne!(one.mac(Purpose::Tag, &[b"x"]), clone.mac(Purpose::Tag, &[b"x"]));
         assert_eq!(one.process(), key(1, &["fd00::1", "10.0.0.1", "10.0.0.1"]).process());
         assert_ne!(one.process(), key(2, &["10.0.0.1", "fd00::1"]).process());
+        let with_a_pod = key(1, &["10.0.0.1", "fd00::1", "fe80::1", "127.0.0.1", "169.254.1.1"]);
+        assert_eq!(one.process(), with_a_pod.process(), "a pod's link is no other machine");
     }
 
     #[test]

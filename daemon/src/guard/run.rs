@@ -291,6 +291,9 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::AskedLast);
+        let nonce = Nonce::new(1, &guard.key());
+        let home = || guard.probe_home(nonce, [10, 0, 0, 9].into(), Transport::Udp, 0);
+        assert_eq!((home(), home()), (true, false), "only the first is held");
         let before = guard.key().process();
         guard.addresses_changed(&[[10, 0, 0, 1].into()]);
         assert_ne!(guard.key().process(), before);

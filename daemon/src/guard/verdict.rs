@@ -66,6 +66,22 @@ pub struct Verdicts {
     pub(super) marks: Vec<(Number, Bears)>,
 }
 
+#[cfg(test)]
+impl Verdicts {
+    /// These upstreams loop over UDP, for all names.
+    pub(crate) fn of_loops(upstreams: impl Iterator<Item = Number>) -> Self {
+        let evidence = Evidence { witness: None, from: [10, 0, 0, 9].into(), over: Transport::Udp, onwards: 0 };
+        let given = upstreams.map(|upstream| Verdict {
+            upstream,
+            transport: Transport::Udp,
+            suffix: [0].into(),
+            standing: Standing::Quarantined,
+            evidence: evidence.clone(),
+        });
+        Self { given: given.collect(), ..Self::default() }
+    }
+}
+
 impl Verdicts {
     /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
     #[must_use]

@@ -197,6 +197,17 @@ impl Query {
         self.key.first().is_some_and(|bits| *bits != 0)
     }
 
+    /// The keys of the same question with DO and CD as here or unset: Unbound and BIND set them on what they forward.
+    pub fn keys_that_ask_less(&self) -> impl Iterator<Item = Key> {
+        let bits = self.key.first().copied().unwrap_or(0);
+        let fewer = [0, flag::CD, flag::DO, flag::DO | flag::CD].into_iter().filter(move |fewer| fewer & !bits == 0);
+        fewer.map(|fewer| {
+            let mut key = self.key().to_vec();
+            key.first_mut().into_iter().for_each(|first| *first = fewer);
+            Key(key.into())
+        })
+    }
+
     /// The client's EDNS options, unread.
     #[must_use]
     pub fn options<'p>(&self, packet: &'p [u8]) -> &'p [u8] {

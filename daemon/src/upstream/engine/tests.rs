@@ -376,6 +376,28 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
 }
 
 #[test]
+fn what_came_back_through_an_upstream_is_asked_of_it_last() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(Question { through: Some(Number(0)), ..question("a") }, w.now);
+    w.act();
+    assert_eq!(w.asked(), [1]);
+}
+
+#[test]
+fn a_verdict_frees_the_flights_that_wait_for_the_convicted() {
+    let convicted = |upstreams: &[u16]| guidance(Verdicts::of_loops(upstreams.iter().map(|number| Number(*number))));
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.engine.guide(convicted(&[0]), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0, 1], "the flight goes on at once");
+    w.engine.guide(convicted(&[0, 1]), w.now);
+    w.act();
+    assert_eq!(w.done, [Done::Failed(Failure::Loops(Number(0)))], "nobody is left, and it is told why");
+    w.assert_empty();
+}
+
+#[test]
 fn without_an_upstream_the_question_fails_at_once() {
     let mut w = world(&[], None);
     w.ask("a");
