@@ -22,9 +22,11 @@ use crate::wire::Answer;
 /// A stale answer is served with this TTL, and for as long nobody is asked again (RFC 8767, sections 4 and 5), in seconds.
 pub const STALE_TTL: u32 = 30;
 /// What an entry costs beside its block: list node, table slot, the allocator's own.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 120;
 /// How often an entry must have been used to be worth asking for again before it ends.
 const POPULAR: u8 = 3;
+/// What no upstream said. A number that an upstream could have in theory: it would only lose its stale answers.
+const NOBODY: u16 = u16::MAX;
 const SHARDS: usize = 64;
 
 /// Seconds since the process began.
@@ -125,14 +127,15 @@ impl Hasher for Taken {
     }
 }
 
+/// Kept small, since there is one for each entry.
 #[derive(Debug, Clone, Copy)]
 struct Life {
     stored: Seconds,
     ends: Seconds,
-    rests_until: Seconds,
-    /// From when on it is asked for again, if it is popular.
-    ending_from: Seconds,
-    upstream: Option<Number>,
+    /// When it is worth asking for again: while it lives, if it is popular; once it has ended, by whoever wants it.
+    ask_from: Seconds,
+    /// The number of the upstream that it was learnt from, or [`NOBODY`].
+    upstream: u16,
     hits: u8,
 }
 
@@ -191,7 +194,7 @@ impl Cache {
         if let Some(entry) = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)
             && entry.life.freshness(now, &self.limits).is_some()
         {
-            entry.life.rests_until = Seconds(now.0.saturating_add(STALE_TTL));
+            entry.life.ask_from = Seconds(now.0.saturating_add(STALE_TTL));
             return;
         }
         drop(shard);
@@ -211,10 +214,12 @@ impl Cache {
 
     fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {
         let ends = Seconds(now.0.saturating_add(lifetime));
-        // A tenth of its life is left, or the last second of a short one.
-        let refreshed = self.limits.prefetch && upstream.is_some();
-        let ending_from = Seconds(if refreshed { ends.0 - (lifetime / 10).max(1).min(lifetime) } else { u32::MAX });
-        let life = Life { stored: now, ends, rests_until: Seconds(0), ending_from, upstream, hits: 0 };
+        let upstream = upstream.map_or(NOBODY, |number| number.0);
+        let early = match self.limits.prefetch && upstream != NOBODY {
+            true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
+            false => 0,
+        };
+        let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0 };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
         let mut shard = self.shard(hash);
@@ -234,7 +239,7 @@ impl Cache {
             let gone: Vec<u64> = shard
                 .entries
                 .iter()
-                .filter(|(_, entry)| !entry.life.upstream.is_some_and(&stays))
+                .filter(|(_, entry)| entry.life.upstream == NOBODY || !stays(Number(entry.life.upstream)))
                 .map(|(hash, _)| *hash)
                 .collect();
             for hash in gone {
@@ -292,16 +297,16 @@ impl Life {
     fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
         if now < self.ends {
             self.hits = self.hits.saturating_add(1);
-            if now >= self.ending_from && self.hits > POPULAR {
+            if now >= self.ask_from && self.hits > POPULAR {
                 self.hits = 0;
                 return Some(Freshness::Ending);
             }
             return Some(Freshness::Fresh);
         }
-        let serves_stale = self.upstream.is_some() && now.0 - self.ends.0 < limits.stale_max;
+        let serves_stale = self.upstream != NOBODY && now.0 - self.ends.0 < limits.stale_max;
         match serves_stale {
             false => None,
-            true if now < self.rests_until => Some(Freshness::Resting),
+            true if now < self.ask_from => Some(Freshness::Resting),
             true => Some(Freshness::Stale),
         }
     }

@@ -31,6 +31,8 @@ class Peer:
     resolves: bool = True
     #: Whether valgrind can run it (a Go program it cannot).
     countable: bool = True
+    #: How many names it can hold at most, where that is few.
+    holds: int | None = None
 
 
 def echo(setting):
@@ -128,7 +130,7 @@ ALL = {peer.name: peer for peer in [
     Peer("onward", onward),
     Peer("dnsdist", dnsdist),
     Peer("unbound", unbound),
-    Peer("dnsmasq", dnsmasq),
+    Peer("dnsmasq", dnsmasq, holds=10_000),
     Peer("smartdns", smartdns),
     Peer("coredns", coredns, countable=False),
 ]}
