@@ -10,10 +10,9 @@ use super::bears::Bears;
 use super::key::{Bucket, Key, Purpose};
 use super::{name, spelling, tag};
 use crate::upstream::Number;
+use crate::wire::{HEADER, rtype};
 
 const FIRST: &[u8] = b"probe";
-const HEADER: usize = 12;
-const HINFO: u16 = 13;
 /// Longest suffix that a probe's name has room for: 255 bytes (RFC 1035, section 2.3.4) less two labels.
 const SUFFIX: usize = 255 - (1 + FIRST.len()) - (1 + NONCE);
 /// Length of the nonce's label.
@@ -140,7 +139,7 @@ pub fn nonce(qname: &[u8]) -> Option<Nonce> {
 #[must_use]
 pub fn is_coredns_probe(qname: &[u8], qtype: u16) -> bool {
     let number = |label: &[u8]| (10..=19).contains(&label.len()) && label.iter().all(u8::is_ascii_digit);
-    qtype == HINFO
+    qtype == rtype::HINFO
         && name::split(qname)
             .is_some_and(|(first, rest)| number(first) && name::split(rest).is_some_and(|(second, _)| number(second)))
 }
@@ -246,14 +245,14 @@ mod tests {
     #[test]
     fn corednss_probe_is_known_under_any_suffix_and_nothing_else() {
         for (name, qtype, is) in [
-            ("4611686018427387904.1234567890", HINFO, true),
-            ("4611686018427387904.1234567890.cluster.local", HINFO, true),
+            ("4611686018427387904.1234567890", rtype::HINFO, true),
+            ("4611686018427387904.1234567890.cluster.local", rtype::HINFO, true),
             ("4611686018427387904.1234567890.cluster.local", 1, false),
-            ("46116860184273879041.1234567890", HINFO, false),
-            ("461168601.1234567890", HINFO, false),
-            ("4611686018427387904.host", HINFO, false),
-            ("4611686018427387904", HINFO, false),
-            ("", HINFO, false),
+            ("46116860184273879041.1234567890", rtype::HINFO, false),
+            ("461168601.1234567890", rtype::HINFO, false),
+            ("4611686018427387904.host", rtype::HINFO, false),
+            ("4611686018427387904", rtype::HINFO, false),
+            ("", rtype::HINFO, false),
         ] {
             assert_eq!(is_coredns_probe(&wire(name), qtype), is, "{name} {qtype}");
         }

@@ -9,13 +9,12 @@ use hickory_server::server::Request;
 
 use crate::reply::own::parse;
 use crate::reply::{Ede, Own};
+use crate::wire::HEADER;
 
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
 mod tests;
-
-const HEADER: usize = 12;
 
 /// What is to be done with a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,8 @@ use hickory_proto::serialize::binary::BinEncoder;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 
+use crate::wire::HEADER;
+
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +33,6 @@ pub const PAYLOAD: u16 = 1232;
 /// How long CoreDNS may keep the answer to its loop probe, in seconds.
 const PROBE_TTL: u32 = 1;
 
-const HEADER: usize = 12;
 /// QDCOUNT of a query that we answer with its question.
 const ONE: [u8; 2] = [0, 1];
 /// Type and class behind a question's name.
