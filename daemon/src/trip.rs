@@ -202,6 +202,7 @@ impl Forwarder {
             wants: Wants::new(query, self.payload, arrival.over_tcp),
             deadline,
             came_through: sure.map(|back| back.through),
+            alone: marks.passed.foreign() || marks.back.is_some(),
             back,
         };
         let asking: Vec<Key> = marks.back.iter().flat_map(|_| self.asking(query)).collect();
@@ -221,6 +222,10 @@ impl Forwarder {
         match joined {
             Joined::First => return Some(question(arrival, query, marks)),
             Joined::Waits => {}
+            Joined::Widens => {
+                let key = Key::new(query.key());
+                self.tell_workers(|| Order::Widen(key.clone()));
+            }
             Joined::Refused(waiter) => self.refuse_marked(*waiter),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
@@ -278,7 +283,16 @@ impl Forwarder {
 
     /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
     pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
-        if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+        if self.flights.is_alone(key.bytes()) {
+            // One upstream was asked, which says nothing of the others: told to those who wait, and not remembered.
+            let answer = Answer::read(message, crate::upstream::question::question_end(key));
+            let Some(block) = answer.and_then(|answer| Block::new(key.bytes(), &answer, 0..=0)) else {
+                return self.give_up(key, Failure::NoAnswer, now);
+            };
+            for waiter in self.flights.finish(key.bytes()) {
+                send(waiter, Content::Block(&block, Age::Seconds(0)));
+            }
+        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
             self.give_up(key, Failure::NoAnswer, now);
         } else {
             self.give(key, upstream, message, now);
@@ -289,6 +303,7 @@ impl Forwarder {
     pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
+            _ if self.flights.is_alone(key.bytes()) => None,
             Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
             Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
         };

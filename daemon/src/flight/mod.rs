@@ -34,6 +34,8 @@ pub struct Waiter {
     pub deadline: Instant,
     /// It is a question of ours that came back through this upstream, as a witness says.
     pub came_through: Option<Number>,
+    /// One upstream is enough for its sake: it has passed another Onward, which fails over by itself, or is ours come back.
+    pub alone: bool,
     /// The way back.
     pub back: Back,
 }
@@ -54,6 +56,8 @@ pub enum Joined {
     First,
     /// A flight is under way; it waits with the others.
     Waits,
+    /// The same, but that flight asks one upstream only, which is not enough any more.
+    Widens,
     /// It came back to us, and the same has been refused before in this flight: at once this time.
     Refused(Box<Waiter>),
     /// There is no room.
@@ -76,6 +80,8 @@ type Shard = HashMap<Key, Flight, RandomState>;
 #[derive(Debug, Default)]
 struct Flight {
     waiters: Vec<Waiter>,
+    /// One upstream is enough for all who wait.
+    alone: bool,
     /// One that came back was refused.
     refused: bool,
 }
@@ -116,8 +122,10 @@ impl Flights {
                 return Joined::Refused(Box::new(waiter));
             }
             Some(flight) if flight.waiters.len() < self.most_waiters => {
+                let widens = flight.alone && !waiter.alone;
+                flight.alone &= waiter.alone;
                 flight.waiters.push(waiter);
-                return Joined::Waits;
+                return if widens { Joined::Widens } else { Joined::Waits };
             }
             None if self.take_off() => {}
             _ => {
@@ -125,7 +133,7 @@ impl Flights {
                 return Joined::Full(Box::new(waiter));
             }
         }
-        shard.insert(Key::new(key), Flight { waiters: vec![waiter], refused: false });
+        shard.insert(Key::new(key), Flight { alone: waiter.alone, waiters: vec![waiter], refused: false });
         Joined::First
     }
 
@@ -163,6 +171,12 @@ impl Flights {
     #[must_use]
     pub fn is_flying(&self, key: &[u8]) -> bool {
         self.flights.load(Ordering::Relaxed) > 0 && self.shard(key).contains_key(key)
+    }
+
+    /// Whether one upstream is enough for all who wait for `key`.
+    #[must_use]
+    pub fn is_alone(&self, key: &[u8]) -> bool {
+        self.shard(key).get(key).is_some_and(|flight| flight.alone)
     }
 
     /// How many flights are under way.
@@ -213,6 +227,7 @@ mod tests {
             wants,
             deadline,
             came_through: None,
+            alone: false,
             back: Back::Tcp(tokio::sync::oneshot::channel().0),
         }
     }
@@ -251,6 +266,21 @@ mod tests {
         assert!(matches!(flights.join(b"a", marked()), Joined::Refused(_)));
         assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits);
         assert_eq!(flights.waiting(), 2);
+    }
+
+    #[test]
+    fn a_client_who_joins_a_question_of_another_onward_makes_its_flight_an_ordinary_one() {
+        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
+        let foreign = || Waiter { alone: true, ..waiter(now) };
+        assert_eq!(flights.join(b"a", foreign()), Joined::First);
+        assert_eq!(flights.join(b"a", foreign()), Joined::Waits);
+        assert!(flights.is_alone(b"a"));
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::Widens);
+        assert!(!flights.is_alone(b"a"));
+        assert_eq!(flights.join(b"a", waiter(now)), Joined::Waits, "once is enough");
+        assert_eq!(flights.join(b"b", waiter(now)), Joined::First);
+        assert_eq!(flights.join(b"b", foreign()), Joined::Waits);
+        assert!(!flights.is_alone(b"b"));
     }
 
     #[test]

@@ -262,7 +262,14 @@ impl Worker {
         self.inbox.hush();
         while let Some(order) = self.inbox.next() {
             match order {
-                Order::Ask(question) => self.serving.engine.ask(question, now),
+                Order::Ask(question) => {
+                    // Somebody may have joined while it was on its way here.
+                    let widened = question.passed.foreign() && !self.forwarder.flights.is_alone(question.key.bytes());
+                    let key = widened.then(|| question.key.clone());
+                    self.serving.engine.ask(question, now);
+                    key.iter().for_each(|key| self.serving.engine.widen(key, now));
+                }
+                Order::Widen(key) => self.serving.engine.widen(&key, now),
                 Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
                 Order::CameBack(key, upstream, until) => {
                     self.serving.engine.came_back(&key, upstream, now);
