@@ -22,7 +22,7 @@ use crate::clock;
 use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
 use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance, Question};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
@@ -64,16 +64,16 @@ struct Buffers {
 struct Serving {
     query: Query,
     engine: Engine,
-    /// Answers that are held; few, since nobody can forge what they answer.
-    later: VecDeque<Later>,
+    /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
+    later: VecDeque<(Instant, Later)>,
 }
 
-/// An answer that is held until its time.
-struct Later {
-    at: Instant,
-    socket: Arc<UdpSocket>,
-    to: SocketAddr,
-    answer: Vec<u8>,
+/// What is held until its time.
+enum Later {
+    /// To be sent.
+    Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
+    /// To be asked, if it still is.
+    Question(Question),
 }
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
@@ -161,15 +161,23 @@ impl Worker {
 
     /// When something is to be done though nothing comes.
     fn next_time(&self) -> Option<Instant> {
-        let held = self.serving.later.front().map(|later| later.at);
+        let held = self.serving.later.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
 
     fn send_what_was_held(&mut self, now: Instant) {
-        while self.serving.later.front().is_some_and(|later| later.at <= now)
-            && let Some(later) = self.serving.later.pop_front()
+        while self.serving.later.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, later)) = self.serving.later.pop_front()
         {
-            let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
+            match later {
+                Later::Answer { socket, to, answer } => drop(socket.send_to(&answer, to)), // lost, as datagrams may be
+                Later::Question(question) => {
+                    if self.forwarder.let_go(&question, now) {
+                        self.serving.engine.ask(question, now);
+                        self.act(now);
+                    }
+                }
+            }
         }
     }
 
@@ -264,6 +272,10 @@ impl Worker {
             match order {
                 Order::Ask(question) => {
                     // Somebody may have joined while it was on its way here.
+                    if self.forwarder.is_held(&question) {
+                        self.serving.later.push_back((now + HOLD, Later::Question(question)));
+                        continue;
+                    }
                     let widened = question.passed.foreign() && !self.forwarder.flights.is_alone(question.key.bytes());
                     let key = widened.then(|| question.key.clone());
                     self.serving.engine.ask(question, now);
@@ -346,13 +358,17 @@ fn serve_batch<F: Family>(
                 return true;
             }
             Step::AnswerLater => {
-                let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: from, answer: out.clone() };
-                later.push_back(held);
+                let held = Later::Answer { socket: Arc::clone(socket), to: from, answer: out.clone() };
+                later.push_back((now + HOLD, held));
             }
             Step::Ask(marks) => {
                 let back = Back::Udp(Arc::clone(socket), from);
-                if let Some(question) = forwarder.wait(arrival, query, marks, back) {
-                    engine.ask(question, now);
+                match forwarder.wait(arrival, query, marks, back) {
+                    Some(question) if forwarder.is_held(&question) => {
+                        later.push_back((now + HOLD, Later::Question(question)));
+                    }
+                    Some(question) => engine.ask(question, now),
+                    None => {}
                 }
             }
         }
