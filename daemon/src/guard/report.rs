@@ -17,6 +17,8 @@ pub enum Kind {
     Looping,
     /// It sends some of our questions back to us, and is asked last.
     HalfLooping,
+    /// It was convicted, but answers by itself as well: half a loop, and asked last.
+    Halved,
     /// It answers by itself again.
     Released,
     /// Probes with and without marks taught what it bears.
@@ -45,7 +47,7 @@ impl Report {
     #[must_use]
     pub fn level(&self) -> log::Level {
         match self.kind {
-            Kind::Looping | Kind::HalfLooping => log::Level::Warn,
+            Kind::Looping | Kind::HalfLooping | Kind::Halved => log::Level::Warn,
             Kind::Released | Kind::Learnt(_) => log::Level::Info,
             Kind::Suspected => log::Level::Debug,
         }
@@ -69,7 +71,7 @@ impl Report {
                 self.path(),
                 self.remedy()
             ),
-            Kind::HalfLooping => format!(
+            Kind::HalfLooping | Kind::Halved => format!(
                 "{server} (from {source}) sends some {names} back to us over {over}{}, answering others; asking it last. {}",
                 self.path(),
                 self.remedy()
@@ -97,7 +99,7 @@ impl Report {
         let event = match self.kind {
             Kind::Suspected => "suspected",
             Kind::Looping => "looping",
-            Kind::HalfLooping => "half-looping",
+            Kind::HalfLooping | Kind::Halved => "half-looping",
             Kind::Released => "released",
             Kind::Learnt(_) => "learnt",
         };
@@ -114,7 +116,7 @@ impl Report {
             fields.push(("onwards_passed", evidence.onwards.to_string()));
             fields.push(("came_home_over", transport(evidence.over).to_owned()));
         }
-        if matches!(self.kind, Kind::Looping | Kind::HalfLooping) {
+        if matches!(self.kind, Kind::Looping | Kind::HalfLooping | Kind::Halved) {
             fields.push(("remedy", self.remedy()));
         }
         fields

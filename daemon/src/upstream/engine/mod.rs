@@ -260,7 +260,8 @@ impl Engine {
         self.set_timer(id);
     }
 
-    /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
+    /// that upstream is known to answer some questions, to itself.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };
         let Some(flight) = self.flights.get_mut(&id) else { return };
@@ -276,6 +277,7 @@ impl Engine {
             }
         }
         self.go_on(id, now);
+        self.ask_again(id, upstream, now);
         self.set_timer(id);
     }
 

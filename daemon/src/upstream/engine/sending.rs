@@ -12,6 +12,9 @@ use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Transport, Upstream};
 use crate::wire::Key;
 
+/// A question that came back through an upstream that answers some is asked of it so often again.
+const AGAIN: u8 = 3;
+
 impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
     /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
@@ -20,7 +23,7 @@ impl Engine {
         let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
             Standing::AskedLast => Some(2),
-            Standing::Free | Standing::Suspect => {
+            Standing::Free | Standing::Suspect | Standing::Wavers => {
                 let came_from_it = asker == Some(number) || question.through == Some(number);
                 Some(u8::from(came_from_it || self.is_down(number)))
             }
@@ -56,6 +59,25 @@ impl Engine {
                 self.send(id, Target { upstream, position, with_opt: true }, now);
                 return true;
             }
+        }
+    }
+
+    /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer some
+    /// questions by itself, the next try may be one of them.
+    pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        let given_up = |ask: &AskId| self.asks.get(ask).is_none_or(|ask| ask.stage == Stage::GivenUp);
+        let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(given_up);
+        let answers_some =
+            matches!(self.standing(upstream, Transport::Udp, &flight.key), Standing::Wavers | Standing::AskedLast);
+        let position = flight.order.iter().position(|number| *number == upstream);
+        if let (true, Some(position), Some(upstream)) =
+            (nobody_left && answers_some && !flight.alone && !flight.done, position, self.set.get(upstream).cloned())
+            && let Some(flight) = self.flights.get_mut(&id)
+            && flight.again < AGAIN
+        {
+            flight.again += 1;
+            self.send(id, Target { upstream, position, with_opt: true }, now);
         }
     }
 
