@@ -20,6 +20,7 @@ use crate::admit::triage::{self, triage};
 use crate::cache::{Block, Cache, Freshness, Seconds};
 use crate::flight::{Back as Way, Flights, Joined, Waiter};
 use crate::front::inbox::{Order, Orders};
+use crate::front::outbox::Outbox;
 use crate::guard::{Guard, Passed, Standing, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
@@ -93,6 +94,14 @@ pub struct Moment {
     now: Instant,
     seconds: Seconds,
     allow: arc_swap::Guard<Arc<AllowList>>,
+}
+
+impl Moment {
+    /// When.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
 }
 
 impl Forwarder {
@@ -224,7 +233,7 @@ impl Forwarder {
             Joined::Refused(waiter) => self.refuse_marked(*waiter),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
-                send(*waiter, Content::Own(&Own::ServFail(full)));
+                answer_at_once(*waiter, &Own::ServFail(full));
             }
         }
         None
@@ -240,7 +249,7 @@ impl Forwarder {
     /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
     fn refuse_marked(&self, waiter: Waiter) {
         let own = Own::ServFail(self.loops(waiter.came_through));
-        send(waiter, Content::Own(&own));
+        answer_at_once(waiter, &own);
     }
 
     fn loops(&self, through: Option<Number>) -> Ede {
@@ -267,26 +276,26 @@ impl Forwarder {
     }
 
     /// An upstream answered: remember it, and tell all who wait.
-    pub fn give(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
+    pub fn give(&self, key: &Key, upstream: Number, message: &[u8], outbox: &mut Outbox, now: Instant) {
         let answer = Answer::read(message, crate::upstream::question::question_end(key));
         let block = answer.and_then(|answer| self.cache.learn(key.bytes(), &answer, upstream, self.seconds(now)));
-        let Some(block) = block else { return self.give_up(key, Failure::NoAnswer, now) };
+        let Some(block) = block else { return self.give_up(key, Failure::NoAnswer, outbox, now) };
         for waiter in self.flights.finish(key.bytes()) {
-            send(waiter, Content::Block(&block, Age::Seconds(0)));
+            deliver(waiter, Content::Block(&block, Age::Seconds(0)), outbox);
         }
     }
 
     /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
-    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
+    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], outbox: &mut Outbox, now: Instant) {
         if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
-            self.give_up(key, Failure::NoAnswer, now);
+            self.give_up(key, Failure::NoAnswer, outbox, now);
         } else {
-            self.give(key, upstream, message, now);
+            self.give(key, upstream, message, outbox, now);
         }
     }
 
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
-    pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
+    pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
             Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
@@ -296,7 +305,7 @@ impl Forwarder {
             self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
         }
         let waiters = self.flights.finish(key.bytes());
-        self.console(key, waiters, why, now);
+        self.console(key, waiters, why, outbox, now);
     }
 
     /// Whether a witness has spoken against an upstream, for this name.
@@ -307,10 +316,10 @@ impl Forwarder {
     }
 
     /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
-    pub fn give_overdue(&self, key: &Key, now: Instant) -> Option<Instant> {
+    pub fn give_overdue(&self, key: &Key, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
         let (waiters, next) = self.flights.overdue(key.bytes(), now);
         let (marked, waiters) = waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
-        self.console(key, waiters, Failure::NoAnswer, now);
+        self.console(key, waiters, Failure::NoAnswer, outbox, now);
         let marked: Vec<Waiter> = marked;
         for waiter in marked {
             self.refuse_marked(waiter);
@@ -319,7 +328,7 @@ impl Forwarder {
     }
 
     /// A stale answer, or else SERVFAIL with the reason.
-    fn console(&self, key: &Key, waiters: Vec<Waiter>, why: Failure, now: Instant) {
+    fn console(&self, key: &Key, waiters: Vec<Waiter>, why: Failure, outbox: &mut Outbox, now: Instant) {
         if waiters.is_empty() {
             return;
         }
@@ -331,8 +340,8 @@ impl Forwarder {
         });
         for waiter in waiters {
             match &stale {
-                Some(block) => send(waiter, Content::Block(block, Age::Stale)),
-                None => send(waiter, Content::Own(&own)),
+                Some(block) => deliver(waiter, Content::Block(block, Age::Stale), outbox),
+                None => deliver(waiter, Content::Own(&own), outbox),
             }
         }
     }
@@ -375,23 +384,34 @@ fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
     own::answer(packet, own, out).map_or(Step::Silence, |()| Step::Answer)
 }
 
-/// Sends a waiter its answer. One that is gone, or cannot be reached, is not waited for.
-fn send(waiter: Waiter, content: Content<'_>) {
-    let mut out = Vec::new();
-    match content {
+/// Gives a waiter its answer. One that is gone, or cannot be reached, is not waited for.
+fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
+    let Waiter { packet, question_end, wants, back, .. } = waiter;
+    let write = |out: &mut Vec<u8>| match content {
         Content::Block(block, age) => {
-            out.reserve_exact(waiter.question_end + block.size()); // the block's own head makes up for an OPT
-            let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
-            dress(head, waiter.wants, block, age, &mut out);
+            dress(packet.get(..question_end).unwrap_or_default(), wants, block, age, out);
+            true
         }
-        Content::Own(own) => {
-            if own::answer(&waiter.packet, own, &mut out).is_none() {
-                return;
+        Content::Own(own) => own::answer(&packet, own, out).is_some(),
+    };
+    match back {
+        Way::Udp(socket, client) => outbox.push(&socket, client, write),
+        Way::Tcp(task) => {
+            let mut out = Vec::new();
+            if write(&mut out) {
+                let _ = task.send(out);
             }
         }
     }
-    match waiter.back {
-        Way::Udp(socket, client) => drop(socket.send_to(&out, client)),
-        Way::Tcp(task) => drop(task.send(out)),
+}
+
+/// Answers a waiter ourselves, at once; rare.
+fn answer_at_once(waiter: Waiter, own: &Own) {
+    let mut out = Vec::new();
+    if own::answer(&waiter.packet, own, &mut out).is_some() {
+        match waiter.back {
+            Way::Udp(socket, client) => drop(socket.send_to(&out, client)),
+            Way::Tcp(task) => drop(task.send(out)),
+        }
     }
 }

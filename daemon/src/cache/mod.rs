@@ -136,7 +136,10 @@ struct Life {
     ask_from: Seconds,
     /// The number of the upstream that it was learnt from, or [`NOBODY`].
     upstream: u16,
+    /// Counted up to where it is popular and no further, so that a popular entry is only read.
     hits: u8,
+    /// The last byte of the second that it was last used in.
+    used: u8,
 }
 
 impl Cache {
@@ -156,10 +159,15 @@ impl Cache {
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        let Entry { block, life } = shard.entries.get_mut(&hash).filter(|entry| entry.block.key() == key)?;
+        let Entry { block, life } = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
-        Some(read(Found { block, age, freshness }))
+        let is_first_use = life.is_first_use_in(now);
+        let result = read(Found { block, age, freshness });
+        if is_first_use {
+            shard.entries.promote(&hash);
+        }
+        Some(result)
     }
 
     /// Keeps `answer` under `key`, as learnt from `upstream`, if it may be kept; returns the block to answer with now.
@@ -219,7 +227,14 @@ impl Cache {
             true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
             false => 0,
         };
-        let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0 };
+        let life = Life {
+            stored: now,
+            ends,
+            ask_from: Seconds(ends.0 - early),
+            upstream,
+            hits: 0,
+            used: now.0.to_le_bytes()[0],
+        };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
         let mut shard = self.shard(hash);
@@ -292,11 +307,26 @@ impl Inner {
 }
 
 impl Life {
+    /// Whether it has not been used in this second before: only then it takes its place among the most recently used.
+    /// That is as good an order as any, and entries that all workers use are not written to by each of them for each
+    /// query. (Once in 256 s a use goes unnoticed; the next one counts.)
+    #[inline]
+    fn is_first_use_in(&mut self, now: Seconds) -> bool {
+        let second = now.0.to_le_bytes()[0];
+        let is_first = self.used != second;
+        if is_first {
+            self.used = second;
+        }
+        is_first
+    }
+
     /// `None` for an entry past all use.
     #[inline]
     fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
         if now < self.ends {
-            self.hits = self.hits.saturating_add(1);
+            if self.hits <= POPULAR {
+                self.hits += 1;
+            }
             if now >= self.ask_from && self.hits > POPULAR {
                 self.hits = 0;
                 return Some(Freshness::Ending);
