@@ -14,6 +14,7 @@ pub mod query;
 pub mod relay;
 pub mod servers;
 pub mod tap;
+pub mod threads;
 pub mod upstream;
 pub mod wait;
 pub mod zones;
