@@ -2,6 +2,8 @@
 //! them, a DNS client that shows every byte, and upstreams that follow a script. `README.md` has the overview.
 
 pub mod dns;
+pub mod flood;
+pub mod garbage;
 pub mod hops;
 pub mod host;
 pub mod lab;
