@@ -8,29 +8,28 @@
 //!
 //! Threads of the UDP front and tasks of the TCP front share one [`Forwarder`]; nothing in it waits for anything.
 
+mod come_back;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
 use crate::admit::acl::AllowList;
-use crate::admit::marks::{self, Marks};
+use crate::admit::marks::Marks;
 use crate::admit::triage::{self, triage};
 use crate::cache::{Block, Cache, Freshness, Seconds};
 use crate::flight::{Back as Way, Flights, Joined, Waiter};
 use crate::front::inbox::{Order, Orders};
 use crate::front::outbox::Outbox;
-use crate::guard::{Guard, Passed, Standing, probe};
+use crate::guard::{Guard, HOLD, Passed, Standing, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
 use crate::upstream::{Number, Set, Transport};
 use crate::wire::{Answer, HEADER, Key, Query};
+use come_back::Back;
 
-/// How long a question of ours that came back may wait for the answer to the very question; then it alone is refused.
-const MARKED_WAITS: Duration = Duration::from_millis(50);
-/// The spelling of so many upstreams is looked for at most in a question that is being asked.
-const SPELLINGS: usize = 3;
 /// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
 /// How long it is remembered that no upstream answered, in seconds. A client's timeout alone is no verdict on a name.
@@ -66,7 +65,7 @@ pub enum Step {
     AnswerAndRefresh,
     /// Send nothing.
     Silence,
-    /// Send what was written to `out` when [`crate::guard::HOLD`] has gone by: it is a probe of ours come home, and a hop that hears
+    /// Send what was written to `out` when [`HOLD`] has gone by: it is a probe of ours come home, and a hop that hears
     /// SERVFAIL at once would ask others.
     AnswerLater,
     /// It must be asked: [`Forwarder::wait`].
@@ -169,68 +168,38 @@ impl Forwarder {
         Step::Ask(marks)
     }
 
-    /// The marks on a query.
-    fn marks(&self, arrival: &Arrival<'_>, query: &Query) -> Marks {
-        let mut asked = [Number(0); SPELLINGS];
-        let mut count = 0;
-        if self.flights.is_flying(query.key()) || (query.asks_for_more() && self.asking(query).next().is_some()) {
-            for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
-                *place = upstream.number;
-                count += 1;
-            }
-        }
-        let asked = asked.get(..count).unwrap_or_default();
-        marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
-    }
-
-    /// The flights that ask this question, also those without DO or CD: hops set these on what they send back.
-    fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
-        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key.bytes()))
-    }
-
-    /// Tells the guard where a query is ours come back.
-    fn tell_guard(&self, marks: &Marks, arrival: &Arrival<'_>, query: &Query) {
-        if let Some(back) = marks.back {
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
-            if arrival.over_tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
-            }
-        }
-    }
-
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
     ///
-    /// Returns the question where it is the first of its kind, to be given to an engine.
+    /// Returns the question where it is the first of its kind, to be given to an engine: at once, or where
+    /// [`Self::is_held`] says so, when [`Self::let_go`] has.
     #[must_use]
     pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: Way) -> Option<Question> {
-        let sure = marks.back.filter(|back| back.is_sure);
-        let deadline = arrival.at.now + if sure.is_some() { MARKED_WAITS } else { CLIENT_BUDGET };
+        let sure = marks.back.filter(|back| back.is_sure).map(|back| back.through);
+        let deadline = arrival.at.now + if sure.is_some() { HOLD } else { CLIENT_BUDGET };
+        let back_as = marks.back.map(|back| self.came_back(back, query, deadline));
         let waiter = Waiter {
             packet: arrival.packet.into(),
             question_end: query.question_end(),
             wants: Wants::new(query, self.payload, arrival.over_tcp),
             deadline,
-            came_through: sure.map(|back| back.through),
+            came_through: sure,
+            alone: marks.passed.foreign() || marks.back.is_some(),
+            held: back_as == Some(Back::Held),
             back,
         };
-        let asking: Vec<Key> = marks.back.iter().flat_map(|_| self.asking(query)).collect();
-        let came_back = |through| {
-            asking.iter().for_each(|key| self.tell_workers(|| Order::CameBack(key.clone(), through, deadline)));
-        };
-        if let Some(back) = sure
-            && !asking.iter().any(|key| key.bytes() == query.key())
-        {
-            // It comes late and what it asked is over, or the answer to it would not fit: it was asked without DO or CD.
-            came_back(back.through);
-            self.refuse_marked(waiter);
+        if back_as == Some(Back::Refused) {
+            self.refuse(waiter, sure);
             return None;
         }
-        let joined = self.flights.join(query.key(), waiter);
-        marks.back.iter().for_each(|back| came_back(back.through));
+        let joined = self.flights.join(query.key(), waiter, arrival.at.now);
         match joined {
-            Joined::First => return Some(question(arrival, query, marks)),
+            Joined::First | Joined::Held => return Some(question(arrival, query, marks)),
             Joined::Waits => {}
-            Joined::Refused(waiter) => self.refuse_marked(*waiter),
+            Joined::Widens => {
+                let key = Key::new(query.key());
+                self.tell_workers(|| Order::Widen(key.clone()));
+            }
+            Joined::Refused(waiter) => self.refuse(*waiter, marks.back.map(|back| back.through)),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
                 answer_at_once(*waiter, &Own::ServFail(full));
@@ -244,22 +213,6 @@ impl Forwarder {
         for worker in &self.workers {
             worker.tell(order());
         }
-    }
-
-    /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
-    fn refuse_marked(&self, waiter: Waiter) {
-        let own = Own::ServFail(self.loops(waiter.came_through));
-        answer_at_once(waiter, &own);
-    }
-
-    fn loops(&self, through: Option<Number>) -> Ede {
-        let set = self.set.load();
-        let upstream = through.and_then(|number| set.get(number));
-        let text = match upstream {
-            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
-            None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
-        };
-        Ede::new(Ede::NETWORK_ERROR, text)
     }
 
     /// A question that is about to end in the cache and is popular; `None` where it is asked already.
@@ -287,7 +240,16 @@ impl Forwarder {
 
     /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
     pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], outbox: &mut Outbox, now: Instant) {
-        if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+        if self.flights.is_alone(key.bytes()) {
+            // One upstream was asked, which says nothing of the others: told to those who wait, and not remembered.
+            let answer = Answer::read(message, crate::upstream::question::question_end(key));
+            let Some(block) = answer.and_then(|answer| Block::new(key.bytes(), &answer, 0..=0)) else {
+                return self.give_up(key, Failure::NoAnswer, outbox, now);
+            };
+            for waiter in self.flights.finish(key.bytes()) {
+                deliver(waiter, Content::Block(&block, Age::Seconds(0)), outbox);
+            }
+        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
             self.give_up(key, Failure::NoAnswer, outbox, now);
         } else {
             self.give(key, upstream, message, outbox, now);
@@ -298,6 +260,7 @@ impl Forwarder {
     pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
+            _ if self.flights.is_alone(key.bytes()) => None,
             Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
             Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
         };
@@ -322,7 +285,8 @@ impl Forwarder {
         self.console(key, waiters, Failure::NoAnswer, outbox, now);
         let marked: Vec<Waiter> = marked;
         for waiter in marked {
-            self.refuse_marked(waiter);
+            let through = waiter.came_through;
+            self.refuse(waiter, through);
         }
         next
     }

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 3;
 const FROM_GOOD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// And those from the server behind the hop.
 const FROM_BEYOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-/// Datagrams for the first looped question, with its probes, without the client's own two.
+/// Datagrams for the first looped question, with the probes of the upstream that loops, without the client's own two.
 const MOST: usize = 14;
 /// The first looped question is answered within this time. The aim is 100 ms more than without a loop; the rest is for
 /// machines that have other things to do.
@@ -212,7 +212,8 @@ impl Stage {
         sleep(COUNTED.saturating_sub(asked.elapsed()));
         let verdict = row.verdict.as_ref().map_or(COUNTED, |(time, _)| *time);
         row.count = self.count(&name, asked, verdict);
-        row.checks = self.count(&name, asked, COUNTED).datagrams - row.count.datagrams;
+        let all = self.count(&name, asked, COUNTED);
+        row.checks = all.checks + all.datagrams - row.count.datagrams;
         row.trace = self.trace(asked - wait::millis(300));
 
         let asked = Instant::now();
@@ -332,17 +333,15 @@ impl Row {
         }
     }
 
-    /// How many datagrams there may be. A lap through two hops is longer; what comes back with DO or CD is a question of its
-    /// own for the good server; where only a zone loops the root is asked first. At start the first question meets the
-    /// probes of the start, over both transports. And what the verdict begins may be seen before its line in the log.
+    /// How many datagrams there may be: two laps of probes, the question's lap, two for the good server. A lap through two
+    /// hops is six; where only a zone loops the root is asked first, which is one lap of probes more, and at start a second time, where the
+    /// probe of the start was under way when the question was asked.
     fn most(&self) -> usize {
-        let hop = match self.cell.kind {
-            Kind::Unbound | Kind::Bind => 2,
-            Kind::TwoInARow => 8,
-            Kind::OneZone => 4,
-            _ => 0,
-        };
-        MOST + hop + if self.when == "start" { 10 } else { 2 }
+        match self.cell.kind {
+            Kind::TwoInARow => 3 * 6 + 2,
+            Kind::OneZone => MOST + if self.when == "start" { 4 + 4 } else { 4 },
+            _ => MOST,
+        }
     }
 
     fn line(&self) -> String {

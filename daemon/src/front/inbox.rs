@@ -22,6 +22,8 @@ pub enum Order {
     Streamed(AskId, Option<Vec<u8>>),
     /// Our own question came back through this upstream; somebody who brought it waits until the time given.
     CameBack(Key, Number, Instant),
+    /// Somebody waits for this for whom one upstream is not enough.
+    Widen(Key),
     /// The guard has given other verdicts, or has another key.
     Guidance,
     /// These are the upstreams now.

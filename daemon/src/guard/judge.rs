@@ -36,6 +36,8 @@ const SUSPECT: Duration = Duration::from_secs(5);
 const INSISTS: Duration = Duration::from_secs(60);
 /// A probe that could not be confirmed is repeated after this.
 const UNSURE: Duration = Duration::from_secs(5);
+/// Witnesses that spoke before the first upstreams were known are heard then, so many: listeners open a moment earlier.
+const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
 
@@ -61,6 +63,7 @@ pub struct Judge {
     known: BTreeMap<Number, Known>,
     provoked: BTreeMap<Number, Provoked>,
     asked: HashMap<Nonce, Asked>,
+    early: Vec<(Whom, Witness, Box<[u8]>)>,
     overall: Window,
     told: Window,
     published: Arc<Verdicts>,
@@ -80,6 +83,7 @@ impl Judge {
             known: BTreeMap::new(),
             provoked: BTreeMap::new(),
             asked: HashMap::new(),
+            early: Vec::new(),
             overall: Window::new(10, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
             published: Arc::default(),
@@ -100,7 +104,12 @@ impl Judge {
                 }
             }
             Event::ProbeOver { nonce, heard } => self.over(nonce, heard, now),
-            Event::SetChanged(set) => self.set_changed(set),
+            Event::SetChanged(set) => {
+                self.set_changed(set);
+                for (whom, witness, name) in std::mem::take(&mut self.early) {
+                    self.witness(whom, witness, &name, now);
+                }
+            }
             Event::KeyChanged(key) => self.key = key,
             Event::Tick => {}
         }
@@ -128,6 +137,9 @@ impl Judge {
     /// A witness sends a probe, within limits, and no more than that.
     fn witness(&mut self, whom: Whom, witness: Witness, name: &[u8], now: Instant) {
         if self.set.get(whom.0).is_none() {
+            if self.set.upstreams.is_empty() && self.early.len() < EARLY {
+                self.early.push((whom, witness, name.into()));
+            }
             return;
         }
         let track = self.tracks.entry(whom).or_default();
@@ -136,9 +148,9 @@ impl Judge {
         }
         let cause = Cause { witness, parent: name::parent(name).into() };
         if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
-            && asked.want.purpose == Purpose::Check
+            && matches!(asked.want.purpose, Purpose::Check | Purpose::Confirm)
         {
-            // The probe under way will tell; what it does not find is looked for where this witness points.
+            // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked for where this witness points.
             asked.want.cause.get_or_insert(cause);
             track.suspect_until.get_or_insert(now + SUSPECT);
             return;

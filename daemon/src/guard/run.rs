@@ -47,7 +47,7 @@ struct Shared {
     events: mpsc::Sender<Event>,
     set: watch::Sender<Arc<Set>>,
     new_key: watch::Sender<Arc<Key>>,
-    home: Mutex<VecDeque<Nonce>>,
+    home: Mutex<VecDeque<(Nonce, Instant)>>,
     published: Arc<Published>,
 }
 
@@ -56,6 +56,8 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(Number, Witness), u64>>,
+    /// The latest probes and whom they went to.
+    probes: Mutex<VecDeque<(Nonce, Number)>>,
 }
 
 impl Guard {
@@ -125,12 +127,20 @@ impl Guard {
     pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) -> bool {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });
         let mut home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = !home.contains(&nonce);
+        let is_first = home.iter().all(|(known, _)| *known != nonce);
         if is_first {
             home.truncate(HOME - 1);
-            home.push_front(nonce);
+            home.push_front((nonce, clock::now()));
         }
         is_first
+    }
+
+    /// Whether a probe that went to `upstream` came home since then. Nobody can forge that.
+    #[must_use]
+    pub fn has_probe_come_home(&self, upstream: Number, since: Instant) -> bool {
+        let home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let probes = self.0.published.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        home.iter().take_while(|(_, at)| *at >= since).any(|(nonce, _)| probes.contains(&(*nonce, upstream)))
     }
 
     /// Other upstreams are in use.
@@ -198,6 +208,7 @@ impl Driver {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
             Action::Tell(report) => log(&report),
             Action::SendProbe { nonce, upstream, transport, message } => {
+                self.published.sent(nonce, upstream.number);
                 probes.spawn(async move {
                     let heard = exchange::ask(&upstream.server, transport, &message).await;
                     Event::ProbeOver { nonce, heard }
@@ -208,6 +219,12 @@ impl Driver {
 }
 
 impl Published {
+    fn sent(&self, nonce: Nonce, upstream: Number) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.truncate(HOME - 1);
+        probes.push_front((nonce, upstream));
+    }
+
     /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
     /// anew.
     fn count(&self, upstream: Number, witness: Witness) {
@@ -294,6 +311,9 @@ mod tests {
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, [10, 0, 0, 9].into(), Transport::Udp, 0);
         assert_eq!((home(), home()), (true, false), "only the first is held");
+        let an_hour_ago = guard.0.born - Duration::from_secs(3600);
+        assert!(guard.has_probe_come_home(bad, an_hour_ago) && !guard.has_probe_come_home(good, an_hour_ago));
+        assert!(!guard.has_probe_come_home(bad, clock::now()));
         let before = guard.key().process();
         guard.addresses_changed(&[[10, 0, 0, 1].into()]);
         assert_ne!(guard.key().process(), before);

@@ -191,6 +191,7 @@ impl Track {
         let (upstream, transport) = whom;
         let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, evidence };
         self.cases.retain(|case| !name::is_within(&case.verdict.suffix, suffix));
+        self.wanted.retain(|want| want.purpose != Purpose::Check || !name::is_within(&want.suffix, suffix));
         let pause = if again { PAUSE_MAX } else { PAUSE_MIN };
         self.cases.push(Case { verdict: verdict.clone(), next: now + pause, pause, last_home: now, fails_since: None });
         Some(verdict)

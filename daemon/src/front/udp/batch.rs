@@ -179,7 +179,7 @@ mod tests {
         let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         let mut incoming = Incoming::<SockaddrIn>::default();
         for (sent, seen) in [(1, vec![1]), (6, vec![5, 1]), (14, vec![5, 9, 0]), (3, vec![3])] {
-            (0..sent).for_each(|n| drop(client.send_to(&[n], server.local_addr().unwrap()).unwrap()));
+            (0..sent).for_each(|n| assert_eq!(client.send_to(&[n], server.local_addr().unwrap()).unwrap(), 1));
             let mut counts = Vec::new();
             loop {
                 let (count, more) = incoming.receive(&server);

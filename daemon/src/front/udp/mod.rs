@@ -25,7 +25,7 @@ use crate::clock;
 use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
 use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance, Question};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
@@ -81,16 +81,16 @@ impl<F: Family> Default for Batches<F> {
 struct Serving {
     query: Query,
     engine: Engine,
-    /// Answers that are held; few, since nobody can forge what they answer.
-    later: VecDeque<Later>,
+    /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
+    later: VecDeque<(Instant, Later)>,
 }
 
-/// An answer that is held until its time.
-struct Later {
-    at: Instant,
-    socket: Arc<UdpSocket>,
-    to: SocketAddr,
-    answer: Vec<u8>,
+/// What is held until its time.
+enum Later {
+    /// To be sent.
+    Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
+    /// To be asked, if it still is.
+    Question(Question),
 }
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
@@ -158,8 +158,8 @@ impl Worker {
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.act(&mut buffers.outbox, now);
                 self.send_what_was_held(now);
+                self.act(&mut buffers.outbox, now);
             }
             buffers.outbox.flush();
             if self.ends.is_some_and(|ends| now >= ends || self.serving.engine.in_flight() == 0) {
@@ -177,15 +177,22 @@ impl Worker {
 
     /// When something is to be done though nothing comes.
     fn next_time(&self) -> Option<Instant> {
-        let held = self.serving.later.front().map(|later| later.at);
+        let held = self.serving.later.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
 
     fn send_what_was_held(&mut self, now: Instant) {
-        while self.serving.later.front().is_some_and(|later| later.at <= now)
-            && let Some(later) = self.serving.later.pop_front()
+        while self.serving.later.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, later)) = self.serving.later.pop_front()
         {
-            let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
+            match later {
+                Later::Answer { socket, to, answer } => drop(socket.send_to(&answer, to)), // lost, as datagrams may be
+                Later::Question(question) => {
+                    if self.forwarder.let_go(&question, now) {
+                        self.serving.engine.ask(question, now);
+                    }
+                }
+            }
         }
     }
 
@@ -268,7 +275,18 @@ impl Worker {
         self.inbox.hush();
         while let Some(order) = self.inbox.next() {
             match order {
-                Order::Ask(question) => self.serving.engine.ask(question, now),
+                Order::Ask(question) => {
+                    // Somebody may have joined while it was on its way here.
+                    if self.forwarder.is_held(&question) {
+                        self.serving.later.push_back((now + HOLD, Later::Question(question)));
+                        continue;
+                    }
+                    let widened = question.passed.foreign() && !self.forwarder.flights.is_alone(question.key.bytes());
+                    let key = widened.then(|| question.key.clone());
+                    self.serving.engine.ask(question, now);
+                    key.iter().for_each(|key| self.serving.engine.widen(key, now));
+                }
+                Order::Widen(key) => self.serving.engine.widen(&key, now),
                 Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
                 Order::CameBack(key, upstream, until) => {
                     self.serving.engine.came_back(&key, upstream, now);
@@ -361,13 +379,17 @@ fn serve_further(
         }
         Step::Silence => {}
         Step::AnswerLater => {
-            let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
-            serving.later.push_back(held);
+            let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
+            serving.later.push_back((now + HOLD, held));
         }
         Step::Ask(marks) => {
             let back = Back::Udp(Arc::clone(socket), arrival.from);
-            if let Some(question) = forwarder.wait(*arrival, &serving.query, marks, back) {
-                serving.engine.ask(question, now);
+            match forwarder.wait(*arrival, &serving.query, marks, back) {
+                Some(question) if forwarder.is_held(&question) => {
+                    serving.later.push_back((now + HOLD, Later::Question(question)));
+                }
+                Some(question) => serving.engine.ask(question, now),
+                None => {}
             }
         }
         Step::TakeInstead(packet) => {

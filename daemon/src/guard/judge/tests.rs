@@ -134,6 +134,54 @@ fn a_loop_that_forms_is_convicted_by_the_first_witness_with_two_probes() {
     }
 }
 
+/// Listeners are open a moment before the judge is told of the first upstreams.
+#[test]
+fn a_witness_before_the_first_upstreams_are_known_is_heard_with_them() {
+    let one_zone = |_: Number, message: &[u8]| match qname(message).ends_with(&wire("loop.example")) {
+        true => Does::Loops,
+        false => Does::Answers,
+    };
+    let mut world = World::new(&[], one_zone);
+    for _ in 0..20 {
+        world.witness(Witness::Tag, "www.loop.example", &one_zone);
+    }
+    assert!(world.judge.early.len() <= EARLY);
+    world.tell(Event::SetChanged(set(&["10.0.0.2"])), &one_zone);
+    assert_eq!(world.standing("www.loop.example"), Standing::Quarantined);
+    assert_eq!(world.standing("www.example"), Standing::Free);
+}
+
+/// Unbound resends five times when it hears SERVFAIL, and each resend is a witness.
+#[test]
+fn a_witness_while_the_second_probe_is_under_way_costs_no_third() {
+    let mut world = World::new(&[], always(Does::Silent));
+    let probe = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::SendProbe { nonce, transport: UDP, .. } => Some(*nonce),
+            _ => None,
+        })
+    };
+    let mut under_way = probe(&world.judge.handle(Event::SetChanged(set(&["10.0.0.2"])), world.now)).unwrap();
+    let mut actions = Vec::new();
+    for number in 0..2 {
+        world.now += Duration::from_millis(50);
+        let home = Event::ProbeHome { nonce: under_way, from: [10, 0, 0, 2].into(), over: UDP, onwards: 0 };
+        let _ = world.judge.handle(home, world.now);
+        let name = wire("www.example.com").into();
+        let witness = Event::Witness { upstream: Number(0), transport: UDP, witness: Witness::Tag, name };
+        assert_eq!(probe(&world.judge.handle(witness, world.now)), None);
+        let heard = Some(Heard { own: false, spelling_kept: true });
+        actions = world.judge.handle(Event::ProbeOver { nonce: under_way, heard }, world.now);
+        assert_eq!(probe(&actions).is_some(), number == 0);
+        under_way = probe(&actions).unwrap_or(under_way);
+    }
+    let told = actions.iter().find_map(|action| match action {
+        Action::Tell(report) => Some((report.kind, report.witness)),
+        _ => None,
+    });
+    assert_eq!(told, Some((Kind::Looping, Some(Witness::Tag))));
+}
+
 #[test]
 fn replayed_spelling_and_tag_convict_nothing() {
     let does = always(Does::Answers);

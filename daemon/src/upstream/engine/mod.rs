@@ -250,6 +250,16 @@ impl Engine {
         self.set_timer(id);
     }
 
+    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its flight was
+    /// to ask one upstream only, it asks as many as any other from now on.
+    pub fn widen(&mut self, key: &Key, now: Instant) {
+        let Some(&id) = self.by_key.get(key) else { return };
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.alone = false;
+        self.go_on(id, now);
+        self.set_timer(id);
+    }
+
     /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(&id) = self.by_key.get(key) else { return };

@@ -348,20 +348,54 @@ fn an_upstream_without_edns_is_asked_again_without() {
     }
 }
 
-#[test]
-fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
-    let mut w = world(&TWO, None);
+/// A question that has passed another Onward.
+fn foreign(w: &World, name: &str) -> Question {
     let other = guard::Key::new(&guard::Secret::new([2; 16]), &[], w.now);
     let mut option = vec![];
     tag::write(&Passed::default(), Number(1), &other, other.bucket(w.now), &mut option);
     let passed = tag::read(&option[4..], &w.engine.guidance.key, other.bucket(w.now));
-    w.engine.ask(Question { passed, ..question("a") }, w.now);
+    Question { passed, ..question(name) }
+}
+
+#[test]
+fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
     w.act();
     w.until(1000);
     assert!(w.asked().iter().all(|upstream| *upstream == 0));
     w.answer(0, 2, false);
     assert_eq!(w.done, [Done::Answer { by: 0, code: 2, at: 1000 }]);
     assert!(w.silent.is_empty());
+}
+
+#[test]
+fn a_client_who_joins_what_has_passed_another_onward_gets_the_answer_of_the_next_upstream() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
+    w.act();
+    w.engine.widen(&key("a"), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0], "the one that was asked is still in time");
+    w.answer(0, 2, false);
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 0 }]);
+    w.until(7_000);
+    w.assert_empty();
+}
+
+#[test]
+fn a_client_who_joins_late_has_the_next_asked_at_once() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
+    w.act();
+    w.until(1_000);
+    assert!(!w.asked().contains(&1));
+    w.engine.widen(&key("a"), w.now);
+    w.act();
+    assert!(w.asked().contains(&1));
+    w.engine.widen(&key("nobody asks this"), w.now);
 }
 
 #[test]
