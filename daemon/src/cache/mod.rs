@@ -7,7 +7,7 @@
 
 mod block;
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use lru::LruCache;
 
 pub use block::{Block, Parts};
 
+use crate::hash::BuildTaken;
 use crate::upstream::Number;
 use crate::wire::Answer;
 
@@ -95,7 +96,7 @@ struct Shard(Mutex<Inner>);
 /// same hash, the later one takes the place of the earlier.
 #[derive(Debug)]
 struct Inner {
-    entries: LruCache<u64, Entry, BuildHasherDefault<Taken>>,
+    entries: LruCache<u64, Entry, BuildTaken>,
     bytes: usize,
 }
 
@@ -103,28 +104,6 @@ struct Inner {
 struct Entry {
     block: Block,
     life: Life,
-}
-
-/// Hashes what is a hash already.
-#[derive(Debug, Default)]
-struct Taken(u64);
-
-impl Hasher for Taken {
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte); // for completeness: keys are u64
-        }
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// Kept small, since there is one for each entry.
@@ -149,7 +128,7 @@ impl Cache {
         // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
         // written to costs no memory.
         let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Inner { entries: LruCache::with_hasher(room, BuildHasherDefault::default()), bytes: 0 };
+        let shard = || Inner { entries: LruCache::with_hasher(room, BuildTaken::default()), bytes: 0 };
         let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
         Self { shards, hasher: RandomState::default(), limits }
     }

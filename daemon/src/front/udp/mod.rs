@@ -25,7 +25,7 @@ use crate::clock;
 use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
 use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance, Question};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance, Question};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
@@ -143,7 +143,8 @@ impl Worker {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
         loop {
-            let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
+            let timeout = self.timeout();
+            let count = self.epoll.wait(&mut events, timeout).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
@@ -151,7 +152,7 @@ impl Worker {
                     token if LISTENERS - token < self.listeners.len() as u64 => {
                         self.serve(LISTENERS - token, &mut buffers, now)
                     }
-                    token => self.hear(Socket(token), now),
+                    token => self.hear(Socket(token), &mut buffers.outbox, now),
                 }
                 self.act(&mut buffers.outbox, now);
             }
@@ -168,7 +169,7 @@ impl Worker {
         }
     }
 
-    fn timeout(&self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         let Some(at) = self.next_time() else { return EpollTimeout::NONE };
         let left = at.saturating_duration_since(clock::now());
         // Rounded up: a wake too early would only have to wait again.
@@ -176,7 +177,7 @@ impl Worker {
     }
 
     /// When something is to be done though nothing comes.
-    fn next_time(&self) -> Option<Instant> {
+    fn next_time(&mut self) -> Option<Instant> {
         let held = self.serving.later.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
@@ -214,12 +215,14 @@ impl Worker {
     }
 
     /// Takes an answer from an upstream.
-    fn hear(&mut self, socket: Socket, now: Instant) {
+    fn hear(&mut self, socket: Socket, outbox: &mut Outbox, now: Instant) {
         // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
         match self.sockets.receive(socket, &mut self.answer) {
             Some((upstream, Ok(length))) => {
                 let message = self.answer.get(..length).unwrap_or_default();
-                self.serving.engine.datagram(upstream, socket, message, now);
+                if let Some(landed) = self.serving.engine.datagram(upstream, socket, message, now) {
+                    self.forwarder.give(&landed, outbox, now);
+                }
             }
             Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
             None => {}
@@ -254,10 +257,11 @@ impl Worker {
                         orders.tell(Order::Streamed(ask, answer));
                     });
                 }
-                Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, outbox, now),
-                Action::Refused(key, upstream, message) => {
-                    self.forwarder.give_failure(&key, upstream, &message, outbox, now);
-                }
+                Action::Answered(said) => match said.landed() {
+                    Some(landed) => self.forwarder.give(&landed, outbox, now),
+                    None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
+                },
+                Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
                 Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
                 Action::Overdue(key) => {
                     let next = self.forwarder.give_overdue(&key, outbox, now);
@@ -287,7 +291,11 @@ impl Worker {
                     key.iter().for_each(|key| self.serving.engine.widen(key, now));
                 }
                 Order::Widen(key) => self.serving.engine.widen(&key, now),
-                Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
+                Order::Streamed(ask, answer) => {
+                    if let Some(landed) = self.serving.engine.streamed(ask, answer.as_deref(), now) {
+                        self.forwarder.give(&landed, &mut buffers.outbox, now);
+                    }
+                }
                 Order::CameBack(key, upstream, until) => {
                     self.serving.engine.came_back(&key, upstream, now);
                     self.serving.engine.remind(&key, until);
