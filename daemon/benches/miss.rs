@@ -94,11 +94,8 @@ impl Wire {
         let Some(socket) = self.ask(key) else { return false };
         self.now += Duration::from_micros(20); // so that sockets wear out as they do
         make_answer(&mut self.answer, key);
-        self.engine.datagram(common::UPSTREAM, socket, &self.answer, self.now);
-        let mut answered = false;
-        while let Some(action) = self.engine.next_action() {
-            answered |= matches!(action, Action::Answered(..));
-        }
+        let answered = self.engine.datagram(common::UPSTREAM, socket, &self.answer, self.now).is_some();
+        while self.engine.next_action().is_some() {}
         answered
     }
 }

@@ -9,6 +9,7 @@
 //! Threads of the UDP front and tasks of the TCP front share one [`Forwarder`]; nothing in it waits for anything.
 
 mod come_back;
+mod give;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,20 +20,16 @@ use arc_swap::ArcSwap;
 use crate::admit::acl::AllowList;
 use crate::admit::marks::Marks;
 use crate::admit::triage::{self, triage};
-use crate::cache::{Block, Cache, Freshness, Seconds};
+use crate::cache::{Cache, Freshness, Seconds};
 use crate::flight::{Back as Way, Flights, Joined, Waiter};
 use crate::front::inbox::{Order, Orders};
-use crate::guard::{Guard, HOLD, Passed, Standing, probe};
+use crate::guard::{Guard, HOLD, Passed, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
-use crate::upstream::engine::{CLIENT_BUDGET, Failure, Question};
-use crate::upstream::{Number, Set, Transport};
-use crate::wire::{Answer, HEADER, Key, Query};
+use crate::upstream::engine::{CLIENT_BUDGET, Question};
+use crate::upstream::{Set, Transport};
+use crate::wire::{HEADER, Key, Query};
 use come_back::Back;
-
-/// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
-const SUSPECT_TTL: u32 = 5;
-/// How long it is remembered that no upstream answered, in seconds. A client's timeout alone is no verdict on a name.
-const NO_ANSWER_TTL: u32 = 1;
+use give::deliver_at_once;
 
 /// What all fronts and workers share.
 #[derive(Debug)]
@@ -92,6 +89,14 @@ pub struct Moment {
     now: Instant,
     seconds: Seconds,
     allow: arc_swap::Guard<Arc<AllowList>>,
+}
+
+impl Moment {
+    /// When.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
 }
 
 impl Forwarder {
@@ -193,7 +198,7 @@ impl Forwarder {
             Joined::Refused(waiter) => self.refuse(*waiter, marks.back.map(|back| back.through)),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
-                send(*waiter, Content::Own(&Own::ServFail(full)));
+                deliver_at_once(*waiter, &Own::ServFail(full));
             }
         }
         None
@@ -219,88 +224,6 @@ impl Forwarder {
         })
     }
 
-    /// An upstream answered: remember it, and tell all who wait.
-    pub fn give(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
-        let answer = Answer::read(message, crate::upstream::question::question_end(key));
-        let block = answer.and_then(|answer| self.cache.learn(key.bytes(), &answer, upstream, self.seconds(now)));
-        let Some(block) = block else { return self.give_up(key, Failure::NoAnswer, now) };
-        for waiter in self.flights.finish(key.bytes()) {
-            send(waiter, Content::Block(&block, Age::Seconds(0)));
-        }
-    }
-
-    /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
-    pub fn give_failure(&self, key: &Key, upstream: Number, message: &[u8], now: Instant) {
-        if self.flights.is_alone(key.bytes()) {
-            // One upstream was asked, which says nothing of the others: told to those who wait, and not remembered.
-            let answer = Answer::read(message, crate::upstream::question::question_end(key));
-            let Some(block) = answer.and_then(|answer| Block::new(key.bytes(), &answer, 0..=0)) else {
-                return self.give_up(key, Failure::NoAnswer, now);
-            };
-            for waiter in self.flights.finish(key.bytes()) {
-                send(waiter, Content::Block(&block, Age::Seconds(0)));
-            }
-        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
-            self.give_up(key, Failure::NoAnswer, now);
-        } else {
-            self.give(key, upstream, message, now);
-        }
-    }
-
-    /// No upstream answered: tell all who wait, with what was known before if there is anything.
-    pub fn give_up(&self, key: &Key, why: Failure, now: Instant) {
-        let lifetime = match why {
-            Failure::NoUpstream => None,
-            _ if self.flights.is_alone(key.bytes()) => None,
-            Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
-            Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
-        };
-        if let Some(lifetime) = lifetime {
-            self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
-        }
-        let waiters = self.flights.finish(key.bytes());
-        self.console(key, waiters, why, now);
-    }
-
-    /// Whether a witness has spoken against an upstream, for this name.
-    fn is_anyone_suspect(&self, key: &Key) -> bool {
-        let verdicts = self.guard.verdicts();
-        let mut upstreams = self.set.load().upstreams.clone().into_iter();
-        upstreams.any(|upstream| verdicts.standing(upstream.number, Transport::Udp, key.name()) > Standing::Free)
-    }
-
-    /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
-    pub fn give_overdue(&self, key: &Key, now: Instant) -> Option<Instant> {
-        let (waiters, next) = self.flights.overdue(key.bytes(), now);
-        let (marked, waiters) = waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
-        self.console(key, waiters, Failure::NoAnswer, now);
-        let marked: Vec<Waiter> = marked;
-        for waiter in marked {
-            let through = waiter.came_through;
-            self.refuse(waiter, through);
-        }
-        next
-    }
-
-    /// A stale answer, or else SERVFAIL with the reason.
-    fn console(&self, key: &Key, waiters: Vec<Waiter>, why: Failure, now: Instant) {
-        if waiters.is_empty() {
-            return;
-        }
-        let stale = self.cache.stale(key.bytes(), self.seconds(now));
-        let own = Own::ServFail(match why {
-            Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
-            Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
-            Failure::Loops(upstream) => self.loops(Some(upstream)),
-        });
-        for waiter in waiters {
-            match &stale {
-                Some(block) => send(waiter, Content::Block(block, Age::Stale)),
-                None => send(waiter, Content::Own(&own)),
-            }
-        }
-    }
-
     /// These are the upstreams now; what only others said is forgotten.
     pub fn adopt(&self, set: &Arc<Set>) {
         self.set.store(Arc::clone(set));
@@ -311,13 +234,6 @@ impl Forwarder {
         let seconds = now.saturating_duration_since(self.started).as_secs();
         Seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
-}
-
-/// What a waiter gets.
-#[derive(Clone, Copy)]
-enum Content<'c> {
-    Block(&'c Block, Age),
-    Own(&'c Own),
 }
 
 fn question(arrival: Arrival<'_>, query: &Query, marks: Marks) -> Question {
@@ -337,25 +253,4 @@ fn probe_came_home() -> Ede {
 
 fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
     own::answer(packet, own, out).map_or(Step::Silence, |()| Step::Answer)
-}
-
-/// Sends a waiter its answer. One that is gone, or cannot be reached, is not waited for.
-fn send(waiter: Waiter, content: Content<'_>) {
-    let mut out = Vec::new();
-    match content {
-        Content::Block(block, age) => {
-            out.reserve_exact(waiter.question_end + block.size()); // the block's own head makes up for an OPT
-            let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
-            dress(head, waiter.wants, block, age, &mut out);
-        }
-        Content::Own(own) => {
-            if own::answer(&waiter.packet, own, &mut out).is_none() {
-                return;
-            }
-        }
-    }
-    match waiter.back {
-        Way::Udp(socket, client) => drop(socket.send_to(&out, client)),
-        Way::Tcp(task) => drop(task.send(out)),
-    }
 }

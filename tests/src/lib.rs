@@ -2,6 +2,8 @@
 //! them, a DNS client that shows every byte, and upstreams that follow a script. `README.md` has the overview.
 
 pub mod dns;
+pub mod flood;
+pub mod garbage;
 pub mod hops;
 pub mod host;
 pub mod lab;
@@ -14,6 +16,7 @@ pub mod query;
 pub mod relay;
 pub mod servers;
 pub mod tap;
+pub mod threads;
 pub mod upstream;
 pub mod wait;
 pub mod zones;

@@ -60,13 +60,21 @@ impl Namespace {
     /// # Panics
     /// If the namespace cannot be entered, or `work` panics.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = PathBuf::from("/run/netns").join(&self.name);
+        let enter = self.entrance();
         let entered = || {
-            let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            setns(file, CloneFlags::CLONE_NEWNET).expect("enter the network namespace");
+            enter();
             work()
         };
         std::thread::scope(|scope| scope.spawn(entered).join().expect("work inside the namespace"))
+    }
+
+    /// Takes the thread that calls it into the namespace, for good; panics where it cannot be entered.
+    pub fn entrance(&self) -> impl FnOnce() + Send + use<> {
+        let path = PathBuf::from("/run/netns").join(&self.name);
+        move || {
+            let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            setns(file, CloneFlags::CLONE_NEWNET).expect("enter the network namespace");
+        }
     }
 
     /// A UDP socket of the namespace.

@@ -3,12 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use crate::netns::Namespace;
+use crate::threads::{Stop, Threads};
 
 /// How long it waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -21,14 +22,13 @@ const MOST: usize = 512;
 #[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    _threads: Threads,
 }
 
 #[derive(Debug)]
 struct Shared {
     target: Mutex<SocketAddr>,
     copies: usize,
-    stop: AtomicBool,
     /// Sockets of the namespace, each for one question at a time.
     idle: Mutex<Vec<UdpSocket>>,
 }
@@ -39,17 +39,14 @@ impl Relay {
     pub fn start(namespace: &Namespace, address: SocketAddr, target: SocketAddr, copies: usize) -> Self {
         let sockets =
             namespace.within(|| (0..MOST).map(|_| UdpSocket::bind("0.0.0.0:0").expect("a socket")).collect::<Vec<_>>());
-        let shared = Arc::new(Shared {
-            target: Mutex::new(target),
-            copies,
-            stop: AtomicBool::new(false),
-            idle: Mutex::new(sockets),
-        });
+        let shared = Arc::new(Shared { target: Mutex::new(target), copies, idle: Mutex::new(sockets) });
         let socket = Arc::new(namespace.udp(address));
         let listener = namespace.listener(address);
         let (over_udp, over_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
-        let threads = vec![spawn(move || over_udp.serve_udp(&socket)), spawn(move || over_tcp.serve_tcp(&listener))];
-        Self { shared, threads }
+        let mut threads = Threads::default();
+        threads.start(move |stop| over_udp.serve_udp(&socket, stop));
+        threads.start(move |stop| over_tcp.serve_tcp(&listener, stop));
+        Self { shared, _threads: threads }
     }
 
     /// Asks somebody else from now on.
@@ -61,24 +58,11 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Shared {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    fn serve_udp(self: Arc<Self>, socket: &Arc<UdpSocket>) {
+    fn serve_udp(self: Arc<Self>, socket: &Arc<UdpSocket>, stop: &Stop) {
         socket.set_read_timeout(Some(TICK)).expect("set a timeout");
         let mut buffer = [0; 4096];
-        while !self.stopped() {
+        while !stop.told() {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
             let (shared, socket, query) = (Arc::clone(&self), Arc::clone(socket), buffer[..length].to_vec());
             spawn(move || {
@@ -89,9 +73,9 @@ impl Shared {
         }
     }
 
-    fn serve_tcp(self: Arc<Self>, listener: &TcpListener) {
+    fn serve_tcp(self: Arc<Self>, listener: &TcpListener, stop: &Stop) {
         listener.set_nonblocking(true).expect("a listener that does not block");
-        while !self.stopped() {
+        while !stop.told() {
             match listener.accept() {
                 Ok((stream, _)) => {
                     let shared = Arc::clone(&self);

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
 
 use crate::netns::Namespace;
+use crate::threads::Threads;
 
 /// Room for what arrives while the thread does not run: some ten thousand datagrams.
 const ROOM: usize = 32 << 20;
@@ -40,8 +39,7 @@ pub struct Datagram {
 #[derive(Debug)]
 pub struct Tap {
     heard: Arc<Mutex<Vec<Datagram>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Threads,
 }
 
 impl Tap {
@@ -57,18 +55,19 @@ impl Tap {
         setsockopt(&raw, sockopt::RcvBufForce, &ROOM).expect("room for datagrams");
         let raw = UdpSocket::from(raw);
         raw.set_read_timeout(Some(Duration::from_millis(50))).expect("set a timeout");
-        let (heard, stop) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
-        let (hears, stopped) = (Arc::clone(&heard), Arc::clone(&stop));
-        let thread = spawn(move || {
+        let heard = Arc::<Mutex<Vec<_>>>::default();
+        let hears = Arc::clone(&heard);
+        let mut thread = Threads::default();
+        thread.start(move |stop| {
             let mut buffer = [0; 65_536];
-            while !stopped.load(Ordering::Relaxed) {
+            while !stop.told() {
                 let Ok(length) = raw.recv(&mut buffer) else { continue };
                 if let Some(datagram) = read(&buffer[..length]) {
                     hears.lock().expect("nobody panicked").push(datagram);
                 }
             }
         });
-        Self { heard, stop, thread: Some(thread) }
+        Self { heard, _thread: thread }
     }
 
     /// What has arrived since a moment.
@@ -79,15 +78,6 @@ impl Tap {
     pub fn since(&self, moment: Instant) -> Vec<Datagram> {
         let heard = self.heard.lock().expect("nobody panicked");
         heard.iter().filter(|datagram| datagram.at >= moment).cloned().collect()
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use crate::dns::Answer;
 use crate::netns::Namespace;
 use crate::query::{flags, length, name, types};
+use crate::threads::{Stop, Threads};
 
 /// How often the threads look whether they should end.
 const TICK: Duration = Duration::from_millis(50);
@@ -144,13 +144,12 @@ type Script = dyn Fn(&Seen) -> Vec<Reply> + Send + Sync;
 /// A scripted upstream that listens on UDP and TCP until it is dropped.
 pub struct Scripted {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 struct Shared {
     script: Box<Script>,
     seen: Mutex<Vec<Seen>>,
-    stop: AtomicBool,
 }
 
 impl Scripted {
@@ -164,7 +163,7 @@ impl Scripted {
         let mut upstream = Self::udp_only(namespace, address, script);
         let listener = namespace.listener(address);
         let shared = Arc::clone(&upstream.shared);
-        upstream.threads.push(spawn(move || shared.serve_tcp(&listener)));
+        upstream.threads.start(move |stop| shared.serve_tcp(&listener, stop));
         upstream
     }
 
@@ -178,12 +177,12 @@ impl Scripted {
         address: SocketAddr,
         script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let shared =
-            Arc::new(Shared { script: Box::new(script), seen: Mutex::new(Vec::new()), stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { script: Box::new(script), seen: Mutex::new(Vec::new()) });
         let socket = Arc::new(namespace.udp(address));
         let elsewhere = Arc::new(namespace.udp(SocketAddr::new(address.ip(), 0)));
         let serving = Arc::clone(&shared);
-        let threads = vec![spawn(move || serving.serve_udp(&socket, &elsewhere))];
+        let mut threads = Threads::default();
+        threads.start(move |stop| serving.serve_udp(&socket, &elsewhere, stop));
         Self { shared, threads }
     }
 
@@ -214,20 +213,7 @@ impl Scripted {
     }
 }
 
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Shared {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
     fn ask_script(&self, message: &[u8], transport: Transport, peer: SocketAddr) -> Vec<Reply> {
         if message.len() < 17 || message[2] & 0x80 != 0 {
             return Reply::silence();
@@ -237,10 +223,10 @@ impl Shared {
         (self.script)(&seen)
     }
 
-    fn serve_udp(&self, socket: &Arc<UdpSocket>, elsewhere: &Arc<UdpSocket>) {
+    fn serve_udp(&self, socket: &Arc<UdpSocket>, elsewhere: &Arc<UdpSocket>, stop: &Stop) {
         socket.set_read_timeout(Some(TICK)).expect("set a timeout");
         let mut buffer = [0; 4096];
-        while !self.stopped() {
+        while !stop.told() {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
             for reply in self.ask_script(&buffer[..length], Transport::Udp, peer) {
                 let from = Arc::clone(if reply.elsewhere { elsewhere } else { socket });
@@ -252,25 +238,25 @@ impl Shared {
         }
     }
 
-    fn serve_tcp(self: Arc<Self>, listener: &TcpListener) {
+    fn serve_tcp(self: Arc<Self>, listener: &TcpListener, stop: &Stop) {
         listener.set_nonblocking(true).expect("a listener that does not block");
-        while !self.stopped() {
+        while !stop.told() {
             match listener.accept() {
                 Ok((stream, peer)) => {
-                    let shared = Arc::clone(&self);
-                    spawn(move || shared.serve_connection(stream, peer));
+                    let (shared, stop) = (Arc::clone(&self), stop.clone());
+                    spawn(move || shared.serve_connection(stream, peer, &stop));
                 }
                 Err(_) => sleep(TICK / 5),
             }
         }
     }
 
-    fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr) {
+    fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr, stop: &Stop) {
         let patience =
             stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(10))));
         patience.expect("a stream that blocks");
         let mut length = [0; 2];
-        while !self.stopped() && stream.read_exact(&mut length).is_ok() {
+        while !stop.told() && stream.read_exact(&mut length).is_ok() {
             let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
             if stream.read_exact(&mut message).is_err() {
                 return;

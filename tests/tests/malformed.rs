@@ -2,6 +2,7 @@
 //! harm, and never the end of the program.
 
 use onward_tests::dns::{Answer, rcode};
+use onward_tests::garbage::Garbage;
 use onward_tests::lab::{Lab, UPSTREAMS};
 use onward_tests::process::Process;
 use onward_tests::query::{Query, flags, types};
@@ -103,20 +104,7 @@ fn garbage_ends_nothing() {
     let Some((lab, _upstream, mut onward)) = setup() else { return };
     let client = lab.client();
     let socket = client.socket();
-    // A generator of which every run gives the same bytes (Knuth's constants).
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut byte = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    for round in 0..2000_usize {
-        let mut bytes: Vec<u8> = (0..round % 97).map(|_| byte()).collect();
-        if round % 2 == 0 {
-            // Half of them begin as a query, and break later.
-            let query = Query::new("garbage.test", types::A).edns(1232).bytes();
-            let keep = usize::from(byte()) % query.len();
-            bytes.splice(..0, query[..keep].iter().copied());
-        }
+    for bytes in Garbage::default().take(2000) {
         socket.send(&bytes).unwrap();
     }
     let mut stream = client.connect();

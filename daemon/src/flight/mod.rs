@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use crate::reply::Wants;
 use crate::upstream::Number;
@@ -87,7 +88,7 @@ type Shard = HashMap<Key, Flight, RandomState>;
 
 #[derive(Debug, Default)]
 struct Flight {
-    waiters: Vec<Waiter>,
+    waiters: SmallVec<[Waiter; 1]>,
     /// One upstream is enough for all who wait.
     alone: bool,
     /// It has not started: all who wait are held.
@@ -153,7 +154,7 @@ impl Flights {
             }
         }
         let (alone, held) = (waiter.alone, waiter.held);
-        shard.insert(Key::new(key), Flight { waiters: vec![waiter], alone, held, refused: false });
+        shard.insert(Key::new(key), Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false });
         if held { Joined::Held } else { Joined::First }
     }
 
@@ -169,8 +170,8 @@ impl Flights {
 
     /// Ends the flight of `key`; returns who waited for it.
     #[must_use]
-    pub fn finish(&self, key: &[u8]) -> Vec<Waiter> {
-        let Some(Flight { waiters, .. }) = self.shard(key).remove(key) else { return Vec::new() };
+    pub fn finish(&self, key: &[u8]) -> SmallVec<[Waiter; 1]> {
+        let Some(Flight { waiters, .. }) = self.shard(key).remove(key) else { return SmallVec::new() };
         self.flights.fetch_sub(1, Ordering::Relaxed);
         self.waiters.fetch_sub(waiters.len(), Ordering::Relaxed);
         waiters
@@ -181,7 +182,9 @@ impl Flights {
     pub fn overdue(&self, key: &[u8], now: Instant) -> (Vec<Waiter>, Option<Instant>) {
         let mut shard = self.shard(key);
         let Some(flight) = shard.get_mut(key) else { return (Vec::new(), None) };
-        let due = flight.waiters.extract_if(.., |waiter| waiter.deadline <= now).collect::<Vec<_>>();
+        let waiters = std::mem::take(&mut flight.waiters);
+        let (due, left): (Vec<_>, _) = waiters.into_iter().partition(|waiter| waiter.deadline <= now);
+        flight.waiters = left.into();
         self.waiters.fetch_sub(due.len(), Ordering::Relaxed);
         flight.refused |= due.iter().any(|waiter| waiter.came_through.is_some());
         (due, flight.waiters.iter().map(|waiter| waiter.deadline).min())
@@ -214,9 +217,9 @@ impl Flights {
     /// Ends what is held for `key`: those who wait are to be refused, and who is held for the same in the next seconds at
     /// once. Nobody where it is not held any more.
     #[must_use]
-    pub fn refuse(&self, key: &[u8], now: Instant) -> Vec<Waiter> {
+    pub fn refuse(&self, key: &[u8], now: Instant) -> SmallVec<[Waiter; 1]> {
         if !self.is_held(key) {
-            return Vec::new();
+            return SmallVec::new();
         }
         self.lately.keep(Key::new(key), now);
         self.finish(key)

@@ -24,8 +24,8 @@ pub enum Order {
     CameBack(Key, Number, Instant),
     /// Somebody waits for this for whom one upstream is not enough.
     Widen(Key),
-    /// The guard has given other verdicts.
-    Verdicts,
+    /// The guard has given other verdicts, or has another key.
+    Guidance,
     /// These are the upstreams now.
     Adopt(Arc<Set>),
     /// Addresses or routes changed.

@@ -1,16 +1,21 @@
-//! Queries that came over TCP: the same trip as over UDP, but that a task waits for the answer.
+//! Queries that came over TCP: the same trip as over UDP, but that the connection's task waits for what must be asked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::inbox::Order;
-use super::tcp::Answer;
+use super::tcp::{Answer, Answered};
 use crate::clock;
 use crate::flight::Back;
 use crate::guard::HOLD;
 use crate::trip::{Arrival, Forwarder, Step};
 use crate::upstream::engine::Question;
 use crate::wire::Query;
+
+/// Room that is made for an answer at first, in bytes; it grows where that is not enough.
+const ROOM: usize = 512;
 
 /// Answers queries that came over TCP.
 #[derive(Debug)]
@@ -34,8 +39,8 @@ impl Queries {
     }
 
     /// The answer, or where it will come from.
-    fn take(&self, packet: &[u8], from: SocketAddr) -> Taken {
-        let (mut query, mut out) = (Query::default(), Vec::new());
+    fn take(&self, packet: &[u8], from: SocketAddr) -> Answered<Later> {
+        let (mut query, mut out) = (Query::default(), Vec::with_capacity(ROOM));
         let at = self.forwarder.moment(clock::now());
         let mut arrival = Arrival { packet, from, over_tcp: true, at: &at };
         let plain;
@@ -46,43 +51,56 @@ impl Queries {
             step = self.forwarder.take(&arrival, &mut query, &mut out);
         }
         match step {
-            Step::Silence | Step::TakeInstead(_) => Taken::Silence,
-            Step::Answer => Taken::Answer(out),
-            Step::AnswerLater => Taken::AnswerLater(out),
+            Step::Silence | Step::TakeInstead(_) => Answered::Now(None),
+            Step::Answer => Answered::Now(Some(out)),
+            Step::AnswerLater => Answered::Later(Later::Held(out)),
             Step::AnswerAndRefresh => {
                 if let Some(question) = self.forwarder.refresh(&query) {
                     self.ask(from, question);
                 }
-                Taken::Answer(out)
+                Answered::Now(Some(out))
             }
             Step::Ask(marks) => {
-                let (back, answer) = tokio::sync::oneshot::channel();
+                let (back, answer) = oneshot::channel();
                 if let Some(question) = self.forwarder.wait(arrival, &query, marks, Back::Tcp(back)) {
                     self.ask(from, question);
                 }
-                Taken::Waits(answer)
+                Answered::Later(Later::Asked(answer))
             }
         }
     }
 }
 
-enum Taken {
-    Silence,
-    Answer(Vec<u8>),
-    AnswerLater(Vec<u8>),
-    Waits(tokio::sync::oneshot::Receiver<Vec<u8>>),
+/// An answer that takes time.
+enum Later {
+    /// It is there, but is held for [`HOLD`].
+    Held(Vec<u8>),
+    /// It comes from an upstream.
+    Asked(oneshot::Receiver<Vec<u8>>),
 }
 
-impl Answer for Queries {
-    async fn answer(&self, query: Vec<u8>, peer: SocketAddr, _local: SocketAddr) -> Option<Vec<u8>> {
-        match self.take(&query, peer) {
-            Taken::Silence => None,
-            Taken::Answer(answer) => Some(answer),
-            Taken::AnswerLater(answer) => {
+impl Later {
+    async fn wait(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Held(answer) => {
                 tokio::time::sleep(HOLD).await;
                 Some(answer)
             }
-            Taken::Waits(answer) => answer.await.ok(),
+            Self::Asked(answer) => answer.await.ok(),
+        }
+    }
+}
+
+impl Answer for Queries {
+    fn answer(
+        &self,
+        query: Vec<u8>,
+        peer: SocketAddr,
+        _local: SocketAddr,
+    ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send> {
+        match self.take(&query, peer) {
+            Answered::Now(answer) => Answered::Now(answer),
+            Answered::Later(later) => Answered::Later(later.wait()),
         }
     }
 }

@@ -25,28 +25,21 @@ const ENTRY: usize = 8 + 2 + 8;
 pub struct Passed {
     /// The question has been here before and was sent to this upstream (the last one, if to several).
     pub own: Option<Number>,
-    relay: [[u8; ENTRY]; MOST],
-    count: usize,
+    /// Entries of others, oldest first; at most [`MOST`], and mostly none.
+    relay: Vec<[u8; ENTRY]>,
 }
 
 impl Passed {
     /// Whether the question has passed other Onwards, or says so.
     #[must_use]
     pub fn foreign(&self) -> bool {
-        self.count > 0
+        !self.relay.is_empty()
     }
 
     /// How many other Onwards it has passed, or says so.
     #[must_use]
     pub fn onwards(&self) -> usize {
-        self.count
-    }
-
-    fn keep(&mut self, entry: [u8; ENTRY]) {
-        if let Some(place) = self.relay.get_mut(self.count) {
-            *place = entry;
-            self.count += 1;
-        }
+        self.relay.len()
     }
 }
 
@@ -76,7 +69,7 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
     for entry in entries {
         let &[p0, p1, p2, p3, p4, p5, p6, p7, number_high, number_low, ..] = entry;
         if u64::from_be_bytes([p0, p1, p2, p3, p4, p5, p6, p7]) != key.process() {
-            passed.keep(*entry);
+            passed.relay.push(*entry);
             continue;
         }
         let number = Number(u16::from_be_bytes([number_high, number_low]));
@@ -89,8 +82,8 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
 
 /// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
 pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mut Vec<u8>) {
-    let oldest = usize::from(passed.count == MOST);
-    let relay = passed.relay.get(oldest..passed.count).unwrap_or_default();
+    let oldest = usize::from(passed.relay.len() == MOST);
+    let relay = passed.relay.get(oldest..).unwrap_or_default();
     let length = u16::try_from((relay.len() + 1) * ENTRY).unwrap_or(0); // 144 at most
     out.reserve(4 + usize::from(length));
     out.extend(CODE.to_be_bytes());

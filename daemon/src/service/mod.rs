@@ -110,7 +110,7 @@ impl Service {
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
         let told = workers.clone();
-        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Verdicts))));
+        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
             flights: Flights::new(
@@ -175,6 +175,7 @@ impl Service {
         let ours = addresses(&tables);
         if ours != self.addresses {
             self.forwarder.guard.addresses_changed(&ours);
+            self.forwarder.tell_workers(|| Order::Guidance);
             self.addresses = ours;
         }
         self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));

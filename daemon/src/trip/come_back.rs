@@ -9,7 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Arrival, Content, Forwarder, send};
+use super::give::deliver_at_once;
+use super::{Arrival, Forwarder};
 use crate::admit::marks::{self, Marks};
 use crate::flight::Waiter;
 use crate::front::inbox::Order;
@@ -95,7 +96,7 @@ impl Forwarder {
     /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
     pub(super) fn refuse(&self, waiter: Waiter, through: Option<Number>) {
         let own = Own::ServFail(self.loops(through));
-        send(waiter, Content::Own(&own));
+        deliver_at_once(waiter, &own);
     }
 
     pub(super) fn loops(&self, through: Option<Number>) -> Ede {

@@ -1,73 +1,169 @@
-//! A socket whose reading can be shut while it still writes.
+//! The socket of a connection, with a buffer for each direction: many queries come in by one read, and many answers go
+//! out by one write.
 //!
-//! hickory's framed stream writes only while it is asked for the next message, and nothing tells whether it still has
-//! something to write. With the gate shut it finds the end of input, and says so only once everything is written.
+//! hickory's framed stream asks for two bytes and then for a message, and writes each answer by itself; it writes only while
+//! it is asked for the next message, and nothing tells whether it still has something to write. Here what it writes is
+//! kept until it wants to read what has not come in yet. Then no other answer is ready, so none is held back for another.
+//! With the gate shut it finds the end of input, and says so only once everything is written.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The socket.
+/// Bytes that are read ahead at most: some thirty queries.
+const AHEAD: usize = 2048;
+/// With so many bytes to write none is added before some are gone. One more answer may lie above.
+const FULL: usize = 16 * 1024;
+/// A buffer that grew above this is given back once all is written.
+const KEPT: usize = 4 * 1024;
+
+/// What a gate lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Way {
+    /// What comes.
+    Open,
+    /// Nothing for now.
+    Closed,
+    /// Nothing any more: the end of input.
+    Shut,
+}
+
+/// The socket and its buffers.
 #[derive(Debug)]
 pub(super) struct Gate {
     socket: TcpStream,
-    shut: Arc<AtomicBool>,
+    way: Arc<AtomicU8>,
+    ahead: Ahead,
+    /// What is to be written, of which the first `written` bytes are.
+    out: Vec<u8>,
+    written: usize,
 }
 
-/// Shuts the gate; for the task that also reads, which reads on afterwards.
+/// Turns the gate; for the task that also reads, which reads on afterwards.
 #[derive(Debug)]
-pub(super) struct Key(Arc<AtomicBool>);
+pub(super) struct Key(Arc<AtomicU8>);
 
 impl Gate {
     pub(super) fn new(socket: TcpStream) -> (Self, Key) {
-        let shut = Arc::<AtomicBool>::default();
-        (Self { socket, shut: Arc::clone(&shut) }, Key(shut))
+        let way = Arc::new(AtomicU8::new(Way::Open as u8));
+        let key = Key(Arc::clone(&way));
+        (Self { socket, way, ahead: Ahead::default(), out: Vec::new(), written: 0 }, key)
+    }
+
+    fn is(&self, way: Way) -> bool {
+        self.way.load(Ordering::Relaxed) == way as u8
+    }
+
+    /// Writes all that is kept.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        self.written = 0;
+        self.out.clear();
+        self.out.shrink_to(KEPT);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Key {
-    pub(super) fn shut(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub(super) fn turn(&self, way: Way) {
+        self.0.store(way as u8, Ordering::Relaxed);
     }
 }
 
 impl AsyncRead for Gate {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
         // Nothing is asked for where a client says that its message has no bytes. Linux would have us wait for the next one.
-        if self.shut.load(Ordering::Relaxed) || buf.remaining() == 0 {
+        if buf.remaining() == 0 || (gate.is(Way::Open) && gate.ahead.give(buf)) {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        ready!(gate.poll_write_out(cx))?;
+        if gate.is(Way::Shut) {
+            return Poll::Ready(Ok(()));
+        }
+        if gate.is(Way::Closed) {
+            return Poll::Pending; // who opens it asks again
+        }
+        ready!(gate.ahead.poll_fill(&mut gate.socket, cx))?;
+        gate.ahead.give(buf);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Gate {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        let gate = self.get_mut();
+        if gate.out.len() >= FULL {
+            ready!(gate.poll_write_out(cx))?;
+        }
+        bufs.iter().for_each(|buf| gate.out.extend_from_slice(buf));
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    /// Does nothing: hickory asks for it after each message. Reading is what writes.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        ready!(gate.poll_write_out(cx))?;
+        Pin::new(&mut gate.socket).poll_shutdown(cx)
+    }
+}
+
+/// What was read and not asked for yet.
+#[derive(Debug)]
+struct Ahead {
+    bytes: Box<[u8]>,
+    from: usize,
+    to: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { bytes: vec![0; AHEAD].into(), from: 0, to: 0 }
+    }
+}
+
+impl Ahead {
+    /// Gives of what is there as much as has room; false where nothing is there.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let there = self.bytes.get(self.from..self.to).unwrap_or_default();
+        let given = there.get(..buf.remaining()).unwrap_or(there);
+        buf.put_slice(given);
+        self.from += given.len();
+        !given.is_empty()
+    }
+
+    /// Reads what has come; to be called when nothing is there. With nothing there afterwards it is the end of input.
+    fn poll_fill(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = ReadBuf::new(&mut self.bytes);
+        ready!(Pin::new(socket).poll_read(cx, &mut room))?;
+        (self.from, self.to) = (0, room.filled().len());
+        Poll::Ready(Ok(()))
     }
 }

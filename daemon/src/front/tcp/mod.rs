@@ -4,7 +4,6 @@
 //! ours because hickory-server's has no bound, answers in order only, and ends on the first aborted connection. What a
 //! query deserves is the business of whoever implements [`Answer`].
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ mod gate;
 mod idle;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use idle::Idle;
 
@@ -28,15 +28,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers queries, whatever they are.
 pub trait Answer: Send + Sync + 'static {
-    /// The answer to `query`, which came from `peer` to our address `local`, as bytes to send; `None` to stay silent.
-    ///
-    /// Dropped when the client hangs up. Must end by itself in about two seconds, and an answer is at most 65,535 bytes.
+    /// The answer to `query`, which came from `peer` to our address `local`.
     fn answer(
         &self,
         query: Vec<u8>,
         peer: SocketAddr,
         local: SocketAddr,
-    ) -> impl Future<Output = Option<Vec<u8>>> + Send;
+    ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send>;
+}
+
+/// An answer as bytes to send, 65,535 at most; `None` to stay silent.
+#[derive(Debug)]
+pub enum Answered<F> {
+    /// It is there.
+    Now(Option<Vec<u8>>),
+    /// It takes time. Dropped when the client hangs up; must end by itself in about two seconds.
+    Later(F),
 }
 
 /// The bounds of one listener.

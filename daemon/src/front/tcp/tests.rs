@@ -18,15 +18,22 @@ struct Scripted {
 }
 
 impl Answer for Scripted {
-    async fn answer(&self, query: Vec<u8>, _: SocketAddr, _: SocketAddr) -> Option<Vec<u8>> {
+    fn answer(
+        &self,
+        query: Vec<u8>,
+        _: SocketAddr,
+        _: SocketAddr,
+    ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        match query.first()? {
-            b's' => self.release.acquire().await.ok()?.forget(),
-            b'n' => return None,
-            b'b' => return Some(vec![b'b'; 60_000]),
-            _ => {}
+        match query.first() {
+            None | Some(b'n') => Answered::Now(None),
+            Some(b'b') => Answered::Now(Some(vec![b'b'; 60_000])),
+            Some(b's') => Answered::Later(async {
+                self.release.acquire().await.ok()?.forget();
+                Some(query)
+            }),
+            Some(_) => Answered::Now(Some(query)),
         }
-        Some(query)
     }
 }
 
@@ -117,6 +124,49 @@ async fn a_connection_has_a_bounded_number_of_queries_in_flight() {
 }
 
 #[tokio::test]
+async fn answers_that_are_there_go_out_though_no_further_query_may_come_in() {
+    let server = Server::start(TcpLimits { in_flight: 1, ..limits() }).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"f1", b"f2", b"slow", b"f3"]).await;
+    assert_eq!(receive(&mut client).await.unwrap(), b"f1");
+    assert_eq!(receive(&mut client).await.unwrap(), b"f2");
+    server.script.release.add_permits(1);
+    assert_eq!(receive(&mut client).await.unwrap(), b"slow");
+    assert_eq!(receive(&mut client).await.unwrap(), b"f3");
+}
+
+#[tokio::test]
+async fn a_thousand_queries_in_one_write_are_all_answered() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let queries: Vec<Vec<u8>> = (0..1000).map(|number| format!("f{number}").into_bytes()).collect();
+    send(&mut client, &queries.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    for query in queries {
+        assert_eq!(receive(&mut client).await.unwrap(), query);
+    }
+}
+
+#[tokio::test]
+async fn a_query_may_come_in_pieces_and_what_is_whole_does_not_wait_for_the_rest() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let frames = [frame(b"first"), frame(b"fs")].concat();
+    for cut in 1..frames.len() {
+        let (now, later) = frames.split_at(cut);
+        client.write_all(now).await.unwrap();
+        let first_is_whole = cut >= 7;
+        if first_is_whole {
+            assert_eq!(receive(&mut client).await.unwrap(), b"first", "cut at {cut}");
+        }
+        client.write_all(later).await.unwrap();
+        if !first_is_whole {
+            assert_eq!(receive(&mut client).await.unwrap(), b"first", "cut at {cut}");
+        }
+        assert_eq!(receive(&mut client).await.unwrap(), b"fs", "cut at {cut}");
+    }
+}
+
+#[tokio::test]
 async fn three_hundred_idle_connections_do_not_lock_out_a_newcomer() {
     let server = Server::start(limits()).await;
     let mut idle = Vec::new();
@@ -129,6 +179,22 @@ async fn three_hundred_idle_connections_do_not_lock_out_a_newcomer() {
     assert_eq!(receive(&mut idle[0]).await, None, "the oldest gave way");
     send(&mut idle[299], &[b"fast"]).await;
     assert_eq!(receive(&mut idle[299]).await.unwrap(), b"fast", "the youngest did not");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_is_not_the_one_that_was_idle_longest() {
+    let server = Server::start(TcpLimits { connections: 2, ..limits() }).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for client in [&mut second, &mut first] {
+        send(client, &[b"fast"]).await;
+        assert_eq!(receive(client).await.unwrap(), b"fast");
+    }
+    let mut newcomer = server.connect().await;
+    assert_eq!(receive(&mut second).await, None);
+    for client in [&mut newcomer, &mut first] {
+        send(client, &[b"fast"]).await;
+        assert_eq!(receive(client).await.unwrap(), b"fast");
+    }
 }
 
 #[tokio::test]
@@ -179,6 +245,7 @@ async fn a_client_that_does_not_take_its_answers_is_ended() {
     let mut client = TcpStream::from_std(socket.into()).unwrap();
     send(&mut client, &[&b"big"[..]; 256]).await;
     sleep(3 * idle).await;
+    assert!(server.script.begun.load(Ordering::SeqCst) < 256, "queries are read though no answer is taken");
     let mut taken = Vec::new();
     let _ = timeout(2 * SECOND, client.read_to_end(&mut taken)).await.expect("the end");
     assert!(taken.len() < 256 * 60_002, "all of it came");

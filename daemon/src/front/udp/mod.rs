@@ -6,6 +6,8 @@
 
 mod batch;
 
+pub use batch::Outgoing;
+
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -15,14 +17,15 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use batch::{BATCH, Batch, Family};
+use batch::{Family, Incoming};
 
 use super::inbox::{Inbox, Order, Orders};
+use super::outbox::Outbox;
 use crate::clock;
 use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
 use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance, Question};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance, Question};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
@@ -53,11 +56,25 @@ pub struct Parts {
     pub reserved_ports: Vec<u16>,
 }
 
-/// Room for queries and answers of either family; made on the worker's own thread, where it stays.
+/// Room for queries and answers; made on the worker's own thread, where it stays.
 #[derive(Default)]
 struct Buffers {
-    v4: Batch<SockaddrIn>,
-    v6: Batch<SockaddrIn6>,
+    v4: Batches<SockaddrIn>,
+    v6: Batches<SockaddrIn6>,
+    /// Answers to clients that waited.
+    outbox: Outbox,
+}
+
+/// Room for queries of one family, and for the answers to those that are answered at once.
+struct Batches<F: Family> {
+    incoming: Incoming<F>,
+    outgoing: Outgoing<F>,
+}
+
+impl<F: Family> Default for Batches<F> {
+    fn default() -> Self {
+        Self { incoming: Incoming::default(), outgoing: Outgoing::default() }
+    }
 }
 
 /// What a batch of queries needs beside its buffers.
@@ -77,7 +94,6 @@ enum Later {
 }
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
-#[derive(Clone)]
 struct Listener {
     socket: Arc<UdpSocket>,
     is_v4: bool,
@@ -127,32 +143,33 @@ impl Worker {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
         loop {
-            let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
+            let timeout = self.timeout();
+            let count = self.epoll.wait(&mut events, timeout).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
-            self.ask_the_guard(now);
             for event in events.iter().take(count) {
                 match event.data() {
                     BELL => self.obey(&mut buffers, now),
                     token if LISTENERS - token < self.listeners.len() as u64 => {
                         self.serve(LISTENERS - token, &mut buffers, now)
                     }
-                    token => self.hear(Socket(token), now),
+                    token => self.hear(Socket(token), &mut buffers.outbox, now),
                 }
-                self.act(now);
+                self.act(&mut buffers.outbox, now);
             }
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.act(now);
                 self.send_what_was_held(now);
+                self.act(&mut buffers.outbox, now);
             }
+            buffers.outbox.flush();
             if self.ends.is_some_and(|ends| now >= ends || self.serving.engine.in_flight() == 0) {
                 return;
             }
         }
     }
 
-    fn timeout(&self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         let Some(at) = self.next_time() else { return EpollTimeout::NONE };
         let left = at.saturating_duration_since(clock::now());
         // Rounded up: a wake too early would only have to wait again.
@@ -160,7 +177,7 @@ impl Worker {
     }
 
     /// When something is to be done though nothing comes.
-    fn next_time(&self) -> Option<Instant> {
+    fn next_time(&mut self) -> Option<Instant> {
         let held = self.serving.later.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
@@ -174,47 +191,38 @@ impl Worker {
                 Later::Question(question) => {
                     if self.forwarder.let_go(&question, now) {
                         self.serving.engine.ask(question, now);
-                        self.act(now);
                     }
                 }
             }
         }
     }
 
-    /// Tells the engine what the guard has learnt, if that is new.
-    fn ask_the_guard(&mut self, now: Instant) {
-        let (verdicts, key) = (self.forwarder.guard.verdicts(), self.forwarder.guard.key());
-        let known = self.serving.engine.guidance();
-        if !Arc::ptr_eq(&verdicts, &known.verdicts) || !Arc::ptr_eq(&key, &known.key) {
-            self.serving.engine.guide(Guidance { verdicts: Arc::clone(&verdicts), key: Arc::clone(&key) }, now);
-            self.act(now);
-        }
-    }
-
     /// Takes queries from a listener.
     fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
         let index = usize::try_from(listener).unwrap_or(usize::MAX);
-        let Some(Listener { socket, is_v4 }) = self.listeners.get(index).cloned() else { return };
         for _ in 0..TURN {
-            let count = if is_v4 {
-                serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.serving, now)
+            let Some(Listener { socket, is_v4 }) = self.listeners.get(index) else { return };
+            let more = if *is_v4 {
+                serve_batch(&mut buffers.v4, socket, &self.forwarder, &mut self.serving, now)
             } else {
-                serve_batch(&mut buffers.v6, &socket, &self.forwarder, &mut self.serving, now)
+                serve_batch(&mut buffers.v6, socket, &self.forwarder, &mut self.serving, now)
             };
-            self.act(now);
-            if count < BATCH {
+            self.act(&mut buffers.outbox, now);
+            if !more {
                 return;
             }
         }
     }
 
     /// Takes an answer from an upstream.
-    fn hear(&mut self, socket: Socket, now: Instant) {
+    fn hear(&mut self, socket: Socket, outbox: &mut Outbox, now: Instant) {
         // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
         match self.sockets.receive(socket, &mut self.answer) {
             Some((upstream, Ok(length))) => {
                 let message = self.answer.get(..length).unwrap_or_default();
-                self.serving.engine.datagram(upstream, socket, message, now);
+                if let Some(landed) = self.serving.engine.datagram(upstream, socket, message, now) {
+                    self.forwarder.give(&landed, outbox, now);
+                }
             }
             Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
             None => {}
@@ -222,7 +230,7 @@ impl Worker {
     }
 
     /// Does what the engine wants done.
-    fn act(&mut self, now: Instant) {
+    fn act(&mut self, outbox: &mut Outbox, now: Instant) {
         while let Some(action) = self.serving.engine.next_action() {
             match action {
                 Action::Open(socket, upstream) => {
@@ -249,13 +257,14 @@ impl Worker {
                         orders.tell(Order::Streamed(ask, answer));
                     });
                 }
-                Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
-                Action::Refused(key, upstream, message) => {
-                    self.forwarder.give_failure(&key, upstream, &message, now);
-                }
-                Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
+                Action::Answered(said) => match said.landed() {
+                    Some(landed) => self.forwarder.give(&landed, outbox, now),
+                    None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
+                },
+                Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
+                Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
                 Action::Overdue(key) => {
-                    let next = self.forwarder.give_overdue(&key, now);
+                    let next = self.forwarder.give_overdue(&key, outbox, now);
                     self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
                 }
                 Action::Silent(upstream, transport, key) => {
@@ -282,12 +291,20 @@ impl Worker {
                     key.iter().for_each(|key| self.serving.engine.widen(key, now));
                 }
                 Order::Widen(key) => self.serving.engine.widen(&key, now),
-                Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
+                Order::Streamed(ask, answer) => {
+                    if let Some(landed) = self.serving.engine.streamed(ask, answer.as_deref(), now) {
+                        self.forwarder.give(&landed, &mut buffers.outbox, now);
+                    }
+                }
                 Order::CameBack(key, upstream, until) => {
                     self.serving.engine.came_back(&key, upstream, now);
                     self.serving.engine.remind(&key, until);
                 }
-                Order::Verdicts => {} // being woken is enough, see `run`
+                Order::Guidance => {
+                    let guard = &self.forwarder.guard;
+                    let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
+                    self.serving.engine.guide(Guidance { verdicts, key }, now);
+                }
                 Order::Adopt(set) => self.serving.engine.adopt(set),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
@@ -328,52 +345,68 @@ impl Worker {
     }
 }
 
-/// Takes one batch of queries, answers what it can, and gives the engine the rest; returns how many came.
+/// Takes one batch of queries, answers what it can, and gives the engine the rest; returns whether there may be more.
 fn serve_batch<F: Family>(
-    batch: &mut Batch<F>,
+    batches: &mut Batches<F>,
     socket: &Arc<UdpSocket>,
     forwarder: &Forwarder,
     serving: &mut Serving,
     now: Instant,
-) -> usize {
-    let Serving { query, engine, later } = serving;
-    let count = batch.receive(socket);
+) -> bool {
+    let Batches { incoming, outgoing } = batches;
+    let (count, more) = incoming.receive(socket);
     let at = forwarder.moment(now);
-    batch.answer(count, |packet, from, out| {
-        let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
-        let plain;
-        let mut step = forwarder.take(&arrival, query, out);
-        if let Step::TakeInstead(packet) = step {
-            plain = packet;
-            arrival.packet = &plain;
-            step = forwarder.take(&arrival, query, out);
+    for (packet, from) in incoming.datagrams(count) {
+        let arrival = Arrival { packet, from: from.address(), over_tcp: false, at: &at };
+        outgoing.push(from, |out| match forwarder.take(&arrival, &mut serving.query, out) {
+            Step::Answer => true,
+            step => serve_further(step, &arrival, socket, (forwarder, serving), out),
+        });
+    }
+    outgoing.send(socket);
+    more
+}
+
+/// What is not simply answered; returns whether an answer is in `out` all the same.
+#[inline(never)]
+fn serve_further(
+    step: Step,
+    arrival: &Arrival<'_>,
+    socket: &Arc<UdpSocket>,
+    (forwarder, serving): (&Forwarder, &mut Serving),
+    out: &mut Vec<u8>,
+) -> bool {
+    let now = arrival.at.now();
+    match step {
+        Step::Answer => return true,
+        Step::AnswerAndRefresh => {
+            if let Some(question) = forwarder.refresh(&serving.query) {
+                serving.engine.ask(question, now);
+            }
+            return true;
         }
-        match step {
-            Step::Silence | Step::TakeInstead(_) => return false,
-            Step::Answer => return true,
-            Step::AnswerAndRefresh => {
-                if let Some(question) = forwarder.refresh(query) {
-                    engine.ask(question, now);
+        Step::Silence => {}
+        Step::AnswerLater => {
+            let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
+            serving.later.push_back((now + HOLD, held));
+        }
+        Step::Ask(marks) => {
+            let back = Back::Udp(Arc::clone(socket), arrival.from);
+            match forwarder.wait(*arrival, &serving.query, marks, back) {
+                Some(question) if forwarder.is_held(&question) => {
+                    serving.later.push_back((now + HOLD, Later::Question(question)));
                 }
-                return true;
-            }
-            Step::AnswerLater => {
-                let held = Later::Answer { socket: Arc::clone(socket), to: from, answer: out.clone() };
-                later.push_back((now + HOLD, held));
-            }
-            Step::Ask(marks) => {
-                let back = Back::Udp(Arc::clone(socket), from);
-                match forwarder.wait(arrival, query, marks, back) {
-                    Some(question) if forwarder.is_held(&question) => {
-                        later.push_back((now + HOLD, Later::Question(question)));
-                    }
-                    Some(question) => engine.ask(question, now),
-                    None => {}
-                }
+                Some(question) => serving.engine.ask(question, now),
+                None => {}
             }
         }
-        false
-    });
-    batch.send(socket);
-    count
+        Step::TakeInstead(packet) => {
+            let arrival = Arrival { packet: &packet, ..*arrival };
+            return match forwarder.take(&arrival, &mut serving.query, out) {
+                Step::TakeInstead(_) => false, // what was written anew is plain
+                step => serve_further(step, &arrival, socket, (forwarder, serving), out),
+            };
+        }
+    }
+    false
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flying::{Ask, AskId, Flight, FlightId, Stage, Way};
+use smallvec::SmallVec;
+
+use super::flying::{Ask, AskId, Flight, FlightId, Order, Stage, Way};
 use super::{Action, Engine, Guidance, Peer, Question};
 use crate::guard::{Bears, Standing, silence, spelling, tag};
 use crate::upstream::health::Health;
@@ -18,7 +20,7 @@ const AGAIN: u8 = 3;
 impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
     /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
-    pub(super) fn order(&self, question: &Question) -> Vec<Number> {
+    pub(super) fn order(&self, question: &Question) -> Order {
         let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
         let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
@@ -29,8 +31,8 @@ impl Engine {
             }
         };
         let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
-        let mut order = Vec::with_capacity(self.set.upstreams.len());
-        order.extend(numbers.filter_map(|number| Some((rank(number)?, number))));
+        let mut order: SmallVec<[(u8, Number); 4]> =
+            numbers.filter_map(|number| Some((rank(number)?, number))).collect();
         order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
         order.into_iter().map(|(_, number)| number).collect()
     }
@@ -40,13 +42,13 @@ impl Engine {
     }
 
     fn is_down(&self, upstream: Number) -> bool {
-        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
+        self.peers.get(upstream).is_some_and(|peer| peer.health.is_down())
     }
 
     /// Asks the next upstream; false where there is none.
     pub(super) fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
         loop {
-            let Some(flight) = self.flights.get_mut(&id) else { return false };
+            let Some(flight) = self.flights.get_mut(id.0) else { return false };
             if flight.alone && flight.asked > 0 {
                 return false;
             }
@@ -65,15 +67,15 @@ impl Engine {
     /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer some
     /// questions by itself, the next try may be one of them.
     pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
-        let Some(flight) = self.flights.get(&id) else { return };
-        let given_up = |ask: &AskId| self.asks.get(ask).is_none_or(|ask| ask.stage == Stage::GivenUp);
+        let Some(flight) = self.flights.get(id.0) else { return };
+        let given_up = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage == Stage::GivenUp);
         let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(given_up);
         let answers_some =
             matches!(self.standing(upstream, Transport::Udp, &flight.key), Standing::Wavers | Standing::AskedLast);
         let position = flight.order.iter().position(|number| *number == upstream);
         if let (true, Some(position), Some(upstream)) =
             (nobody_left && answers_some && !flight.alone && !flight.done, position, self.set.get(upstream).cloned())
-            && let Some(flight) = self.flights.get_mut(&id)
+            && let Some(flight) = self.flights.get_mut(id.0)
             && flight.again < AGAIN
         {
             flight.again += 1;
@@ -83,9 +85,9 @@ impl Engine {
 
     /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
     pub(super) fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
-        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
+        let asked = self.flights.get(id.0).and_then(|flight| flight.order.first()).copied();
         for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
-            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
+            let peer = self.peers.get_mut(upstream.number).filter(|_| Some(upstream.number) != asked);
             if peer.is_some_and(|peer| peer.health.try_again(now)) {
                 let behind_all = self.set.upstreams.len() + position;
                 self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
@@ -95,35 +97,38 @@ impl Engine {
 
     pub(super) fn send(&mut self, id: FlightId, target: Target, now: Instant) {
         let Target { upstream, position, with_opt } = target;
-        let sockets = self.sockets_each;
-        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
-        let peer = self.peers.entry(upstream.number).or_insert_with(new);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.next_id += 1;
-        let ask_id = AskId(self.next_id);
-        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
+        if self.peers.get(upstream.number).is_none() {
+            let (health, pool) = (Health::default(), Pool::new(self.sockets_each));
+            self.peers.0.push(Peer { number: upstream.number, health, pool });
+        }
+        let Some(peer) = self.peers.get_mut(upstream.number) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
         let marks = self.guidance.verdicts.marks(upstream.number);
         let marks = Bears { opt: with_opt && marks.opt, ..marks };
         let (name, options) = self.guidance.marked(flight, upstream.number, marks, now);
         let dress = Dress { name: Some(&name), opt: marks.opt, options: &options };
-        let ask = Ask {
-            flight: id,
-            position,
-            way: Way::Udp(way.socket, way.id),
-            question_end: question::question_end(&flight.key),
-            message: question::build(&flight.key, way.id, dress),
-            with_opt: marks.opt,
-            spelled: marks.spelling,
-            other_spelling: false,
-            sent: now,
-            sends: 1,
-            stage: Stage::Fresh,
-            step: Some(now + peer.health.late_after()),
-            trial: position >= flight.order.len(),
-            upstream: Arc::clone(&upstream),
-        };
+        let mut way = None;
+        let ask_id = self.asks.insert_with_key(|ask_id| {
+            let way = way.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));
+            Ask {
+                flight: id,
+                position,
+                way: Way::Udp(way.socket, way.id),
+                question_end: question::question_end(&flight.key),
+                message: question::build(&flight.key, way.id, dress),
+                with_opt: marks.opt,
+                spelled: marks.spelling,
+                other_spelling: false,
+                sent: now,
+                sends: 1,
+                stage: Stage::Fresh,
+                step: Some(now + peer.health.late_after()),
+                trial: position >= flight.order.len(),
+                upstream: Arc::clone(&upstream),
+            }
+        });
+        let (ask_id, Some(way)) = (AskId(ask_id), way) else { return };
         flight.asks.push(ask_id);
-        self.asks.insert(ask_id, ask);
         self.actions.extend(way.closes.map(Action::Close));
         if way.opens {
             self.actions.push_back(Action::Open(way.socket, upstream));

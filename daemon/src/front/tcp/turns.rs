@@ -1,0 +1,82 @@
+//! The queries of a connection, by turns. In a turn all that has come is answered, so long as that can be done at once.
+//!
+//! So a cached answer costs no task, no wait and no timer of its own: hickory's idle timer runs over turns.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt};
+use hickory_net::runtime::iocompat::AsyncIoTokioAsStd;
+use hickory_net::tcp;
+use hickory_net::{BufDnsStreamHandle, DnsStreamHandle};
+use hickory_proto::op::SerialMessage;
+
+use super::gate::Gate;
+use super::{Answer, Answered};
+
+/// The longest query taken, in bytes; who sends more, speaks no DNS that we could answer. Bounds what is in flight.
+const QUERY_MAX: usize = 4096;
+
+/// How a turn ended.
+pub(super) enum Turn<'a> {
+    /// Nothing more has come.
+    Over,
+    /// A query came whose answer takes time.
+    Waits(BoxFuture<'a, Option<Vec<u8>>>),
+}
+
+/// The queries of one connection.
+pub(super) struct Turns<'a, A> {
+    pub(super) answer: &'a A,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) frames: tcp::TcpStream<AsyncIoTokioAsStd<Gate>>,
+    pub(super) answers: Answers,
+    /// Whether this turn has answered anything.
+    pub(super) began: bool,
+}
+
+/// Where answers go.
+#[derive(Clone)]
+pub(super) struct Answers(pub(super) BufDnsStreamHandle, pub(super) SocketAddr);
+
+impl Answers {
+    /// Sends an answer, if there is one that can be sent.
+    pub(super) fn send(&mut self, answer: Option<Vec<u8>>) {
+        if let Some(answer) = answer.filter(|answer| u16::try_from(answer.len()).is_ok()) {
+            // There is room: no more are in flight than the queue holds, and none is read while one waits there.
+            let _ = self.0.send(SerialMessage::new(answer, self.1));
+        }
+    }
+}
+
+impl<'a, A: Answer> Stream for Turns<'a, A> {
+    type Item = io::Result<Turn<'a>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let turns = self.get_mut();
+        loop {
+            let message = match turns.frames.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(message))) => message,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if std::mem::take(&mut turns.began) => return Poll::Ready(Some(Ok(Turn::Over))),
+                Poll::Pending => return Poll::Pending,
+            };
+            if message.bytes().len() > QUERY_MAX {
+                return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
+            }
+            match turns.answer.answer(message.into_parts().0, turns.peer, turns.local) {
+                Answered::Now(answer) => turns.answers.send(answer),
+                Answered::Later(answer) => {
+                    turns.began = false;
+                    return Poll::Ready(Some(Ok(Turn::Waits(answer.boxed()))));
+                }
+            }
+            turns.began = true;
+        }
+    }
+}
