@@ -210,7 +210,7 @@ impl Track {
         let again = self.released.iter().any(|(released, _)| **released == *suffix);
         let standing = if again { Standing::AskedLast } else { Standing::Quarantined };
         let (upstream, transport) = whom;
-        let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, evidence };
+        let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, since: now, evidence };
         self.cases.retain(|case| !name::is_within(&case.verdict.suffix, suffix));
         self.wanted.retain(|want| want.purpose != Purpose::Check || !name::is_within(&want.suffix, suffix));
         let pause = if again { PAUSE_MAX } else { PAUSE_MIN };

@@ -1,6 +1,7 @@
 //! What the guard knows, as the engine reads it: an immutable snapshot, swapped whole. Pure.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::bears::Bears;
 use super::name;
@@ -57,6 +58,8 @@ pub struct Verdict {
     pub suffix: Box<[u8]>,
     /// [`Standing::Quarantined`] or [`Standing::AskedLast`].
     pub standing: Standing,
+    /// When it was given.
+    pub since: Instant,
     /// What it rests on.
     pub evidence: Evidence,
 }
@@ -80,6 +83,7 @@ impl Verdicts {
             transport: Transport::Udp,
             suffix: [0].into(),
             standing: Standing::Quarantined,
+            since: crate::clock::now(),
             evidence: evidence.clone(),
         });
         Self { given: given.collect(), ..Self::default() }
@@ -151,6 +155,7 @@ mod tests {
             transport: Transport::Udp,
             suffix: wire(suffix).into(),
             standing,
+            since: crate::clock::now(),
             evidence: evidence.clone(),
         };
         let verdicts = Verdicts {
