@@ -27,7 +27,7 @@ use crate::guard::{Guard, HOLD, Passed, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Question};
 use crate::upstream::{Set, Transport};
-use crate::wire::{HEADER, Key, Query};
+use crate::wire::{Key, Query};
 use come_back::Back;
 use give::deliver_at_once;
 
@@ -173,8 +173,9 @@ impl Forwarder {
         let sure = marks.back.filter(|back| back.is_sure).map(|back| back.through);
         let deadline = arrival.at.now + if sure.is_some() { HOLD } else { CLIENT_BUDGET };
         let back_as = marks.back.map(|back| self.came_back(back, query, deadline));
+        let packet: Arc<[u8]> = arrival.packet.into();
         let waiter = Waiter {
-            packet: arrival.packet.into(),
+            packet: Arc::clone(&packet),
             question_end: query.question_end(),
             wants: Wants::new(query, self.payload, arrival.over_tcp),
             deadline,
@@ -187,14 +188,14 @@ impl Forwarder {
             self.refuse(waiter, sure);
             return None;
         }
-        let joined = self.flights.join(query.key(), waiter, arrival.at.now);
-        match joined {
-            Joined::First | Joined::Held => return Some(question(arrival, query, marks)),
-            Joined::Waits => {}
-            Joined::Widens => {
-                let key = Key::new(query.key());
-                self.tell_workers(|| Order::Widen(key.clone()));
+        let key = Key::new(query.key());
+        match self.flights.join(&key, waiter, arrival.at.now) {
+            Joined::First | Joined::Held => {
+                let (from, through) = (Some(arrival.from.ip()), marks.back.map(|back| back.through));
+                return Some(Question { key, packet, from, through, passed: marks.passed });
             }
+            Joined::Waits => {}
+            Joined::Widens => self.tell_workers(|| Order::Widen(key.clone())),
             Joined::Refused(waiter) => self.refuse(*waiter, marks.back.map(|back| back.through)),
             Joined::Full(waiter) => {
                 let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
@@ -214,14 +215,9 @@ impl Forwarder {
     /// A question that is about to end in the cache and is popular; `None` where it is asked already.
     #[must_use]
     pub fn refresh(&self, query: &Query) -> Option<Question> {
-        let starts = self.flights.start(query.key());
-        starts.then(|| Question {
-            key: Key::new(query.key()),
-            spelled: [].into(),
-            from: None,
-            through: None,
-            passed: Passed::default(),
-        })
+        let key = Key::new(query.key());
+        let starts = self.flights.start(&key);
+        starts.then(|| Question { key, packet: [].into(), from: None, through: None, passed: Passed::default() })
     }
 
     /// These are the upstreams now; what only others said is forgotten.
@@ -233,17 +229,6 @@ impl Forwarder {
     fn seconds(&self, now: Instant) -> Seconds {
         let seconds = now.saturating_duration_since(self.started).as_secs();
         Seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
-    }
-}
-
-fn question(arrival: Arrival<'_>, query: &Query, marks: Marks) -> Question {
-    let name = query.question_end().checked_sub(4).and_then(|end| arrival.packet.get(HEADER..end));
-    Question {
-        key: Key::new(query.key()),
-        spelled: name.unwrap_or_default().into(),
-        from: Some(arrival.from.ip()),
-        through: marks.back.map(|back| back.through),
-        passed: marks.passed,
     }
 }
 

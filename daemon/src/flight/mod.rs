@@ -29,7 +29,7 @@ const WAITERS_PER_FLIGHT: usize = 4;
 #[derive(Debug)]
 pub struct Waiter {
     /// The query.
-    pub packet: Box<[u8]>,
+    pub packet: Arc<[u8]>,
     /// Where its question ends.
     pub question_end: usize,
     /// What else the answer needs to know of the query.
@@ -122,15 +122,15 @@ impl Flights {
     }
 
     /// Lets `waiter` wait for `key`.
-    pub fn join(&self, key: &[u8], waiter: Waiter, now: Instant) -> Joined {
-        if waiter.held && self.lately.has(key, now) {
+    pub fn join(&self, key: &Key, waiter: Waiter, now: Instant) -> Joined {
+        if waiter.held && self.lately.has(key.bytes(), now) {
             return Joined::Refused(Box::new(waiter));
         }
         if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_PER_FLIGHT) {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             return Joined::Full(Box::new(waiter));
         }
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(key.bytes());
         match shard.get_mut(key) {
             Some(flight) if flight.refused && waiter.came_through.is_some() => {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
@@ -154,17 +154,17 @@ impl Flights {
             }
         }
         let (alone, held) = (waiter.alone, waiter.held);
-        shard.insert(Key::new(key), Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false });
+        shard.insert(key.clone(), Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false });
         if held { Joined::Held } else { Joined::First }
     }
 
     /// Starts a flight that nobody waits for, to refresh what is about to end; false where one is under way or no room is.
-    pub fn start(&self, key: &[u8]) -> bool {
-        let mut shard = self.shard(key);
+    pub fn start(&self, key: &Key) -> bool {
+        let mut shard = self.shard(key.bytes());
         if shard.contains_key(key) || !self.take_off() {
             return false;
         }
-        shard.insert(Key::new(key), Flight::default());
+        shard.insert(key.clone(), Flight::default());
         true
     }
 
@@ -288,36 +288,36 @@ mod tests {
     #[test]
     fn the_first_flies_and_the_others_wait() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::First);
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::Waits);
-        assert!(!flights.start(b"a") && flights.start(b"b"));
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
+        assert!(!flights.start(&Key::new(b"a")) && flights.start(&Key::new(b"b")));
         assert_eq!((flights.len(), flights.waiting()), (2, 2));
         assert_eq!(flights.finish(b"a").len(), 2);
         assert_eq!(flights.finish(b"a").len(), 0);
         assert_eq!((flights.len(), flights.waiting()), (1, 0));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
     }
 
     #[test]
     fn those_whose_time_is_up_leave_and_the_flight_goes_on() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let later = now + Duration::from_secs(1);
-        let _ = flights.join(b"a", waiter(now), now);
-        let _ = flights.join(b"a", waiter(later), now);
+        let _ = flights.join(&Key::new(b"a"), waiter(now), now);
+        let _ = flights.join(&Key::new(b"a"), waiter(later), now);
         let (due, next) = flights.overdue(b"a", now);
         assert_eq!((due.len(), next), (1, Some(later)));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::Waits);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
     }
 
     #[test]
     fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let marked = || Waiter { came_through: Some(Number(1)), ..waiter(now) };
-        let _ = flights.join(b"a", waiter(now + Duration::from_secs(1)), now);
-        assert_eq!(flights.join(b"a", marked(), now), Joined::Waits);
+        let _ = flights.join(&Key::new(b"a"), waiter(now + Duration::from_secs(1)), now);
+        assert_eq!(flights.join(&Key::new(b"a"), marked(), now), Joined::Waits);
         assert_eq!(flights.overdue(b"a", now).0.len(), 1);
-        assert!(matches!(flights.join(b"a", marked(), now), Joined::Refused(_)));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::Waits);
+        assert!(matches!(flights.join(&Key::new(b"a"), marked(), now), Joined::Refused(_)));
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
         assert_eq!(flights.waiting(), 2);
     }
 
@@ -325,14 +325,14 @@ mod tests {
     fn a_client_who_joins_a_question_of_another_onward_makes_its_flight_an_ordinary_one() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let foreign = || Waiter { alone: true, ..waiter(now) };
-        assert_eq!(flights.join(b"a", foreign(), now), Joined::First);
-        assert_eq!(flights.join(b"a", foreign(), now), Joined::Waits);
+        assert_eq!(flights.join(&Key::new(b"a"), foreign(), now), Joined::First);
+        assert_eq!(flights.join(&Key::new(b"a"), foreign(), now), Joined::Waits);
         assert!(flights.is_alone(b"a"));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::Widens);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Widens);
         assert!(!flights.is_alone(b"a"));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::Waits, "once is enough");
-        assert_eq!(flights.join(b"b", waiter(now), now), Joined::First);
-        assert_eq!(flights.join(b"b", foreign(), now), Joined::Waits);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits, "once is enough");
+        assert_eq!(flights.join(&Key::new(b"b"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&Key::new(b"b"), foreign(), now), Joined::Waits);
         assert!(!flights.is_alone(b"b"));
     }
 
@@ -340,13 +340,13 @@ mod tests {
     fn what_came_back_asking_for_more_is_held_and_a_client_has_it_asked_at_once() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let held = || Waiter { held: true, alone: true, ..waiter(now) };
-        assert_eq!(flights.join(b"a", held(), now), Joined::Held);
-        assert_eq!(flights.join(b"a", held(), now), Joined::Waits);
+        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Held);
+        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Waits);
         assert!(flights.is_held(b"a") && !flights.is_flying(b"a") && flights.concerns(b"a", now));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::First, "it is asked for the client's sake");
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First, "it is asked for the client's sake");
         assert!(!flights.release(b"a") && flights.is_flying(b"a") && flights.refuse(b"a", now).is_empty());
         assert_eq!(flights.finish(b"a").len(), 3);
-        assert_eq!(flights.join(b"a", held(), now), Joined::Held);
+        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Held);
         assert!(flights.release(b"a") && flights.is_flying(b"a"), "after 50 ms it is asked like any other");
     }
 
@@ -354,15 +354,15 @@ mod tests {
     fn repeats_of_what_was_held_and_refused_are_refused_for_a_while_and_clients_never() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let held = || Waiter { held: true, ..waiter(now) };
-        let _ = flights.join(b"a", held(), now);
+        let _ = flights.join(&Key::new(b"a"), held(), now);
         assert_eq!((flights.refuse(b"a", now).len(), flights.len()), (1, 0));
-        assert!(matches!(flights.join(b"a", held(), now), Joined::Refused(_)));
+        assert!(matches!(flights.join(&Key::new(b"a"), held(), now), Joined::Refused(_)));
         assert!(flights.concerns(b"a", now) && !flights.concerns(b"b", now));
-        assert_eq!(flights.join(b"a", waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
         let _ = flights.finish(b"a");
         let later = now + Duration::from_secs(5);
         assert!(!flights.concerns(b"a", later));
-        assert_eq!(flights.join(b"a", held(), later), Joined::Held);
+        assert_eq!(flights.join(&Key::new(b"a"), held(), later), Joined::Held);
         assert_eq!(flights.waiting(), 1);
     }
 
@@ -370,12 +370,12 @@ mod tests {
     fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
         let (flights, now) = (Flights::new(2, 7), crate::clock::now());
         for name in [b"a", b"b"] {
-            assert_eq!(flights.join(name, waiter(now), now), Joined::First);
+            assert_eq!(flights.join(&Key::new(name), waiter(now), now), Joined::First);
         }
-        assert!(matches!(flights.join(b"c", waiter(now), now), Joined::Full(_)));
+        assert!(matches!(flights.join(&Key::new(b"c"), waiter(now), now), Joined::Full(_)));
         for _ in 0..6 {
-            assert_eq!(flights.join(b"a", waiter(now), now), Joined::Waits);
+            assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
         }
-        assert!(matches!(flights.join(b"a", waiter(now), now), Joined::Full(_)));
+        assert!(matches!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Full(_)));
     }
 }

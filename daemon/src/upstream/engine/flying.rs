@@ -12,7 +12,7 @@ use super::Question;
 use crate::guard::Passed;
 use crate::upstream::pool::Socket;
 use crate::upstream::{Number, Upstream};
-use crate::wire::Key;
+use crate::wire::{HEADER, Key};
 
 /// Every client gets an answer within this: CoreDNS gives up after 2 s.
 pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
@@ -49,8 +49,8 @@ pub(super) struct Flight {
     pub(super) key: Key,
     /// The question's hash, by which it is found.
     pub(super) hash: u64,
-    /// The name as the first asker spelled it.
-    pub(super) spelled: Box<[u8]>,
+    /// The packet of the first asker.
+    pub(super) packet: Arc<[u8]>,
     /// The other Onwards that it has passed.
     pub(super) passed: Passed,
     /// Through whom it came back to us, if it did.
@@ -145,7 +145,7 @@ impl Flight {
             alone: question.passed.foreign(),
             key: question.key,
             hash,
-            spelled: question.spelled,
+            packet: question.packet,
             passed: question.passed,
             came_back: None,
             order,
@@ -159,6 +159,12 @@ impl Flight {
             ends: now + FLIGHT_BUDGET,
             timer: None,
         }
+    }
+
+    /// The name as the first asker spelled it.
+    #[must_use]
+    pub(super) fn spelled(&self) -> &[u8] {
+        self.packet.get(HEADER..HEADER + self.key.name().len()).unwrap_or_default()
     }
 
     /// When something is to be done for it next, given when its asks' stages change.

@@ -104,8 +104,8 @@ pub enum Failure {
 pub struct Question {
     /// The question.
     pub key: Key,
-    /// The name as the first asker spelled it; ours will differ. Empty where nobody asked.
-    pub spelled: Box<[u8]>,
+    /// The packet of the first asker, whose spelling of the name ours will not be. Empty where nobody asked.
+    pub packet: Arc<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.

@@ -149,7 +149,7 @@ impl Guidance {
     fn marked(&self, flight: &Flight, upstream: Number, marks: Bears, now: Instant) -> (Vec<u8>, Vec<u8>) {
         let mut name = flight.key.name().to_vec();
         if marks.spelling {
-            spelling::spell(&mut name, upstream, &flight.spelled, &self.key);
+            spelling::spell(&mut name, upstream, flight.spelled(), &self.key);
         }
         let mut options = Vec::new();
         if marks.tag && marks.opt {

@@ -56,7 +56,7 @@ fn guidance(verdicts: Verdicts) -> Guidance {
 }
 
 fn question(name: &str) -> Question {
-    Question { key: key(name), spelled: [].into(), from: None, through: None, passed: Passed::default() }
+    Question { key: key(name), packet: [].into(), from: None, through: None, passed: Passed::default() }
 }
 
 impl World {
