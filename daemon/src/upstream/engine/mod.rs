@@ -27,7 +27,7 @@ use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 use slotmap::{DefaultKey, SlotMap};
 
-use crate::guard::{self, Passed, Verdicts};
+use crate::guard::{self, Passed, Verdicts, tag};
 use crate::hash::BuildTaken;
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
@@ -127,6 +127,8 @@ pub struct Guidance {
 pub struct Engine {
     set: Arc<Set>,
     guidance: Guidance,
+    tags: tag::Entries,
+    options: Vec<u8>, // of the message that is being made; kept, so that none is allocated
     peers: Peers,
     flights: SlotMap<DefaultKey, Flight>,
     /// The flights without an answer, by the hashes of their questions.
@@ -176,6 +178,8 @@ impl Engine {
         Self {
             set,
             guidance,
+            tags: tag::Entries::default(),
+            options: Vec::new(),
             peers: Peers::default(),
             flights: SlotMap::new(),
             by_hash: HashMap::default(),
