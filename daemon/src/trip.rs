@@ -11,7 +11,8 @@
 mod come_back;
 mod give;
 
-use std::net::SocketAddr;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,6 +90,8 @@ pub struct Moment {
     now: Instant,
     seconds: Seconds,
     allow: arc_swap::Guard<Arc<AllowList>>,
+    /// Who was last found to be allowed: most of what comes together is from one client.
+    allowed: Cell<Option<IpAddr>>,
 }
 
 impl Moment {
@@ -97,13 +100,25 @@ impl Moment {
     pub fn now(&self) -> Instant {
         self.now
     }
+
+    #[inline]
+    fn admits(&self, source: IpAddr) -> bool {
+        if self.allowed.get() == Some(source) {
+            return true;
+        }
+        let admits = self.allow.admits(source);
+        if admits {
+            self.allowed.set(Some(source));
+        }
+        admits
+    }
 }
 
 impl Forwarder {
     /// For packets that are taken at once. Not to be kept: it holds on to the allow-list.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
-        Moment { now, seconds: self.seconds(now), allow: self.allow.load() }
+        Moment { now, seconds: self.seconds(now), allow: self.allow.load(), allowed: Cell::default() }
     }
 
     /// Reads a packet into `query` and answers it to `out` where that needs no upstream.
@@ -111,7 +126,7 @@ impl Forwarder {
     pub fn take(&self, arrival: &Arrival<'_>, query: &mut Query, out: &mut Vec<u8>) -> Step {
         let packet = arrival.packet;
         let plain = query.read(packet);
-        if !arrival.at.allow.admits(arrival.from.ip()) {
+        if !arrival.at.admits(arrival.from.ip()) {
             if plain.is_ok() && query.wants_recursion() {
                 self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
@@ -131,12 +146,16 @@ impl Forwarder {
             let age = match found.freshness {
                 Freshness::Fresh | Freshness::Ending => Age::Seconds(found.age),
                 Freshness::Resting => Age::Stale,
-                Freshness::Stale => return None,
+                Freshness::Stale => return Freshness::Stale,
             };
             dress(head, wants, found.block, age, out);
-            Some(if found.freshness == Freshness::Ending { Step::AnswerAndRefresh } else { Step::Answer })
+            found.freshness
         });
-        hit.flatten().unwrap_or_else(|| self.take_miss(arrival, query, out))
+        match hit {
+            Some(Freshness::Fresh | Freshness::Resting) => Step::Answer,
+            Some(Freshness::Ending) => Step::AnswerAndRefresh,
+            Some(Freshness::Stale) | None => self.take_miss(arrival, query, out),
+        }
     }
 
     /// What is not to be asked of any upstream is answered here.
