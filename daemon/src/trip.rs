@@ -112,12 +112,12 @@ impl Forwarder {
                 self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
-            return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
         }
         if plain.is_err() {
             return match triage(packet) {
                 triage::Verdict::Drop => Step::Silence,
-                triage::Verdict::Own(own) => answer_ourselves(packet, &own, out),
+                triage::Verdict::Own(own) => self.answer_ourselves(packet, &own, out),
                 triage::Verdict::Forward(plain) => Step::TakeInstead(plain),
             };
         }
@@ -140,24 +140,28 @@ impl Forwarder {
         let packet = arrival.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
-            return answer_ourselves(packet, &Own::NxDomain, out);
+            return self.answer_ourselves(packet, &Own::NxDomain, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
-            return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
             let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
-            return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
+            return match self.answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
                 Step::Answer if is_first => Step::AnswerLater,
                 other => other,
             };
         }
         self.tell_guard(&marks, arrival, query);
         Step::Ask(marks)
+    }
+
+    fn answer_ourselves(&self, packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
+        own::answer(packet, own, self.payload, out).map_or(Step::Silence, |()| Step::Answer)
     }
 
     /// The marks on a query.
@@ -371,10 +375,6 @@ fn probe_came_home() -> Ede {
     Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it")
 }
 
-fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
-    own::answer(packet, own, out).map_or(Step::Silence, |()| Step::Answer)
-}
-
 /// Sends a waiter its answer. One that is gone, or cannot be reached, is not waited for.
 fn send(waiter: Waiter, content: Content<'_>) {
     let mut out = Vec::new();
@@ -385,7 +385,7 @@ fn send(waiter: Waiter, content: Content<'_>) {
             dress(head, waiter.wants, block, age, &mut out);
         }
         Content::Own(own) => {
-            if own::answer(&waiter.packet, own, &mut out).is_none() {
+            if own::answer(&waiter.packet, own, waiter.wants.payload, &mut out).is_none() {
                 return;
             }
         }
