@@ -131,12 +131,12 @@ impl Forwarder {
                 self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
-            return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
         }
         if plain.is_err() {
             return match triage(packet) {
                 triage::Verdict::Drop => Step::Silence,
-                triage::Verdict::Own(own) => answer_ourselves(packet, &own, out),
+                triage::Verdict::Own(own) => self.answer_ourselves(packet, &own, out),
                 triage::Verdict::Forward(plain) => Step::TakeInstead(plain),
             };
         }
@@ -163,24 +163,28 @@ impl Forwarder {
         let packet = arrival.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
-            return answer_ourselves(packet, &Own::NxDomain, out);
+            return self.answer_ourselves(packet, &Own::NxDomain, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
-            return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
             let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
-            return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
+            return match self.answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
                 Step::Answer if is_first => Step::AnswerLater,
                 other => other,
             };
         }
         self.tell_guard(&marks, arrival, query);
         Step::Ask(marks)
+    }
+
+    fn answer_ourselves(&self, packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
+        own::answer(packet, own, self.payload, out).map_or(Step::Silence, |()| Step::Answer)
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
@@ -253,8 +257,4 @@ impl Forwarder {
 
 fn probe_came_home() -> Ede {
     Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it")
-}
-
-fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
-    own::answer(packet, own, out).map_or(Step::Silence, |()| Step::Answer)
 }

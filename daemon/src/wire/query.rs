@@ -314,4 +314,6 @@ fn question_end(packet: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+pub(crate) mod packets;
+#[cfg(test)]
 mod tests;
