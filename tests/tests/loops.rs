@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use onward_tests::dns::{Answer, Client, rcode};
-use onward_tests::hops::{self, BEYOND, GOOD, HOPS, Hop, Kind, NODE};
+use onward_tests::hops::{self, BEYOND, GOOD, Hop, Kind, NODE};
 use onward_tests::host::Host;
 use onward_tests::process::Process;
 use onward_tests::query::{Query, types};
@@ -81,41 +81,6 @@ fn the_matrix() {
     println!("{table}");
     let faults: Vec<String> = rows.iter().flat_map(Row::faults).collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-}
-
-/// A forwarder that has us *and* a good server among its servers goes on answering as often as without the guard.
-#[test]
-fn half_a_loop_goes_on_answering() {
-    if !can_run() {
-        return;
-    }
-    let half = [NODE, BEYOND];
-    let [hop, _] = HOPS;
-    type Start<'s> = &'s dyn Fn(&Host) -> Process;
-    let starts: [(&str, usize, Start<'_>); 6] = [
-        ("dnsmasq", 20, &|host| hops::dnsmasq(host, hop, &half)),
-        ("dnsmasq --all-servers", 20, &|host| hops::dnsmasq(host, hop, &[NODE, BEYOND, "--all-servers"])),
-        ("unbound", 20, &|host| hops::unbound(host, hop, &half)),
-        ("bind", 20, &|host| hops::bind(host, hop, &half)),
-        // CoreDNS passes SERVFAIL on, so us first it answers nothing by itself, and chance decides where its policy is random.
-        ("coredns, sequential", 20, &|host| hops::coredns(host, hop, &[BEYOND, NODE], "sequential")),
-        ("coredns, random", 1, &|host| hops::coredns(host, hop, &half, "random")),
-    ];
-    let mut faults = Vec::new();
-    for (label, least, start) in starts {
-        let host = hops::host(&[]);
-        let _beyond = hops::server(&host, BEYOND, FROM_BEYOND.octets()[3]);
-        let forwarder = start(&host);
-        let process = onward::start(&host, NODE, &["--listen", NODE, "--upstream", hop, "--log-level", "debug"]);
-        let client = Client::new(host.net(), NODE.parse().unwrap());
-        let ask = |number: &i32| client.addresses(&format!("www-half{number}.shop.example")) == [FROM_BEYOND];
-        let answered = (0..20).filter(ask).count();
-        println!("half a loop through {label}: {answered} of 20 names");
-        if answered < least {
-            faults.push(format!("{label}: {answered} of 20\n{}\n{}", process.output(), forwarder.output()));
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// All combinations, or those whose hop's label contains what `ONWARD_HOP` holds.
@@ -213,7 +178,7 @@ impl Stage {
         let verdict = row.verdict.as_ref().map_or(COUNTED, |(time, _)| *time);
         row.count = self.count(&name, asked, verdict);
         let all = self.count(&name, asked, COUNTED);
-        row.checks = all.checks + all.datagrams - row.count.datagrams;
+        row.checks = all.checks + all.datagrams.saturating_sub(row.count.datagrams);
         row.trace = self.trace(asked - wait::millis(300));
 
         let asked = Instant::now();

@@ -35,6 +35,8 @@
 //!   anyway. A suffix's server could convict the upstream for that suffix, that is for its own names. Once home is not
 //!   enough, and an own answer outweighs both. Own is NOERROR or NXDOMAIN only, since we never say that to a probe: a
 //!   SERVFAIL may be ours.
+//! * **Half a loop.** Who replays what he saw can have an upstream be held to waver. Then a question that he brings back
+//!   is asked of it up to three times more, and only where no other upstream is left.
 //! * **Limits.** Witnesses provoke a probe a second and six a minute for an upstream, fewer after each acquittal; all
 //!   together probes are ten a second at most; the judge's queue drops what is too much; verdicts, suspicions told, and
 //!   upstreams remembered are bounded. Which marks an upstream bears is learnt from probes alone, so a client that

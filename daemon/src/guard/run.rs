@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::report::Kind;
 use super::{Bears, Judge, Key, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Number, Set, Transport};
@@ -162,6 +163,22 @@ impl Guard {
         counts.iter().map(|(whom, count)| (*whom, *count)).collect()
     }
 
+    /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
+    pub fn tell_what_holds(&self, set: &Set, now: Instant) {
+        for verdict in self.verdicts().all() {
+            let Some(upstream) = set.get(verdict.upstream) else { continue };
+            let report = Report {
+                kind: Kind::Holds(verdict.standing, now.saturating_duration_since(verdict.since)),
+                upstream: Arc::clone(upstream),
+                transport: verdict.transport,
+                suffix: verdict.suffix.clone(),
+                evidence: Some(verdict.evidence.clone()),
+                witness: verdict.evidence.witness,
+            };
+            log(&report, &self.0.published.counts_of(verdict.upstream));
+        }
+    }
+
     fn tell(&self, event: Event) {
         // Full or gone: see the module's text.
         let _ = self.0.events.try_send(event);
@@ -206,7 +223,7 @@ impl Driver {
     fn perform(&self, action: Action, probes: &mut JoinSet<Event>) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => log(&report),
+            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.number)),
             Action::SendProbe { nonce, upstream, transport, message } => {
                 self.published.sent(nonce, upstream.number);
                 probes.spawn(async move {
@@ -219,6 +236,11 @@ impl Driver {
 }
 
 impl Published {
+    fn counts_of(&self, upstream: Number) -> Vec<(Witness, u64)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
+    }
+
     fn sent(&self, nonce: Nonce, upstream: Number) {
         let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
         probes.truncate(HOME - 1);
@@ -244,8 +266,8 @@ async fn sleep_until(due: Option<tokio::time::Instant>) {
     }
 }
 
-fn log(report: &Report) {
-    let fields = report.fields();
+fn log(report: &Report, counts: &[(Witness, u64)]) {
+    let fields = report.fields(counts);
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let logger = log::logger();
     let metadata = log::Metadata::builder().level(report.level()).target(module_path!()).build();

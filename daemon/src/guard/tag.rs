@@ -82,14 +82,48 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
 
 /// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
 pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mut Vec<u8>) {
+    append(passed, own(upstream, key, now), out);
+}
+
+fn append(passed: &Passed, own: [u8; ENTRY], out: &mut Vec<u8>) {
     let oldest = usize::from(passed.relay.len() == MOST);
     let relay = passed.relay.get(oldest..).unwrap_or_default();
     let length = u16::try_from((relay.len() + 1) * ENTRY).unwrap_or(0); // 144 at most
-    out.reserve(4 + usize::from(length));
-    out.extend(CODE.to_be_bytes());
-    out.extend(length.to_be_bytes());
-    out.extend(relay.as_flattened());
-    out.extend(own(upstream, key, now));
+    let ([code_high, code_low], [high, low]) = (CODE.to_be_bytes(), length.to_be_bytes());
+    out.extend_from_slice(&[code_high, code_low, high, low]);
+    out.extend_from_slice(relay.as_flattened());
+    out.extend_from_slice(&own);
+}
+
+/// Own entries as they were last made, one for each upstream: each holds for a stretch of time, so that only the first
+/// question of it has to be hashed for.
+#[derive(Debug, Default)]
+pub struct Entries(Vec<Made>);
+
+#[derive(Debug)]
+struct Made {
+    upstream: Number,
+    process: u64,
+    bucket: Bucket,
+    entry: [u8; ENTRY],
+}
+
+impl Entries {
+    /// As [`write`].
+    pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&Key, Bucket), out: &mut Vec<u8>) {
+        let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
+        let entry = match self.0.iter().find(holds) {
+            Some(made) => made.entry,
+            None => {
+                let entry = own(upstream, key, now);
+                // What does not hold any more is dropped, so that there are no more than upstreams.
+                self.0.retain(|made| (made.process, made.bucket) == (key.process(), now));
+                self.0.push(Made { upstream, process: key.process(), bucket: now, entry });
+                entry
+            }
+        };
+        append(passed, entry, out);
+    }
 }
 
 fn own(number: Number, key: &Key, bucket: Bucket) -> [u8; ENTRY] {
@@ -131,6 +165,21 @@ mod tests {
         let back = read(&written(&at_other, 7, &other, now), &us, now);
         assert_eq!((back.own, back.onwards()), (Some(Number(3)), 1));
         assert_eq!(read(&written(&back, 4, &us, now), &other, now).own, Some(Number(7)));
+    }
+
+    #[test]
+    fn an_entry_that_was_kept_is_the_one_that_would_be_made() {
+        let keys = [key::of(1), key::of(2)];
+        let mut entries = Entries::default();
+        for after in [0, 0, 3, 16, 17, 40] {
+            for (key, upstream) in keys.iter().zip([3, 4]).chain(keys.iter().zip([5, 3])) {
+                let now = bucket(key, after);
+                let mut out = vec![];
+                entries.write(&Passed::default(), Number(upstream), (key, now), &mut out);
+                assert_eq!(out[4..], written(&Passed::default(), upstream, key, now));
+            }
+            assert!(entries.0.len() <= 4);
+        }
     }
 
     #[test]

@@ -245,6 +245,7 @@ impl Service {
                 self.forwarder.guard.set_changed(Arc::clone(&set));
             }
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
+            self.forwarder.guard.tell_what_holds(&set, clock::now());
         }
         self.write_file();
     }
@@ -313,7 +314,12 @@ impl Service {
             Err(failure) => log::error!("{failure}; running on with the configuration before"),
         }
         self.file = announce::File::default();
+        let before = self.forwarder.set.load_full();
         self.look_for_upstreams();
+        let set = self.forwarder.set.load_full();
+        if Arc::ptr_eq(&before, &set) {
+            self.forwarder.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+        }
         if let Err(failure) = self.follow_addresses(false) {
             log::error!("{failure}");
         }

@@ -61,6 +61,8 @@ pub(super) struct Flight {
     pub(super) asked: usize,
     /// Ask one only: the question has passed another Onward, which fails over by itself.
     pub(super) alone: bool,
+    /// How often it was asked again of an upstream that it came back through.
+    pub(super) again: u8,
     /// What is still awaited.
     pub(super) asks: SmallVec<[AskId; 2]>,
     /// The clients have their answer; what is still awaited only teaches how its upstream does.
@@ -148,6 +150,7 @@ impl Flight {
             came_back: None,
             order,
             asked: 0,
+            again: 0,
             asks: SmallVec::new(),
             done: false,
             negative: None,

@@ -27,7 +27,7 @@ use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 use slotmap::{DefaultKey, SlotMap};
 
-use crate::guard::{self, Passed, Verdicts};
+use crate::guard::{self, Passed, Verdicts, tag};
 use crate::hash::BuildTaken;
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
@@ -127,6 +127,8 @@ pub struct Guidance {
 pub struct Engine {
     set: Arc<Set>,
     guidance: Guidance,
+    tags: tag::Entries,
+    options: Vec<u8>, // of the message that is being made; kept, so that none is allocated
     peers: Peers,
     flights: SlotMap<DefaultKey, Flight>,
     /// The flights without an answer, by the hashes of their questions.
@@ -176,6 +178,8 @@ impl Engine {
         Self {
             set,
             guidance,
+            tags: tag::Entries::default(),
+            options: Vec::new(),
             peers: Peers::default(),
             flights: SlotMap::new(),
             by_hash: HashMap::default(),
@@ -340,7 +344,8 @@ impl Engine {
         self.set_timer(id);
     }
 
-    /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
+    /// that upstream is known to answer some questions, to itself.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(flight) = self.flights.get_mut(id.0) else { return };
@@ -356,6 +361,7 @@ impl Engine {
             }
         }
         self.go_on(id, now);
+        self.ask_again(id, upstream, now);
         self.set_timer(id);
     }
 

@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::flying::{Ask, AskId, Flight, FlightId, Order, Stage, Way};
-use super::{Action, Engine, Guidance, Peer, Question};
-use crate::guard::{Bears, Standing, silence, spelling, tag};
+use super::flying::{Ask, AskId, FlightId, Order, Stage, Way};
+use super::{Action, Engine, Peer, Question};
+use crate::guard::{Bears, Standing, silence, spelling};
 use crate::upstream::health::Health;
 use crate::upstream::pool::Pool;
 use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Transport, Upstream};
-use crate::wire::Key;
+use crate::wire::{HEADER, Key};
+
+/// A question that came back through an upstream that answers some is asked of it so often again.
+const AGAIN: u8 = 3;
 
 impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
@@ -22,7 +25,7 @@ impl Engine {
         let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
             Standing::AskedLast => Some(2),
-            Standing::Free | Standing::Suspect => {
+            Standing::Free | Standing::Suspect | Standing::Wavers => {
                 let came_from_it = asker == Some(number) || question.through == Some(number);
                 Some(u8::from(came_from_it || self.is_down(number)))
             }
@@ -61,6 +64,25 @@ impl Engine {
         }
     }
 
+    /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer some
+    /// questions by itself, the next try may be one of them.
+    pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
+        let Some(flight) = self.flights.get(id.0) else { return };
+        let given_up = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage == Stage::GivenUp);
+        let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(given_up);
+        let answers_some =
+            matches!(self.standing(upstream, Transport::Udp, &flight.key), Standing::Wavers | Standing::AskedLast);
+        let position = flight.order.iter().position(|number| *number == upstream);
+        if let (true, Some(position), Some(upstream)) =
+            (nobody_left && answers_some && !flight.alone && !flight.done, position, self.set.get(upstream).cloned())
+            && let Some(flight) = self.flights.get_mut(id.0)
+            && flight.again < AGAIN
+        {
+            flight.again += 1;
+            self.send(id, Target { upstream, position, with_opt: true }, now);
+        }
+    }
+
     /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
     pub(super) fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
         let asked = self.flights.get(id.0).and_then(|flight| flight.order.first()).copied();
@@ -83,17 +105,26 @@ impl Engine {
         let Some(flight) = self.flights.get_mut(id.0) else { return };
         let marks = self.guidance.verdicts.marks(upstream.number);
         let marks = Bears { opt: with_opt && marks.opt, ..marks };
-        let (name, options) = self.guidance.marked(flight, upstream.number, marks, now);
-        let dress = Dress { name: Some(&name), opt: marks.opt, options: &options };
+        let key = &self.guidance.key;
+        self.options.clear();
+        if marks.tag && marks.opt {
+            self.tags.write(&flight.passed, upstream.number, (key, key.bucket(now)), &mut self.options);
+        }
+        let dress = Dress { opt: marks.opt, options: &self.options };
         let mut way = None;
         let ask_id = self.asks.insert_with_key(|ask_id| {
             let way = way.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));
+            let mut message = question::build(&flight.key, way.id, dress);
+            let name_end = HEADER + flight.key.name().len();
+            if let Some(name) = message.get_mut(HEADER..name_end).filter(|_| marks.spelling) {
+                spelling::spell(name, upstream.number, flight.spelled(), key);
+            }
             Ask {
                 flight: id,
                 position,
                 way: Way::Udp(way.socket, way.id),
                 question_end: question::question_end(&flight.key),
-                message: question::build(&flight.key, way.id, dress),
+                message,
                 with_opt: marks.opt,
                 spelled: marks.spelling,
                 other_spelling: false,
@@ -120,19 +151,4 @@ pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
     pub(super) position: usize,
     pub(super) with_opt: bool,
-}
-
-impl Guidance {
-    /// The name as it is to be spelled, and the EDNS options, for an upstream that bears `marks`.
-    fn marked(&self, flight: &Flight, upstream: Number, marks: Bears, now: Instant) -> (Vec<u8>, Vec<u8>) {
-        let mut name = flight.key.name().to_vec();
-        if marks.spelling {
-            spelling::spell(&mut name, upstream, flight.spelled(), &self.key);
-        }
-        let mut options = Vec::new();
-        if marks.tag && marks.opt {
-            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(now), &mut options);
-        }
-        (name, options)
-    }
 }

@@ -426,6 +426,32 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
 }
 
 #[test]
+fn what_came_back_through_the_last_upstream_is_asked_of_it_again_only_if_it_answers_some() {
+    let mut w = world(&TWO[..1], None);
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0], "a full loop costs one lap");
+    w.engine.guide(guidance(Verdicts::of_wavering(Number(0))), w.now);
+    for asks in [2, 3, 4, 4, 4] {
+        w.engine.came_back(&key("a"), Number(0), w.now);
+        w.act();
+        assert_eq!(w.asked().len(), asks);
+    }
+    w.answer(0, 2, false);
+    w.answer(3, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    let mut w = world(&TWO, None);
+    w.engine.guide(guidance(Verdicts::of_wavering(Number(0))), w.now);
+    w.ask("a");
+    for _ in 0..3 {
+        w.engine.came_back(&key("a"), Number(0), w.now);
+        w.act();
+    }
+    assert_eq!(w.asked(), [0, 1], "another one is left");
+}
+
+#[test]
 fn what_came_back_through_an_upstream_is_asked_of_it_last() {
     let mut w = world(&TWO, None);
     w.engine.ask(Question { through: Some(Number(0)), ..question("a") }, w.now);
