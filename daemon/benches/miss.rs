@@ -56,6 +56,7 @@ fn engine(criterion: &mut Criterion) {
 struct Wire {
     engine: Engine,
     now: std::time::Instant,
+    packet: Arc<[u8]>,
     answer: Vec<u8>,
 }
 
@@ -67,17 +68,14 @@ impl Wire {
         let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
         let engine = Engine::new(Arc::new(set), guidance, SOCKETS, StdRng::seed_from_u64(1));
-        Self { engine, now: clock::now(), answer: Vec::new() }
+        Self { engine, now: clock::now(), packet: common::query(1, false).into(), answer: Vec::new() }
     }
 
     /// Asks; returns the socket that the message went out over, and leaves the message in `answer`.
     fn ask(&mut self, key: &Key) -> Option<Socket> {
-        let spelled = key.name().into();
-        let passed = Passed::default();
-        self.engine.ask(
-            Question { key: key.clone(), spelled, from: Some(common::CLIENT.ip()), through: None, passed },
-            self.now,
-        );
+        let (packet, passed) = (Arc::clone(&self.packet), Passed::default());
+        let question = Question { key: key.clone(), packet, from: Some(common::CLIENT.ip()), through: None, passed };
+        self.engine.ask(question, self.now);
         let mut sent_over = None;
         while let Some(action) = self.engine.next_action() {
             if let Action::Send(socket, ask) = action {
@@ -94,11 +92,8 @@ impl Wire {
         let Some(socket) = self.ask(key) else { return false };
         self.now += Duration::from_micros(20); // so that sockets wear out as they do
         make_answer(&mut self.answer, key);
-        self.engine.datagram(common::UPSTREAM, socket, &self.answer, self.now);
-        let mut answered = false;
-        while let Some(action) = self.engine.next_action() {
-            answered |= matches!(action, Action::Answered(..));
-        }
+        let answered = self.engine.datagram(common::UPSTREAM, socket, &self.answer, self.now).is_some();
+        while self.engine.next_action().is_some() {}
         answered
     }
 }

@@ -111,11 +111,13 @@ pub struct Count {
     pub datagrams: usize,
     /// What forwarders sent again by themselves, having asked that server the same before, and the answers to it.
     pub resends: usize,
+    /// Those of other probes: to other servers, or over TCP, which hops go on asking over UDP.
+    pub checks: usize,
 }
 
 impl Count {
-    /// Counts the datagrams of a question and of all probes. `node` is where Onward listens, `asked` whom it asks: what it
-    /// sends there itself is never put down to others. `client` tells whether the client's own datagram is among them.
+    /// Counts the datagrams of a question and of all probes. `node` is where Onward listens, `asked` whom it asks, the one in
+    /// question first: what it sends there itself is never put down to others. `client` tells whether the client's own datagram is among them.
     #[must_use]
     pub fn of(datagrams: &[Datagram], name: &str, (node, asked): (&str, &[&str]), client: bool) -> Self {
         let mut count = Self::default();
@@ -124,6 +126,9 @@ impl Count {
             by_name.entry(&datagram.name).or_default().push(datagram);
         }
         for (of, datagrams) in by_name {
+            let of_the_first =
+                |one: &&Datagram| !one.answer && asked.first() == Some(&one.to.ip().to_string().as_str());
+            let check = of != name && !datagrams.iter().any(of_the_first);
             let mut questions: BTreeMap<(IpAddr, u16), usize> = BTreeMap::new();
             let mut due: BTreeMap<(SocketAddr, SocketAddr, u16), usize> = BTreeMap::new();
             for one in datagrams {
@@ -143,7 +148,8 @@ impl Count {
                     }
                     own
                 };
-                count.datagrams += usize::from(own);
+                count.datagrams += usize::from(own && !check);
+                count.checks += usize::from(own && check);
                 count.resends += usize::from(!own);
             }
         }

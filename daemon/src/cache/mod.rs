@@ -7,7 +7,7 @@
 
 mod block;
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use lru::LruCache;
 
 pub use block::{Block, Parts};
 
+use crate::hash::BuildTaken;
 use crate::upstream::Number;
 use crate::wire::Answer;
 
@@ -95,7 +96,7 @@ struct Shard(Mutex<Inner>);
 /// same hash, the later one takes the place of the earlier.
 #[derive(Debug)]
 struct Inner {
-    entries: LruCache<u64, Entry, BuildHasherDefault<Taken>>,
+    entries: LruCache<u64, Entry, BuildTaken>,
     bytes: usize,
 }
 
@@ -103,28 +104,6 @@ struct Inner {
 struct Entry {
     block: Block,
     life: Life,
-}
-
-/// Hashes what is a hash already.
-#[derive(Debug, Default)]
-struct Taken(u64);
-
-impl Hasher for Taken {
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte); // for completeness: keys are u64
-        }
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// Kept small, since there is one for each entry.
@@ -136,7 +115,10 @@ struct Life {
     ask_from: Seconds,
     /// The number of the upstream that it was learnt from, or [`NOBODY`].
     upstream: u16,
+    /// Counted up to where it is popular and no further, so that a popular entry is only read.
     hits: u8,
+    /// The last byte of the second that it was last used in.
+    used: u8,
 }
 
 impl Cache {
@@ -146,7 +128,7 @@ impl Cache {
         // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
         // written to costs no memory.
         let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Inner { entries: LruCache::with_hasher(room, BuildHasherDefault::default()), bytes: 0 };
+        let shard = || Inner { entries: LruCache::with_hasher(room, BuildTaken::default()), bytes: 0 };
         let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
         Self { shards, hasher: RandomState::default(), limits }
     }
@@ -156,10 +138,15 @@ impl Cache {
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        let Entry { block, life } = shard.entries.get_mut(&hash).filter(|entry| entry.block.key() == key)?;
+        let Entry { block, life } = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
-        Some(read(Found { block, age, freshness }))
+        let is_first_use = life.is_first_use_in(now);
+        let result = read(Found { block, age, freshness });
+        if is_first_use {
+            shard.entries.promote(&hash);
+        }
+        Some(result)
     }
 
     /// Keeps `answer` under `key`, as learnt from `upstream`, if it may be kept; returns the block to answer with now.
@@ -219,7 +206,14 @@ impl Cache {
             true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
             false => 0,
         };
-        let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0 };
+        let life = Life {
+            stored: now,
+            ends,
+            ask_from: Seconds(ends.0 - early),
+            upstream,
+            hits: 0,
+            used: now.0.to_le_bytes()[0],
+        };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
         let mut shard = self.shard(hash);
@@ -292,11 +286,26 @@ impl Inner {
 }
 
 impl Life {
+    /// Whether it has not been used in this second before: only then it takes its place among the most recently used.
+    /// That is as good an order as any, and entries that all workers use are not written to by each of them for each
+    /// query. (Once in 256 s a use goes unnoticed; the next one counts.)
+    #[inline]
+    fn is_first_use_in(&mut self, now: Seconds) -> bool {
+        let second = now.0.to_le_bytes()[0];
+        let is_first = self.used != second;
+        if is_first {
+            self.used = second;
+        }
+        is_first
+    }
+
     /// `None` for an entry past all use.
     #[inline]
     fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
         if now < self.ends {
-            self.hits = self.hits.saturating_add(1);
+            if self.hits <= POPULAR {
+                self.hits += 1;
+            }
             if now >= self.ask_from && self.hits > POPULAR {
                 self.hits = 0;
                 return Some(Freshness::Ending);

@@ -22,8 +22,10 @@ pub enum Order {
     Streamed(AskId, Option<Vec<u8>>),
     /// Our own question came back through this upstream; somebody who brought it waits until the time given.
     CameBack(Key, Number, Instant),
-    /// The guard has given other verdicts.
-    Verdicts,
+    /// Somebody waits for this for whom one upstream is not enough.
+    Widen(Key),
+    /// The guard has given other verdicts, or has another key.
+    Guidance,
     /// These are the upstreams now.
     Adopt(Arc<Set>),
     /// Addresses or routes changed.

@@ -5,10 +5,14 @@
 //! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
 //! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected
 //! name, and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by
-//! silence.
+//! silence. The last upstream that is left is asked four times more at once: one that answers any of these is half a
+//! loop, to be asked last. And one that answers a probe though something came back through it *wavers* for a minute: it
+//! keeps its place, but what comes back is asked of it again where nobody else is left.
 //!
 //! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
 //! verdicts hold is `track`'s, which marks are sent is `marks`'.
+
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,9 +29,9 @@ use super::limits::{Provoked, Window};
 use super::marks::Known;
 use super::name;
 use super::probe::{self, Heard, Nonce, Probe};
-use super::report::{Kind, Report};
-use super::track::{Cause, Home, Outcome, Purpose, Track, Want};
-use super::verdict::{Evidence, Standing, Verdict, Verdicts, Witness};
+use super::report::Kind;
+use super::track::{Cause, Home, Outcome, Purpose, Softened, Track, Want};
+use super::verdict::{Evidence, Standing, Verdicts, Witness};
 use crate::upstream::{Number, Set, Transport, Upstream};
 
 /// How long a witness's word stands: longer than hops resend.
@@ -36,6 +40,8 @@ const SUSPECT: Duration = Duration::from_secs(5);
 const INSISTS: Duration = Duration::from_secs(60);
 /// A probe that could not be confirmed is repeated after this.
 const UNSURE: Duration = Duration::from_secs(5);
+/// Witnesses that spoke before the first upstreams were known are heard then, so many: listeners open a moment earlier.
+const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
 
@@ -61,6 +67,7 @@ pub struct Judge {
     known: BTreeMap<Number, Known>,
     provoked: BTreeMap<Number, Provoked>,
     asked: HashMap<Nonce, Asked>,
+    early: Vec<(Whom, Witness, Box<[u8]>)>,
     overall: Window,
     told: Window,
     published: Arc<Verdicts>,
@@ -80,6 +87,7 @@ impl Judge {
             known: BTreeMap::new(),
             provoked: BTreeMap::new(),
             asked: HashMap::new(),
+            early: Vec::new(),
             overall: Window::new(10, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
             published: Arc::default(),
@@ -100,10 +108,16 @@ impl Judge {
                 }
             }
             Event::ProbeOver { nonce, heard } => self.over(nonce, heard, now),
-            Event::SetChanged(set) => self.set_changed(set),
+            Event::SetChanged(set) => {
+                self.set_changed(set);
+                for (whom, witness, name) in std::mem::take(&mut self.early) {
+                    self.witness(whom, witness, &name, now);
+                }
+            }
             Event::KeyChanged(key) => self.key = key,
             Event::Tick => {}
         }
+        self.hear_late(now);
         self.send_due(now);
         self.publish(now);
         std::mem::take(&mut self.actions)
@@ -117,8 +131,10 @@ impl Judge {
             false => track.due(),
         });
         let asks = asks.map(|at| self.overall.room_at().map_or(at, |room| at.max(room)));
-        let ends = self.tracks.values().filter_map(|track| track.suspect_until.filter(|until| *until > now));
-        asks.chain(ends).min()
+        let ends = self.tracks.values().flat_map(|track| [track.suspect_until, track.wavers_until]);
+        let ends = ends.flatten().filter(|until| *until > now);
+        let late = self.in_use().filter_map(|(_, track)| track.late.as_ref().map(|(at, ..)| *at));
+        asks.chain(ends).chain(late).min()
     }
 
     fn in_use(&self) -> impl Iterator<Item = (&Whom, &Track)> {
@@ -128,6 +144,9 @@ impl Judge {
     /// A witness sends a probe, within limits, and no more than that.
     fn witness(&mut self, whom: Whom, witness: Witness, name: &[u8], now: Instant) {
         if self.set.get(whom.0).is_none() {
+            if self.set.upstreams.is_empty() && self.early.len() < EARLY {
+                self.early.push((whom, witness, name.into()));
+            }
             return;
         }
         let track = self.tracks.entry(whom).or_default();
@@ -136,14 +155,19 @@ impl Judge {
         }
         let cause = Cause { witness, parent: name::parent(name).into() };
         if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
-            && asked.want.purpose == Purpose::Check
+            && matches!(asked.want.purpose, Purpose::Check | Purpose::Confirm)
         {
-            // The probe under way will tell; what it does not find is looked for where this witness points.
+            // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked for where this witness points.
             asked.want.cause.get_or_insert(cause);
             track.suspect_until.get_or_insert(now + SUSPECT);
             return;
         }
-        if !self.provoked.entry(whom.0).or_default().take(now) {
+        let provoked = self.provoked.entry(whom.0).or_default();
+        if !provoked.take(witness, now) {
+            // What a mark says is looked into as soon as the limits let us: it may be the only question for long.
+            if witness != Witness::Silence && track.late.is_none() {
+                track.late = provoked.room_at(witness).map(|at| (at, witness, name.into()));
+            }
             return;
         }
         track.suspect_until = Some(now + SUSPECT);
@@ -155,7 +179,7 @@ impl Judge {
 
     fn loop_plugin(&mut self, now: Instant) {
         for upstream in self.set.upstreams.iter().filter(|upstream| upstream.is_near()) {
-            if self.provoked.entry(upstream.number).or_default().take(now) {
+            if self.provoked.entry(upstream.number).or_default().take(Witness::Silence, now) {
                 self.tracks.entry((upstream.number, Transport::Udp)).or_default().want(Want::check(name::ROOT, None));
             }
         }
@@ -184,6 +208,17 @@ impl Judge {
         self.known.retain(|number, _| set.get(*number).is_some());
         self.provoked.retain(|number, _| set.get(*number).is_some());
         self.set = set;
+    }
+
+    /// Hears the witnesses that had to wait.
+    fn hear_late(&mut self, now: Instant) {
+        let late = self.tracks.iter_mut().filter_map(|(whom, track)| {
+            let (_, witness, name) = track.late.take_if(|(at, ..)| *at <= now)?;
+            Some((*whom, witness, name))
+        });
+        for (whom, witness, name) in late.collect::<Vec<_>>() {
+            self.witness(whom, witness, &name, now);
+        }
     }
 
     fn send_due(&mut self, now: Instant) {
@@ -238,12 +273,15 @@ impl Judge {
             (Purpose::Learn, _) => self.learn(asked.whom, own, kept, now),
             (Purpose::Release, home) => {
                 let outcome = Outcome { home: home.is_some(), own, heard: heard.is_some() };
-                if let Some(verdict) = track.asked_for_release(&asked.want.suffix, outcome, now) {
-                    self.tell_verdict(Kind::Released, &verdict);
+                match track.asked_for_release(&asked.want.suffix, outcome, now) {
+                    Some(Softened::Ended(verdict)) => self.tell_verdict(Kind::Released, &verdict),
+                    Some(Softened::Halved(verdict)) => self.tell_verdict(Kind::Halved, &verdict),
+                    None => {}
                 }
             }
             (Purpose::Check, _) if own => self.answered(&asked, kept, now),
             (Purpose::Check, Some(home)) => {
+                track.wavers_until = None;
                 track.want(Want { purpose: Purpose::Confirm, first: Some(home), ..asked.want });
             }
             (Purpose::Check, None) => {
@@ -271,11 +309,15 @@ impl Judge {
         if self.look_under_parent(asked, now) {
             return;
         }
-        if asked.want.cause.is_some() {
-            self.provoked.entry(asked.whom.0).or_default().acquitted();
+        if let Some(cause) = &asked.want.cause {
+            self.provoked.entry(asked.whom.0).or_default().acquitted(cause.witness);
         }
         if let Some(track) = self.tracks.get_mut(&asked.whom) {
             track.suspect_until = None;
+            let seen = asked.want.cause.as_ref().is_some_and(|cause| cause.witness != Witness::Silence);
+            if seen || asked.want.purpose == Purpose::Confirm {
+                track.waver(now);
+            }
         }
     }
 
@@ -324,9 +366,10 @@ impl Judge {
         let witness = asked.want.cause.as_ref().map(|cause| cause.witness);
         let onwards = asked.want.first.map_or(0, |first| first.onwards).max(home.onwards);
         let evidence = Evidence { witness, from: home.from, over: home.over, onwards };
+        let is_last = asked.whom.1 == Transport::Udp && self.is_last(asked.whom.0, &asked.want.suffix);
         let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
         track.suspect_until = None;
-        let Some(verdict) = track.convict(asked.whom, &asked.want.suffix, evidence, now) else { return };
+        let Some(verdict) = track.convict(asked.whom, &asked.want.suffix, (evidence, is_last), now) else { return };
         let kind = match verdict.standing {
             Standing::AskedLast => Kind::HalfLooping,
             _ => Kind::Looping,
@@ -344,42 +387,10 @@ impl Judge {
         }
     }
 
-    fn tell_verdict(&mut self, kind: Kind, verdict: &Verdict) {
-        let Some(upstream) = self.set.get(verdict.upstream).cloned() else { return };
-        let evidence = Some(verdict.evidence.clone());
-        let (transport, suffix, witness) = (verdict.transport, verdict.suffix.clone(), verdict.evidence.witness);
-        self.actions.push(Action::Tell(Box::new(Report { kind, upstream, transport, suffix, evidence, witness })));
-    }
-
-    fn tell(&mut self, kind: Kind, (number, transport): Whom, suffix: &[u8], witness: Option<Witness>) {
-        let Some(upstream) = self.set.get(number).cloned() else { return };
-        let suffix = suffix.into();
-        self.actions.push(Action::Tell(Box::new(Report {
-            kind,
-            upstream,
-            transport,
-            suffix,
-            evidence: None,
-            witness,
-        })));
-    }
-
-    fn publish(&mut self, now: Instant) {
-        let suspects: Vec<_> =
-            self.tracks.iter().filter(|(_, track)| track.is_suspect(now)).map(|(whom, _)| *whom).collect();
-        let marks = self.set.upstreams.iter().map(|upstream| {
-            let number = upstream.number;
-            let bears = self.known.get(&number).map_or(Bears::ALL, Known::bears);
-            let suspect = suspects.iter().any(|(suspect, _)| *suspect == number);
-            (number, self.settings.marks(bears, upstream.is_near(), suspect))
-        });
-        let marks = marks.collect();
-        let given = self.tracks.values().flat_map(Track::verdicts).cloned().collect();
-        let verdicts = Verdicts { given, suspects, marks };
-        if verdicts != *self.published {
-            self.published = Arc::new(verdicts);
-            self.actions.push(Action::Publish(Arc::clone(&self.published)));
-        }
+    /// Whether all others are convicted for these names.
+    fn is_last(&self, number: Number, suffix: &[u8]) -> bool {
+        let convicted = |other| self.tracks.get(&(other, Transport::Udp)).is_some_and(|track| track.covers(suffix));
+        self.set.upstreams.iter().all(|other| other.number == number || convicted(other.number))
     }
 }
 

@@ -13,9 +13,14 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
 
+use crate::upstream::Number;
+
 /// Marks are valid in the bucket of time that they were made in and in the next one. A question is alive for 6 s at
 /// most.
 const BUCKET: Duration = Duration::from_secs(16);
+
+/// The longest name on the wire (RFC 1035, section 2.3.4).
+const NAME: usize = 255;
 
 /// Whether an address tells a machine from its twin. Loopback is on each; and a node gets a link-local one with every pod
 /// that starts, which must not make the marks of all questions on their way unknown.
@@ -103,6 +108,20 @@ impl Key {
         Bucket(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go, since
+    /// this runs for each question that is asked. `part` counts the stretches of 64 bits.
+    pub(super) fn mac_of_name(&self, upstream: Number, part: u8, name: &[u8]) -> u64 {
+        let mut bytes = [0; 4 + NAME];
+        let length = name.len().min(NAME);
+        let [high, low] = upstream.0.to_be_bytes();
+        let (head, rest) = bytes.split_at_mut(4);
+        head.copy_from_slice(&[Purpose::Spelling as u8, high, low, part]);
+        if let (Some(rest), Some(name)) = (rest.get_mut(..length), name.get(..length)) {
+            rest.copy_from_slice(name);
+        }
+        SipHasher13::new_with_key(&self.secret).hash(bytes.get(..4 + length).unwrap_or_default())
+    }
+
     pub(super) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> u64 {
         let mut hasher = hasher(&self.secret, purpose);
         for part in parts {
@@ -165,6 +184,16 @@ mod tests {
         assert_ne!(one.process(), key(2, &["10.0.0.1", "fd00::1"]).process());
         let with_a_pod = key(1, &["10.0.0.1", "fd00::1", "fe80::1", "127.0.0.1", "169.254.1.1"]);
         assert_eq!(one.process(), with_a_pod.process(), "a pod's link is no other machine");
+    }
+
+    #[test]
+    fn a_name_is_hashed_in_one_go_as_in_parts() {
+        let key = key(1, &[]);
+        for length in [0, 1, 22, 64, 255] {
+            let name = vec![b'a'; length];
+            let parts = key.mac(Purpose::Spelling, &[&[0, 7], &[1], &name]);
+            assert_eq!(key.mac_of_name(Number(7), 1, &name), parts, "{length} bytes");
+        }
     }
 
     #[test]

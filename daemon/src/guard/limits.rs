@@ -2,10 +2,13 @@
 //!
 //! Witnesses can be provoked at will, so what they cause is counted: for each upstream one probe a second, six a
 //! minute, and after each acquittal the time between doubles, up to half a minute, until ten quiet minutes have passed.
+//! An upstream that is now and then slow is acquitted often, so after silence a mark is not kept waiting for that.
 //! And ten probes a second in all, whatever they are for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use super::verdict::Witness;
 
 /// Between two provoked probes of one upstream, before any acquittal.
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -27,7 +30,14 @@ pub struct Window {
 pub struct Provoked {
     minute: Window,
     last: Option<Instant>,
-    acquittals: u32,
+    acquittals: Acquittals,
+}
+
+/// Acquittals of what marks said, and of silence.
+#[derive(Debug, Clone, Copy, Default)]
+struct Acquittals {
+    marks: u32,
+    silence: u32,
 }
 
 impl Window {
@@ -58,37 +68,45 @@ impl Window {
 
 impl Default for Provoked {
     fn default() -> Self {
-        Self { minute: Window::new(6, Duration::from_secs(60)), last: None, acquittals: 0 }
+        Self { minute: Window::new(6, Duration::from_secs(60)), last: None, acquittals: Acquittals::default() }
     }
 }
 
 impl Provoked {
     /// Counts a probe that a witness wants, if it may be sent now.
-    pub fn take(&mut self, now: Instant) -> bool {
-        if let Some(last) = self.last {
-            let since = now.saturating_duration_since(last);
-            if since >= FORGIVEN {
-                self.acquittals = 0;
-            }
-            if since < BETWEEN * (1 << self.acquittals.min(DOUBLINGS)) {
-                return false;
-            }
+    pub fn take(&mut self, witness: Witness, now: Instant) -> bool {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) >= FORGIVEN) {
+            self.acquittals = Acquittals::default();
         }
-        let granted = self.minute.take(now);
+        let granted = self.room_at(witness).is_none_or(|at| at <= now) && self.minute.take(now);
         if granted {
             self.last = Some(now);
         }
         granted
     }
 
+    /// When the next probe may be sent for a witness like this; none where nothing is in its way.
+    #[must_use]
+    pub fn room_at(&self, witness: Witness) -> Option<Instant> {
+        let Acquittals { marks, silence } = self.acquittals;
+        let doublings = match witness {
+            Witness::Tag | Witness::Spelling => marks,
+            Witness::Silence => marks.saturating_add(silence),
+        };
+        let after_last = self.last.map(|last| last + BETWEEN * (1 << doublings.min(DOUBLINGS)));
+        after_last.into_iter().chain(self.minute.room_at()).max()
+    }
+
     /// The upstream was found healthy: the next witness has to wait longer.
-    pub fn acquitted(&mut self) {
-        self.acquittals = self.acquittals.saturating_add(1);
+    pub fn acquitted(&mut self, witness: Witness) {
+        let Acquittals { marks, silence } = &mut self.acquittals;
+        let count = if witness == Witness::Silence { silence } else { marks };
+        *count = count.saturating_add(1);
     }
 
     /// The witness was right: the next one is believed at once.
     pub fn convicted(&mut self) {
-        self.acquittals = 0;
+        self.acquittals = Acquittals::default();
     }
 }
 
@@ -101,10 +119,10 @@ mod tests {
         let (mut provoked, start) = (Provoked::default(), crate::clock::now());
         let mut count = 0;
         for ms in 0..seconds * 1000 {
-            if provoked.take(start + Duration::from_millis(ms)) {
+            if provoked.take(Witness::Tag, start + Duration::from_millis(ms)) {
                 count += 1;
                 if acquit {
-                    provoked.acquitted();
+                    provoked.acquitted(Witness::Tag);
                 }
             }
         }
@@ -125,12 +143,24 @@ mod tests {
     fn acquittals_are_forgotten() {
         let (mut provoked, start) = (Provoked::default(), crate::clock::now());
         for n in 0..5 {
-            assert!(provoked.take(start + Duration::from_secs(40 * n)));
-            provoked.acquitted();
+            assert!(provoked.take(Witness::Tag, start + Duration::from_secs(40 * n)));
+            provoked.acquitted(Witness::Tag);
         }
-        assert!(!provoked.take(start + Duration::from_secs(170)));
-        assert!(provoked.take(start + Duration::from_secs(800)));
-        assert!(provoked.take(start + Duration::from_secs(802)));
+        assert!(!provoked.take(Witness::Tag, start + Duration::from_secs(170)));
+        assert!(provoked.take(Witness::Tag, start + Duration::from_secs(800)));
+        assert!(provoked.take(Witness::Tag, start + Duration::from_secs(802)));
+    }
+
+    #[test]
+    fn a_mark_does_not_wait_for_what_silence_was_acquitted_of() {
+        let (mut provoked, start) = (Provoked::default(), crate::clock::now());
+        for n in 0..4 {
+            assert!(provoked.take(Witness::Silence, start + Duration::from_secs(40 * n)));
+            provoked.acquitted(Witness::Silence);
+        }
+        let soon = start + Duration::from_secs(121);
+        assert_eq!(provoked.room_at(Witness::Silence), Some(start + Duration::from_secs(120 + 16)));
+        assert!(!provoked.take(Witness::Silence, soon) && provoked.take(Witness::Tag, soon));
     }
 
     #[test]

@@ -23,7 +23,9 @@
 //!   full list hides nothing ([`tag`]). What is malformed, over-long or unknown is never relayed. The tag names a
 //!   process by a hash that changes with each start and, but for suspects, does not leave the near networks.
 //! * **Spelling.** Only a question in flight is compared, and only with the upstreams that were asked. A hit by chance
-//!   or by replay is worth a hint for short names, and never a verdict ([`spelling`] has the figures).
+//!   or by replay is worth a hint for short names, and never a verdict ([`spelling`] has the figures). A hint costs a
+//!   client who asks for more than the flight (DO, CD) 50 ms; it is refused only if a probe of ours comes home about
+//!   then ([`Guard::has_probe_come_home`]).
 //! * **Silence.** Anyone can own a zone that is slow or fails, so silence is worth a probe of the root; for one zone it
 //!   must speak twice. Where a forged source address would have an upstream asked later, that holds among equivalent
 //!   upstreams only ([`silence::not_first`]).
@@ -33,6 +35,8 @@
 //!   anyway. A suffix's server could convict the upstream for that suffix, that is for its own names. Once home is not
 //!   enough, and an own answer outweighs both. Own is NOERROR or NXDOMAIN only, since we never say that to a probe: a
 //!   SERVFAIL may be ours.
+//! * **Half a loop.** Who replays what he saw can have an upstream be held to waver. Then a question that he brings back
+//!   is asked of it up to three times more, and only where no other upstream is left.
 //! * **Limits.** Witnesses provoke a probe a second and six a minute for an upstream, fewer after each acquittal; all
 //!   together probes are ten a second at most; the judge's queue drops what is too much; verdicts, suspicions told, and
 //!   upstreams remembered are bounded. Which marks an upstream bears is learnt from probes alone, so a client that

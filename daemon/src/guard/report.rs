@@ -1,10 +1,11 @@
 //! What people are told: who, through whom, by which witness, for which names, and what to do about it. Pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bears::Bears;
 use super::name;
-use super::verdict::Evidence;
+use super::verdict::{Evidence, Standing, Witness};
 use crate::upstream::{Transport, Upstream};
 use crate::wire::query::shown;
 
@@ -17,8 +18,12 @@ pub enum Kind {
     Looping,
     /// It sends some of our questions back to us, and is asked last.
     HalfLooping,
+    /// It was convicted, but answers by itself as well: half a loop, and asked last.
+    Halved,
     /// It answers by itself again.
     Released,
+    /// A verdict that was given so long ago still holds, and the upstreams are being told.
+    Holds(Standing, Duration),
     /// Probes with and without marks taught what it bears.
     Learnt(Bears),
 }
@@ -37,7 +42,7 @@ pub struct Report {
     /// What it rests on; only a suspicion has none.
     pub evidence: Option<Evidence>,
     /// Who made us look.
-    pub witness: Option<super::Witness>,
+    pub witness: Option<Witness>,
 }
 
 impl Report {
@@ -45,7 +50,7 @@ impl Report {
     #[must_use]
     pub fn level(&self) -> log::Level {
         match self.kind {
-            Kind::Looping | Kind::HalfLooping => log::Level::Warn,
+            Kind::Looping | Kind::HalfLooping | Kind::Halved | Kind::Holds(..) => log::Level::Warn,
             Kind::Released | Kind::Learnt(_) => log::Level::Info,
             Kind::Suspected => log::Level::Debug,
         }
@@ -69,12 +74,17 @@ impl Report {
                 self.path(),
                 self.remedy()
             ),
-            Kind::HalfLooping => format!(
+            Kind::HalfLooping | Kind::Halved => format!(
                 "{server} (from {source}) sends some {names} back to us over {over}{}, answering others; asking it last. {}",
                 self.path(),
                 self.remedy()
             ),
             Kind::Released => format!("{server} (from {source}) answers {names} over {over} by itself again; in use"),
+            Kind::Holds(standing, since) => {
+                let what = if standing == Standing::AskedLast { "asking it last" } else { "not asking it" };
+                let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
+                format!("{server} (from {source}) sends {names} back to us over {over}, found {since} ago; {what}")
+            }
             Kind::Learnt(bears) => {
                 let without: Vec<_> =
                     [(bears.opt, "EDNS"), (bears.tag, "the loop tag"), (bears.spelling, "spelled names")]
@@ -91,14 +101,15 @@ impl Report {
         }
     }
 
-    /// Fields for the journal: name and value.
+    /// Fields for the journal: name and value. `counts` are how often each witness has spoken against this upstream.
     #[must_use]
-    pub fn fields(&self) -> Vec<(&'static str, String)> {
+    pub fn fields(&self, counts: &[(Witness, u64)]) -> Vec<(&'static str, String)> {
         let event = match self.kind {
             Kind::Suspected => "suspected",
             Kind::Looping => "looping",
-            Kind::HalfLooping => "half-looping",
+            Kind::HalfLooping | Kind::Halved => "half-looping",
             Kind::Released => "released",
+            Kind::Holds(..) => "holds",
             Kind::Learnt(_) => "learnt",
         };
         let mut fields = vec![
@@ -109,12 +120,20 @@ impl Report {
             ("suffix", shown(&self.suffix)),
             ("witness", self.witness.map_or_else(|| "routine".to_owned(), |witness| witness.to_string())),
         ];
+        for (witness, count) in counts {
+            let name = match witness {
+                Witness::Tag => "tags_seen",
+                Witness::Spelling => "spellings_seen",
+                Witness::Silence => "silences_seen",
+            };
+            fields.push((name, count.to_string()));
+        }
         if let Some(evidence) = &self.evidence {
             fields.push(("last_hop", evidence.from.to_string()));
             fields.push(("onwards_passed", evidence.onwards.to_string()));
             fields.push(("came_home_over", transport(evidence.over).to_owned()));
         }
-        if matches!(self.kind, Kind::Looping | Kind::HalfLooping) {
+        if matches!(self.kind, Kind::Looping | Kind::HalfLooping | Kind::Halved | Kind::Holds(..)) {
             fields.push(("remedy", self.remedy()));
         }
         fields
@@ -201,7 +220,7 @@ fn transport(transport: Transport) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::{Witness, name::wire};
+    use crate::guard::name::wire;
     use crate::upstream::Number;
 
     fn report(server: &str, source: &str, suffix: &str) -> Report {
@@ -233,10 +252,29 @@ mod tests {
              The address is from /etc/resolv.conf: take the line out there, or change what writes that file (its first lines \
              mostly say)."
         );
-        let fields = report.fields();
-        for field in [("witness", "tag"), ("suffix", "corp.example."), ("last_hop", "10.0.0.9")] {
+        let fields = report.fields(&[(Witness::Tag, 3), (Witness::Silence, 1)]);
+        for field in [
+            ("witness", "tag"),
+            ("suffix", "corp.example."),
+            ("last_hop", "10.0.0.9"),
+            ("tags_seen", "3"),
+            ("silences_seen", "1"),
+        ] {
             assert!(fields.contains(&(field.0, field.1.to_owned())), "{field:?}");
         }
+    }
+
+    #[test]
+    fn a_verdict_that_holds_is_told_in_short_with_its_age() {
+        let holds = |standing| Report {
+            kind: Kind::Holds(standing, Duration::from_millis(125_400)),
+            ..report("127.0.0.53", "/etc/resolv.conf", "")
+        };
+        assert_eq!(
+            holds(Standing::Quarantined).text(),
+            "127.0.0.53:53 (from /etc/resolv.conf) sends questions back to us over UDP, found 2m 5s ago; not asking it"
+        );
+        assert!(holds(Standing::AskedLast).text().ends_with("asking it last"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::report::Kind;
 use super::{Bears, Judge, Key, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Number, Set, Transport};
@@ -47,7 +48,7 @@ struct Shared {
     events: mpsc::Sender<Event>,
     set: watch::Sender<Arc<Set>>,
     new_key: watch::Sender<Arc<Key>>,
-    home: Mutex<VecDeque<Nonce>>,
+    home: Mutex<VecDeque<(Nonce, Instant)>>,
     published: Arc<Published>,
 }
 
@@ -56,6 +57,8 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(Number, Witness), u64>>,
+    /// The latest probes and whom they went to.
+    probes: Mutex<VecDeque<(Nonce, Number)>>,
 }
 
 impl Guard {
@@ -125,12 +128,20 @@ impl Guard {
     pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) -> bool {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });
         let mut home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = !home.contains(&nonce);
+        let is_first = home.iter().all(|(known, _)| *known != nonce);
         if is_first {
             home.truncate(HOME - 1);
-            home.push_front(nonce);
+            home.push_front((nonce, clock::now()));
         }
         is_first
+    }
+
+    /// Whether a probe that went to `upstream` came home since then. Nobody can forge that.
+    #[must_use]
+    pub fn has_probe_come_home(&self, upstream: Number, since: Instant) -> bool {
+        let home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let probes = self.0.published.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        home.iter().take_while(|(_, at)| *at >= since).any(|(nonce, _)| probes.contains(&(*nonce, upstream)))
     }
 
     /// Other upstreams are in use.
@@ -150,6 +161,22 @@ impl Guard {
     pub fn counts(&self) -> Vec<((Number, Witness), u64)> {
         let counts = self.0.published.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(whom, count)| (*whom, *count)).collect()
+    }
+
+    /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
+    pub fn tell_what_holds(&self, set: &Set, now: Instant) {
+        for verdict in self.verdicts().all() {
+            let Some(upstream) = set.get(verdict.upstream) else { continue };
+            let report = Report {
+                kind: Kind::Holds(verdict.standing, now.saturating_duration_since(verdict.since)),
+                upstream: Arc::clone(upstream),
+                transport: verdict.transport,
+                suffix: verdict.suffix.clone(),
+                evidence: Some(verdict.evidence.clone()),
+                witness: verdict.evidence.witness,
+            };
+            log(&report, &self.0.published.counts_of(verdict.upstream));
+        }
     }
 
     fn tell(&self, event: Event) {
@@ -196,8 +223,9 @@ impl Driver {
     fn perform(&self, action: Action, probes: &mut JoinSet<Event>) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => log(&report),
+            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.number)),
             Action::SendProbe { nonce, upstream, transport, message } => {
+                self.published.sent(nonce, upstream.number);
                 probes.spawn(async move {
                     let heard = exchange::ask(&upstream.server, transport, &message).await;
                     Event::ProbeOver { nonce, heard }
@@ -208,6 +236,17 @@ impl Driver {
 }
 
 impl Published {
+    fn counts_of(&self, upstream: Number) -> Vec<(Witness, u64)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
+    }
+
+    fn sent(&self, nonce: Nonce, upstream: Number) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.truncate(HOME - 1);
+        probes.push_front((nonce, upstream));
+    }
+
     /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
     /// anew.
     fn count(&self, upstream: Number, witness: Witness) {
@@ -227,8 +266,8 @@ async fn sleep_until(due: Option<tokio::time::Instant>) {
     }
 }
 
-fn log(report: &Report) {
-    let fields = report.fields();
+fn log(report: &Report, counts: &[(Witness, u64)]) {
+    let fields = report.fields(counts);
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let logger = log::logger();
     let metadata = log::Metadata::builder().level(report.level()).target(module_path!()).build();
@@ -294,6 +333,9 @@ mod tests {
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, [10, 0, 0, 9].into(), Transport::Udp, 0);
         assert_eq!((home(), home()), (true, false), "only the first is held");
+        let an_hour_ago = guard.0.born - Duration::from_secs(3600);
+        assert!(guard.has_probe_come_home(bad, an_hour_ago) && !guard.has_probe_come_home(good, an_hour_ago));
+        assert!(!guard.has_probe_come_home(bad, clock::now()));
         let before = guard.key().process();
         guard.addresses_changed(&[[10, 0, 0, 1].into()]);
         assert_ne!(guard.key().process(), before);

@@ -15,7 +15,7 @@
 //! million ordinary queries see none. Names with fewer letters still get their pattern, against forged answers, but it
 //! tells nothing.
 
-use super::key::{Key, Purpose};
+use super::key::Key;
 use crate::upstream::Number;
 
 /// From as many letters on a match is a hint.
@@ -34,104 +34,110 @@ pub enum Strength {
     Witness,
 }
 
-/// One bit for each letter, set for upper case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pattern {
-    words: [u64; 4],
-    letters: u32,
-}
-
 /// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
 pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &Key) {
     name.make_ascii_lowercase();
-    let mut pattern = Pattern::keyed(name, upstream, key);
-    if pattern.fits(asker) {
-        pattern = pattern.turned();
-    }
-    for (at, letter) in letters_mut(name) {
-        if pattern.is_upper(at) {
-            letter.make_ascii_uppercase();
-        }
+    pattern(name, upstream, key);
+    if name == asker {
+        turn(name);
     }
 }
 
 /// Whether `arrived`, a name as it was asked, is spelled as we spell it for `upstream`.
 #[must_use]
 pub fn recognise(arrived: &[u8], upstream: Number, key: &Key) -> Option<Strength> {
-    let mut lowered = [0; NAME];
-    let lowered = lowered.get_mut(..arrived.len())?;
-    lowered.copy_from_slice(arrived);
-    lowered.make_ascii_lowercase();
+    let mut buffer = [0; NAME];
+    let spelled = buffer.get_mut(..arrived.len())?;
+    spelled.copy_from_slice(arrived);
+    spelled.make_ascii_lowercase();
     // Most clients ask all in lower case, which is never ours: no hash for them.
-    if lowered == arrived {
+    if spelled == arrived {
         return None;
     }
-    let strength = match count(arrived) {
+    let letters = spelled.iter().filter(|byte| byte.is_ascii_lowercase()).count();
+    let strength = match u32::try_from(letters).unwrap_or(u32::MAX) {
         ..HINT => return None,
         HINT..WITNESS => Strength::Hint,
         WITNESS.. => Strength::Witness,
     };
-    let pattern = Pattern::keyed(lowered, upstream, key);
-    (pattern.fits(arrived) || pattern.turned().fits(arrived)).then_some(strength)
+    pattern(spelled, upstream, key);
+    let is_ours = spelled == arrived || {
+        turn(spelled);
+        spelled == arrived
+    };
+    is_ours.then_some(strength)
 }
 
-impl Pattern {
-    /// The pattern of a lower-cased name.
-    fn keyed(name: &[u8], upstream: Number, key: &Key) -> Self {
-        let letters = count(name);
-        let mut pattern = Self { words: [0; 4], letters };
-        for (word, index) in pattern.words.iter_mut().zip(0_u8..) {
-            let left = letters.saturating_sub(u32::from(index) * 64);
-            if left == 0 {
-                break;
-            }
-            let mask = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
-            *word = mask & key.mac(Purpose::Spelling, &[&upstream.0.to_be_bytes(), &[index], name]);
-        }
-        if pattern.words == [0; 4] {
-            pattern.turn(0);
-        }
-        pattern
+/// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
+fn pattern(name: &mut [u8], upstream: Number, key: &Key) {
+    let mut words = [0; NAME.div_ceil(64)];
+    for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {
+        *word = key.mac_of_name(upstream, part, name);
     }
-
-    /// The other pattern: the first letter turned, or the last where that would leave no upper case.
-    fn turned(mut self) -> Self {
-        self.turn(0);
-        if self.words == [0; 4] && self.letters > 1 {
-            self.turn(0);
-            self.turn(self.letters - 1);
+    let mut turned = 0;
+    // Eight bytes at a time: this runs for each question that is asked.
+    for (part, mut bits) in name.chunks_mut(64).zip(words) {
+        let (eights, rest) = part.as_chunks_mut::<8>();
+        for eight in eights {
+            turned |= spell_eight(eight, bits);
+            bits >>= 8;
         }
-        self
-    }
-
-    fn turn(&mut self, letter: u32) {
-        if letter < self.letters
-            && let Some(word) = self.words.get_mut(letter as usize / 64)
-        {
-            *word ^= 1 << (letter % 64);
+        if !rest.is_empty() {
+            let mut eight = [0; 8];
+            eight.iter_mut().zip(&*rest).for_each(|(to, from)| *to = *from);
+            turned |= spell_eight(&mut eight, bits);
+            rest.iter_mut().zip(eight).for_each(|(to, from)| *to = from);
         }
     }
-
-    fn is_upper(&self, letter: u32) -> bool {
-        self.words.get(letter as usize / 64).is_some_and(|word| word >> (letter % 64) & 1 == 1)
-    }
-
-    /// Whether `name`, the same name in any spelling, is spelled like this.
-    fn fits(&self, name: &[u8]) -> bool {
-        count(name) == self.letters
-            && (0..)
-                .zip(name.iter().filter(|byte| byte.is_ascii_alphabetic()))
-                .all(|(at, byte)| byte.is_ascii_uppercase() == self.is_upper(at))
+    if turned == 0 {
+        turn_letter(name.iter_mut().find(|byte| byte.is_ascii_alphabetic()));
     }
 }
 
-fn count(name: &[u8]) -> u32 {
-    let letters = name.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-    u32::try_from(letters).unwrap_or(u32::MAX)
+/// Makes the other pattern of a name of it: the first letter turned, or the last where that would leave no upper case.
+fn turn(name: &mut [u8]) {
+    turn_letter(name.iter_mut().find(|byte| byte.is_ascii_alphabetic()));
+    if !name.iter().any(u8::is_ascii_uppercase) {
+        let count = name.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+        if count > 1 {
+            turn_letter(name.iter_mut().rfind(|byte| byte.is_ascii_alphabetic()));
+        }
+    }
 }
 
-fn letters_mut(name: &mut [u8]) -> impl Iterator<Item = (u32, &mut u8)> {
-    (0..).zip(name.iter_mut().filter(|byte| byte.is_ascii_alphabetic()))
+fn turn_letter(letter: Option<&mut u8>) {
+    if let Some(letter) = letter {
+        *letter ^= CASE;
+    }
+}
+
+/// The bit that tells upper case from lower.
+const CASE: u8 = 0x20;
+const EACH: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = EACH * 0x80;
+
+/// Turns those of eight bytes that are letters and whose bit is set; returns which.
+fn spell_eight(eight: &mut [u8; 8], bits: u64) -> u64 {
+    let lower = u64::from_le_bytes(*eight);
+    let turns = letters(lower) & chosen(bits & 0xff);
+    *eight = (lower ^ turns).to_le_bytes();
+    turns
+}
+
+/// [`CASE`] in each of eight bytes that is a letter in lower case.
+fn letters(eight: u64) -> u64 {
+    let low = eight & !HIGH;
+    // The high bit of each byte tells whether what is below it is at least `a`, and whether it is beyond `z`.
+    let from_a = low + EACH * u64::from(0x80 - b'a');
+    let beyond_z = low + EACH * u64::from(0x7f - b'z');
+    (!eight & from_a & !beyond_z & HIGH) >> 2
+}
+
+/// [`CASE`] in each of eight bytes whose bit is set.
+fn chosen(bits: u64) -> u64 {
+    let alone = (bits * EACH) & 0x8040_2010_0804_0201;
+    // What is not zero reaches the high bit; none overflows into the next byte.
+    ((alone + EACH * 0x7f) & HIGH) >> 2
 }
 
 #[cfg(test)]

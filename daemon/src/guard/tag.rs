@@ -25,28 +25,21 @@ const ENTRY: usize = 8 + 2 + 8;
 pub struct Passed {
     /// The question has been here before and was sent to this upstream (the last one, if to several).
     pub own: Option<Number>,
-    relay: [[u8; ENTRY]; MOST],
-    count: usize,
+    /// Entries of others, oldest first; at most [`MOST`], and mostly none.
+    relay: Vec<[u8; ENTRY]>,
 }
 
 impl Passed {
     /// Whether the question has passed other Onwards, or says so.
     #[must_use]
     pub fn foreign(&self) -> bool {
-        self.count > 0
+        !self.relay.is_empty()
     }
 
     /// How many other Onwards it has passed, or says so.
     #[must_use]
     pub fn onwards(&self) -> usize {
-        self.count
-    }
-
-    fn keep(&mut self, entry: [u8; ENTRY]) {
-        if let Some(place) = self.relay.get_mut(self.count) {
-            *place = entry;
-            self.count += 1;
-        }
+        self.relay.len()
     }
 }
 
@@ -76,7 +69,7 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
     for entry in entries {
         let &[p0, p1, p2, p3, p4, p5, p6, p7, number_high, number_low, ..] = entry;
         if u64::from_be_bytes([p0, p1, p2, p3, p4, p5, p6, p7]) != key.process() {
-            passed.keep(*entry);
+            passed.relay.push(*entry);
             continue;
         }
         let number = Number(u16::from_be_bytes([number_high, number_low]));
@@ -89,14 +82,48 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
 
 /// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
 pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mut Vec<u8>) {
-    let oldest = usize::from(passed.count == MOST);
-    let relay = passed.relay.get(oldest..passed.count).unwrap_or_default();
+    append(passed, own(upstream, key, now), out);
+}
+
+fn append(passed: &Passed, own: [u8; ENTRY], out: &mut Vec<u8>) {
+    let oldest = usize::from(passed.relay.len() == MOST);
+    let relay = passed.relay.get(oldest..).unwrap_or_default();
     let length = u16::try_from((relay.len() + 1) * ENTRY).unwrap_or(0); // 144 at most
-    out.reserve(4 + usize::from(length));
-    out.extend(CODE.to_be_bytes());
-    out.extend(length.to_be_bytes());
-    out.extend(relay.as_flattened());
-    out.extend(own(upstream, key, now));
+    let ([code_high, code_low], [high, low]) = (CODE.to_be_bytes(), length.to_be_bytes());
+    out.extend_from_slice(&[code_high, code_low, high, low]);
+    out.extend_from_slice(relay.as_flattened());
+    out.extend_from_slice(&own);
+}
+
+/// Own entries as they were last made, one for each upstream: each holds for a stretch of time, so that only the first
+/// question of it has to be hashed for.
+#[derive(Debug, Default)]
+pub struct Entries(Vec<Made>);
+
+#[derive(Debug)]
+struct Made {
+    upstream: Number,
+    process: u64,
+    bucket: Bucket,
+    entry: [u8; ENTRY],
+}
+
+impl Entries {
+    /// As [`write`].
+    pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&Key, Bucket), out: &mut Vec<u8>) {
+        let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
+        let entry = match self.0.iter().find(holds) {
+            Some(made) => made.entry,
+            None => {
+                let entry = own(upstream, key, now);
+                // What does not hold any more is dropped, so that there are no more than upstreams.
+                self.0.retain(|made| (made.process, made.bucket) == (key.process(), now));
+                self.0.push(Made { upstream, process: key.process(), bucket: now, entry });
+                entry
+            }
+        };
+        append(passed, entry, out);
+    }
 }
 
 fn own(number: Number, key: &Key, bucket: Bucket) -> [u8; ENTRY] {
@@ -138,6 +165,21 @@ mod tests {
         let back = read(&written(&at_other, 7, &other, now), &us, now);
         assert_eq!((back.own, back.onwards()), (Some(Number(3)), 1));
         assert_eq!(read(&written(&back, 4, &us, now), &other, now).own, Some(Number(7)));
+    }
+
+    #[test]
+    fn an_entry_that_was_kept_is_the_one_that_would_be_made() {
+        let keys = [key::of(1), key::of(2)];
+        let mut entries = Entries::default();
+        for after in [0, 0, 3, 16, 17, 40] {
+            for (key, upstream) in keys.iter().zip([3, 4]).chain(keys.iter().zip([5, 3])) {
+                let now = bucket(key, after);
+                let mut out = vec![];
+                entries.write(&Passed::default(), Number(upstream), (key, now), &mut out);
+                assert_eq!(out[4..], written(&Passed::default(), upstream, key, now));
+            }
+            assert!(entries.0.len() <= 4);
+        }
     }
 
     #[test]

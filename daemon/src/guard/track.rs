@@ -15,6 +15,12 @@ const CASES: usize = 32;
 /// Pause before a quarantined upstream is asked again: this, doubled each time, up to the next.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// So many probes are sent at once to one that was convicted while nobody else was left: half a loop answers one of them.
+const BURST: u8 = 4;
+/// They begin after this: the question that told of the loop is over by then.
+const BEFORE_BURST: Duration = super::HOLD;
+/// So long after a question or a probe came back and yet it answered by itself, an upstream is held to waver.
+const WAVERS: Duration = Duration::from_secs(60);
 /// Convicted again within this time of own answers, an upstream is half a loop.
 const HALF_LOOP: Duration = Duration::from_secs(600);
 /// Half a loop whose probes have not come home for this long, but were answered, is none any more.
@@ -68,6 +74,7 @@ struct Case {
     verdict: Verdict,
     next: Instant,
     pause: Duration,
+    burst: u8,
     last_home: Instant,
     fails_since: Option<Instant>,
 }
@@ -92,6 +99,10 @@ pub(super) struct Track {
     pub(super) routine: Option<Instant>,
     /// Until when a witness's word stands.
     pub(super) suspect_until: Option<Instant>,
+    /// Until when it is held to waver.
+    pub(super) wavers_until: Option<Instant>,
+    /// A witness who has to wait: until when, who, and the suspected name.
+    pub(super) late: Option<(Instant, Witness, Box<[u8]>)>,
     /// A parent under which a question met silence, and when: the second time it is taken seriously.
     pub(super) silent: Option<(Box<[u8]>, Instant)>,
     wanted: VecDeque<Want>,
@@ -170,16 +181,26 @@ impl Track {
         self.cases.iter().map(|case| &case.verdict)
     }
 
+    pub(super) fn is_wavering(&self, now: Instant) -> bool {
+        self.wavers_until.is_some_and(|until| now < until)
+    }
+
+    /// It was seen to send something back, and to answer by itself.
+    pub(super) fn waver(&mut self, now: Instant) {
+        self.wavers_until = Some(now + WAVERS);
+    }
+
     pub(super) fn is_suspect(&self, now: Instant) -> bool {
         self.suspect_until.is_some_and(|until| now < until)
     }
 
-    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it.
+    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it. Where it is the last, it is asked a few
+    /// times more at once: should it be half a loop, nobody else would answer meanwhile.
     pub(super) fn convict(
         &mut self,
         whom: (Number, Transport),
         suffix: &[u8],
-        evidence: Evidence,
+        (evidence, is_last): (Evidence, bool),
         now: Instant,
     ) -> Option<Verdict> {
         if self.covers(suffix) || self.cases.len() >= CASES {
@@ -189,28 +210,49 @@ impl Track {
         let again = self.released.iter().any(|(released, _)| **released == *suffix);
         let standing = if again { Standing::AskedLast } else { Standing::Quarantined };
         let (upstream, transport) = whom;
-        let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, evidence };
+        let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, since: now, evidence };
         self.cases.retain(|case| !name::is_within(&case.verdict.suffix, suffix));
+        self.wanted.retain(|want| want.purpose != Purpose::Check || !name::is_within(&want.suffix, suffix));
         let pause = if again { PAUSE_MAX } else { PAUSE_MIN };
-        self.cases.push(Case { verdict: verdict.clone(), next: now + pause, pause, last_home: now, fails_since: None });
+        let burst = if is_last && !again { BURST } else { 0 };
+        let next = now + if burst > 0 { BEFORE_BURST } else { pause };
+        self.cases.push(Case { verdict: verdict.clone(), next, pause, burst, last_home: now, fails_since: None });
         Some(verdict)
     }
 
-    /// Takes how a probe for the end of a loop went; returns the verdict that it ended.
-    pub(super) fn asked_for_release(&mut self, suffix: &[u8], outcome: Outcome, now: Instant) -> Option<Verdict> {
+    /// Takes how a probe for the end of a loop went; returns the verdict that it ended or softened.
+    pub(super) fn asked_for_release(&mut self, suffix: &[u8], outcome: Outcome, now: Instant) -> Option<Softened> {
         let at = self.cases.iter().position(|case| *case.verdict.suffix == *suffix)?;
         let case = self.cases.get_mut(at)?;
+        if case.burst > 0 {
+            case.burst = if outcome.home { case.burst - 1 } else { 0 };
+            if outcome.own {
+                (case.verdict.standing, case.pause, case.next) = (Standing::AskedLast, PAUSE_MAX, now + PAUSE_MAX);
+                return Some(Softened::Halved(case.verdict.clone()));
+            }
+            case.next = if case.burst > 0 { now } else { now + case.pause };
+            return None;
+        }
         if case.is_over(outcome, now) {
             if self.released.len() >= CASES {
                 self.released.pop_front();
             }
             self.released.push_back((suffix.into(), now));
-            return Some(self.cases.swap_remove(at).verdict);
+            return Some(Softened::Ended(self.cases.swap_remove(at).verdict));
         }
         case.pause = (case.pause * 2).min(PAUSE_MAX);
         case.next = now + case.pause;
         None
     }
+}
+
+/// What the end of a probe made of a verdict.
+#[derive(Debug)]
+pub(super) enum Softened {
+    /// It holds no longer.
+    Ended(Verdict),
+    /// It answers by itself, too: half a loop.
+    Halved(Verdict),
 }
 
 impl Case {

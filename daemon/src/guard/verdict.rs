@@ -1,6 +1,7 @@
 //! What the guard knows, as the engine reads it: an immutable snapshot, swapped whole. Pure.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::bears::Bears;
 use super::name;
@@ -24,6 +25,9 @@ pub enum Standing {
     Free,
     /// A witness has spoken and the judge has not: keeps its place, gets all marks that it bears, and no resend.
     Suspect,
+    /// A question or a probe came back through it a moment ago, and yet it answered a probe by itself: keeps its place, and a
+    /// question that comes back is asked of it again where nobody else is left. No verdict.
+    Wavers,
     /// Half a loop, which answers as often as not: to be asked when no other is left.
     AskedLast,
     /// A loop: not to be asked.
@@ -54,6 +58,8 @@ pub struct Verdict {
     pub suffix: Box<[u8]>,
     /// [`Standing::Quarantined`] or [`Standing::AskedLast`].
     pub standing: Standing,
+    /// When it was given.
+    pub since: Instant,
     /// What it rests on.
     pub evidence: Evidence,
 }
@@ -63,6 +69,7 @@ pub struct Verdict {
 pub struct Verdicts {
     pub(super) given: Vec<Verdict>,
     pub(super) suspects: Vec<(Number, Transport)>,
+    pub(super) wavering: Vec<(Number, Transport)>,
     pub(super) marks: Vec<(Number, Bears)>,
 }
 
@@ -76,9 +83,15 @@ impl Verdicts {
             transport: Transport::Udp,
             suffix: [0].into(),
             standing: Standing::Quarantined,
+            since: crate::clock::now(),
             evidence: evidence.clone(),
         });
         Self { given: given.collect(), ..Self::default() }
+    }
+
+    /// This upstream wavers over UDP.
+    pub(crate) fn of_wavering(upstream: Number) -> Self {
+        Self { wavering: vec![(upstream, Transport::Udp)], ..Self::default() }
     }
 }
 
@@ -86,11 +99,13 @@ impl Verdicts {
     /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
     #[must_use]
     pub fn standing(&self, upstream: Number, transport: Transport, name: &[u8]) -> Standing {
-        let suspect = match self.suspects.contains(&(upstream, transport)) {
-            true => Standing::Suspect,
-            false => Standing::Free,
+        let is_in = |list: &[_]| list.contains(&(upstream, transport));
+        let without = match (is_in(&self.wavering), is_in(&self.suspects)) {
+            (true, _) => Standing::Wavers,
+            (false, true) => Standing::Suspect,
+            (false, false) => Standing::Free,
         };
-        self.find(upstream, transport, name).map_or(suspect, |verdict| verdict.standing)
+        self.find(upstream, transport, name).map_or(without, |verdict| verdict.standing)
     }
 
     /// The verdict that holds for that question, to name it and its evidence.
@@ -140,11 +155,13 @@ mod tests {
             transport: Transport::Udp,
             suffix: wire(suffix).into(),
             standing,
+            since: crate::clock::now(),
             evidence: evidence.clone(),
         };
         let verdicts = Verdicts {
             given: vec![verdict("corp.example", Standing::Quarantined), verdict("example", Standing::AskedLast)],
             suspects: vec![(Number(1), Transport::Udp)],
+            wavering: vec![(Number(3), Transport::Udp)],
             marks: Vec::new(),
         };
         let standing = |number, transport, name: &str| verdicts.standing(Number(number), transport, &wire(name));
@@ -153,5 +170,6 @@ mod tests {
         assert_eq!(standing(1, Transport::Udp, "other.test"), Standing::Suspect);
         assert_eq!(standing(1, Transport::Tcp, "a.corp.example"), Standing::Free);
         assert_eq!(standing(2, Transport::Udp, "a.corp.example"), Standing::Free);
+        assert_eq!(standing(3, Transport::Udp, "a.corp.example"), Standing::Wavers);
     }
 }

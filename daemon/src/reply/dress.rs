@@ -58,7 +58,7 @@ impl Wants {
 
 /// Writes the answer to a query that began with `head` (header and question) to `out`, in the place of what was there; one
 /// that does not fit is cut to its question, with TC.
-#[inline]
+#[inline(always)]
 pub fn dress(head: &[u8], wants: Wants, block: &Block, age: Age, out: &mut Vec<u8>) {
     let answer = block.parts();
     let errors = match age {

@@ -110,7 +110,7 @@ impl Service {
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
         let told = workers.clone();
-        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Verdicts))));
+        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
             flights: Flights::new(
@@ -175,6 +175,7 @@ impl Service {
         let ours = addresses(&tables);
         if ours != self.addresses {
             self.forwarder.guard.addresses_changed(&ours);
+            self.forwarder.tell_workers(|| Order::Guidance);
             self.addresses = ours;
         }
         self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
@@ -244,6 +245,7 @@ impl Service {
                 self.forwarder.guard.set_changed(Arc::clone(&set));
             }
             self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
+            self.forwarder.guard.tell_what_holds(&set, clock::now());
         }
         self.write_file();
     }
@@ -312,7 +314,12 @@ impl Service {
             Err(failure) => log::error!("{failure}; running on with the configuration before"),
         }
         self.file = announce::File::default();
+        let before = self.forwarder.set.load_full();
         self.look_for_upstreams();
+        let set = self.forwarder.set.load_full();
+        if Arc::ptr_eq(&before, &set) {
+            self.forwarder.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+        }
         if let Err(failure) = self.follow_addresses(false) {
             log::error!("{failure}");
         }

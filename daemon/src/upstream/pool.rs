@@ -8,6 +8,7 @@
 //! takes datagrams of the upstream's address only, come on top.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -18,7 +19,7 @@ const QUESTIONS: u32 = 4096;
 /// And no more after this time.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// Names a socket for as long as the process lives.
+/// Names a socket for as long as the process lives. Its lowest byte is the place that it has in its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Socket(pub u64);
 
@@ -26,14 +27,16 @@ pub struct Socket(pub u64);
 #[derive(Debug)]
 pub struct Pool<A> {
     slots: Vec<Option<Slot>>,
+    /// Sockets that have had their time and still wait for so many answers.
+    retired: Vec<(Socket, u32)>,
     asked: HashMap<(Socket, u16), A, RandomState>,
-    waiting: HashMap<Socket, u32, RandomState>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     socket: Socket,
     questions: u32,
+    waiting: u32,
     opened: Instant,
 }
 
@@ -50,39 +53,52 @@ pub struct Way {
     pub closes: Option<Socket>,
 }
 
+impl Socket {
+    fn new(serial: u64, slot: u8) -> Self {
+        Self(serial << 8 | u64::from(slot))
+    }
+
+    fn slot(self) -> usize {
+        usize::from(self.0.to_le_bytes()[0])
+    }
+}
+
 impl<A> Pool<A> {
-    /// A pool of `sockets` (at least one), old ones that still wait for answers not counted.
+    /// A pool of 1 to 256 `sockets`, old ones that still wait for answers not counted.
     #[must_use]
     pub fn new(sockets: usize) -> Self {
-        Self { slots: vec![None; sockets.max(1)], asked: HashMap::default(), waiting: HashMap::default() }
+        Self { slots: vec![None; sockets.clamp(1, 256)], retired: Vec::new(), asked: HashMap::default() }
     }
 
     /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
     pub fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Way {
-        let index = rng.random_range(0..self.slots.len());
+        let last = u8::try_from(self.slots.len() - 1).unwrap_or(u8::MAX);
+        let index = rng.random_range(0..=last);
         let mut closes = None;
         #[expect(clippy::indexing_slicing, reason = "the index is below the length")]
-        let slot = &mut self.slots[index];
+        let slot = &mut self.slots[usize::from(index)];
         let worn = slot.is_some_and(|s| s.questions >= QUESTIONS || now.duration_since(s.opened) >= LIFE);
         if worn && let Some(old) = slot.take() {
-            // Where answers are still due the last of them closes it.
-            closes = (!self.waiting.contains_key(&old.socket)).then_some(old.socket);
+            match old.waiting {
+                0 => closes = Some(old.socket),
+                waiting => self.retired.push((old.socket, waiting)), // the last answer closes it
+            }
         }
         let opens = slot.is_none();
         let slot = slot.get_or_insert_with(|| {
             *next += 1;
-            Slot { socket: Socket(*next), questions: 0, opened: now }
+            Slot { socket: Socket::new(*next, index), questions: 0, waiting: 0, opened: now }
         });
         slot.questions += 1;
+        slot.waiting += 1;
         let socket = slot.socket;
         let id = loop {
             let id = rng.random();
-            if !self.asked.contains_key(&(socket, id)) {
+            if let Entry::Vacant(free) = self.asked.entry((socket, id)) {
+                free.insert(ask);
                 break id; // a socket takes 4096 questions, so most of the 65,536 are free
             }
         };
-        self.asked.insert((socket, id), ask);
-        *self.waiting.entry(socket).or_default() += 1;
         Way { socket, id, opens, closes }
     }
 
@@ -95,31 +111,33 @@ impl<A> Pool<A> {
     /// The question is over. Returns the socket where it was worn out and this was the last that it waited for.
     pub fn forget(&mut self, socket: Socket, id: u16) -> Option<Socket> {
         self.asked.remove(&(socket, id))?;
-        let waiting = self.waiting.get_mut(&socket)?;
-        *waiting -= 1;
-        if *waiting > 0 {
+        if let Some(slot) = self.slots.get_mut(socket.slot()).and_then(Option::as_mut).filter(|s| s.socket == socket) {
+            slot.waiting -= 1;
             return None;
         }
-        self.waiting.remove(&socket);
-        let in_use = self.slots.iter().flatten().any(|slot| slot.socket == socket);
-        (!in_use).then_some(socket)
+        let at = self.retired.iter().position(|(retired, _)| *retired == socket)?;
+        let (_, waiting) = self.retired.get_mut(at)?;
+        *waiting -= 1;
+        (*waiting == 0).then(|| self.retired.swap_remove(at).0)
     }
 
     /// The socket is of no use: it could not be opened, or nobody answers behind it. Returns what was asked over it.
     pub fn lose(&mut self, socket: Socket) -> Vec<A> {
-        for slot in &mut self.slots {
-            if slot.is_some_and(|s| s.socket == socket) {
-                *slot = None;
-            }
+        if let Some(slot) = self.slots.get_mut(socket.slot())
+            && slot.is_some_and(|s| s.socket == socket)
+        {
+            *slot = None;
         }
-        self.waiting.remove(&socket);
+        self.retired.retain(|(retired, _)| *retired != socket);
         self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, ask)| ask).collect()
     }
 
     /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at once.
     pub fn renew(&mut self) -> Vec<Socket> {
-        let old = self.slots.iter_mut().filter_map(Option::take).map(|slot| slot.socket);
-        old.filter(|socket| !self.waiting.contains_key(socket)).collect()
+        let old = self.slots.iter_mut().filter_map(Option::take);
+        let (idle, waiting): (Vec<Slot>, Vec<Slot>) = old.partition(|slot| slot.waiting == 0);
+        self.retired.extend(waiting.into_iter().map(|slot| (slot.socket, slot.waiting)));
+        idle.into_iter().map(|slot| slot.socket).collect()
     }
 
     /// Whether anything is still asked.
@@ -164,6 +182,19 @@ mod tests {
         }
         assert!(seen.iter().all(|way| way.closes != Some(first.socket)));
         assert_eq!(pool.forget(first.socket, first.id), Some(first.socket));
+    }
+
+    #[test]
+    fn renewed_sockets_are_closed_at_once_or_by_their_last_answer() {
+        let (mut pool, mut rng, now, mut next) = (Pool::new(2), StdRng::seed_from_u64(1), crate::clock::now(), 0);
+        let ways: Vec<_> = (0..20).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
+        let (busy, idle): (Vec<Way>, Vec<Way>) = ways.iter().partition(|way| way.socket == ways[0].socket);
+        assert!(idle.iter().all(|way| pool.forget(way.socket, way.id).is_none()));
+        assert_eq!(pool.renew(), [idle[0].socket]);
+        let (last, others) = busy.split_last().unwrap();
+        assert!(others.iter().all(|way| pool.forget(way.socket, way.id).is_none()));
+        assert_eq!(pool.forget(last.socket, last.id), Some(last.socket));
+        assert!(pool.is_quiet() && pool.ask(1, now, &mut rng, &mut next).opens);
     }
 
     #[test]

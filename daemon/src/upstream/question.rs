@@ -12,15 +12,13 @@ const PAYLOAD: u16 = 1232;
 /// How a query is dressed for one upstream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dress<'d> {
-    /// The name as it is to be spelled; none: as in the key, lower-cased.
-    pub name: Option<&'d [u8]>,
     /// Whether to send an OPT.
     pub opt: bool,
     /// EDNS options to put into it, as on the wire.
     pub options: &'d [u8],
 }
 
-/// The query for `key` with `id`.
+/// The query for `key` with `id`. Its name is in lower case, for the loop guard to spell.
 #[must_use]
 pub fn build(key: &Key, id: u16, dress: Dress<'_>) -> Vec<u8> {
     let question = key.question();
@@ -29,10 +27,7 @@ pub fn build(key: &Key, id: u16, dress: Dress<'_>) -> Vec<u8> {
     let [id_high, id_low] = id.to_be_bytes();
     let additional = u8::from(dress.opt);
     message.extend([id_high, id_low, flag::RD, flag::AD | checking_disabled, 0, 1, 0, 0, 0, 0, 0, additional]);
-    let name_end = question.len().saturating_sub(4);
-    let (name, ends) = question.split_at_checked(name_end).unwrap_or_default();
-    message.extend(dress.name.filter(|spelled| spelled.len() == name.len()).unwrap_or(name));
-    message.extend(ends);
+    message.extend(question);
     if dress.opt {
         let dnssec = if key.wants_dnssec() { flag::DO } else { 0 };
         let [size_high, size_low] = PAYLOAD.to_be_bytes();
@@ -56,9 +51,9 @@ mod tests {
     #[test]
     fn only_the_question_do_and_cd_are_passed_on() {
         let key = Key::new(b"\x90\x01a\0\0\x01\0\x01");
-        let dress = Dress { name: Some(b"\x01A\0"), opt: true, options: &[0xfd, 0xe9, 0, 0] };
+        let dress = Dress { opt: true, options: &[0xfd, 0xe9, 0, 0] };
         let expected =
-            b"\x12\x34\x01\x30\0\x01\0\0\0\0\0\x01\x01A\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\x80\0\0\x04\xfd\xe9\0\0";
+            b"\x12\x34\x01\x30\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\x80\0\0\x04\xfd\xe9\0\0";
         assert_eq!(build(&key, 0x1234, dress), expected);
         assert_eq!(question_end(&key), 19);
         let bare = build(&Key::new(b"\0\x01a\0\0\x01\0\x01"), 1, Dress::default());

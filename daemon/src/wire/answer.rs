@@ -3,6 +3,8 @@
 //! It walks over the records without decoding their data, so that a type nobody knows, or data in an order that a parser
 //! would refuse, passes as it came (RFC 3597). Whether the answer belongs to a question is for `upstream::check` to say.
 
+use smallvec::SmallVec;
+
 use super::{HEADER, flag, name_end, rcode, rtype, u16_at, u32_at};
 
 /// Extended error codes (RFC 8914; IANA, "Extended DNS Error Codes").
@@ -15,8 +17,8 @@ pub struct Answer<'m> {
     question_end: usize,
     records_end: usize,
     counts: [u16; 3],
-    ttls: Vec<u16>,
-    spelled: Vec<usize>,
+    ttls: SmallVec<[u16; 16]>,
+    spelled: SmallVec<[usize; 2]>,
     least_ttl: Option<u32>,
     negative_ttl: Option<u32>,
     has_asked_type: bool,
@@ -53,10 +55,8 @@ impl<'m> Answer<'m> {
             question_end,
             records_end: question_end,
             counts,
-            ttls: Vec::with_capacity(
-                usize::from(counts.iter().fold(0_u16, |sum, count| sum.saturating_add(*count))).min(16),
-            ),
-            spelled: Vec::new(),
+            ttls: SmallVec::new(),
+            spelled: SmallVec::new(),
             least_ttl: None,
             negative_ttl: None,
             has_asked_type: false,

@@ -5,9 +5,9 @@
 //! shares nothing with other workers but the [`Forwarder`]. What it decides stands in `trip` and in the engine.
 
 mod batch;
+mod serving;
 
-use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,21 +15,26 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use batch::{BATCH, Batch, Family};
+pub use batch::Outgoing;
+use batch::Patience;
+use serving::{Batches, Later, Serving, Took};
 
 use super::inbox::{Inbox, Order, Orders};
+use super::outbox::Outbox;
 use crate::clock;
-use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
-use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance};
+use crate::trip::Forwarder;
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
-use crate::wire::Query;
 
 /// Full batches that are served from one socket before the others get their turn.
 const TURN: usize = 8;
+/// So many queries at once make it likely that more come soon.
+const BUSY: usize = 4;
+/// Batches that are waited for at one socket before the others get their turn.
+const STAY: usize = 16;
 /// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
 const ANSWER_MAX: usize = 4096;
 /// How long a worker that is told to end waits for what is in flight.
@@ -53,31 +58,16 @@ pub struct Parts {
     pub reserved_ports: Vec<u16>,
 }
 
-/// Room for queries and answers of either family; made on the worker's own thread, where it stays.
+/// Room for queries and answers; made on the worker's own thread, where it stays.
 #[derive(Default)]
 struct Buffers {
-    v4: Batch<SockaddrIn>,
-    v6: Batch<SockaddrIn6>,
-}
-
-/// What a batch of queries needs beside its buffers.
-struct Serving {
-    query: Query,
-    engine: Engine,
-    /// Answers that are held; few, since nobody can forge what they answer.
-    later: VecDeque<Later>,
-}
-
-/// An answer that is held until its time.
-struct Later {
-    at: Instant,
-    socket: Arc<UdpSocket>,
-    to: SocketAddr,
-    answer: Vec<u8>,
+    v4: Batches<SockaddrIn>,
+    v6: Batches<SockaddrIn6>,
+    /// Answers to clients that waited.
+    outbox: Outbox,
 }
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
-#[derive(Clone)]
 struct Listener {
     socket: Arc<UdpSocket>,
     is_v4: bool,
@@ -108,8 +98,8 @@ impl Worker {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
+            serving: Serving::new(Arc::clone(&forwarder), engine),
             forwarder,
-            serving: Serving { query: Query::default(), engine, later: VecDeque::new() },
             sockets: Sockets::new(reserved_ports),
             streams,
             runtime,
@@ -127,32 +117,35 @@ impl Worker {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
         loop {
-            let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0); // EINTR: as if nothing came
+            let timeout = self.timeout();
+            let count = self.epoll.wait(&mut events, timeout).unwrap_or(0); // EINTR: as if nothing came
             let mut now = clock::now();
-            self.ask_the_guard(now);
             for event in events.iter().take(count) {
                 match event.data() {
                     BELL => self.obey(&mut buffers, now),
                     token if LISTENERS - token < self.listeners.len() as u64 => {
-                        self.serve(LISTENERS - token, &mut buffers, now)
+                        if self.serve(LISTENERS - token, &mut buffers, now) && count == 1 {
+                            self.stay(LISTENERS - token, &mut buffers, now);
+                        }
                     }
-                    token => self.hear(Socket(token), now),
+                    token => self.hear(Socket(token), &mut buffers.outbox, now),
                 }
-                self.act(now);
+                self.act(&mut buffers.outbox, now);
             }
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.act(now);
-                self.send_what_was_held(now);
+                self.serving.let_go(now);
+                self.act(&mut buffers.outbox, now);
             }
+            buffers.outbox.flush();
             if self.ends.is_some_and(|ends| now >= ends || self.serving.engine.in_flight() == 0) {
                 return;
             }
         }
     }
 
-    fn timeout(&self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         let Some(at) = self.next_time() else { return EpollTimeout::NONE };
         let left = at.saturating_duration_since(clock::now());
         // Rounded up: a wake too early would only have to wait again.
@@ -160,53 +153,54 @@ impl Worker {
     }
 
     /// When something is to be done though nothing comes.
-    fn next_time(&self) -> Option<Instant> {
-        let held = self.serving.later.front().map(|later| later.at);
+    fn next_time(&mut self) -> Option<Instant> {
+        let held = self.serving.later.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
 
-    fn send_what_was_held(&mut self, now: Instant) {
-        while self.serving.later.front().is_some_and(|later| later.at <= now)
-            && let Some(later) = self.serving.later.pop_front()
-        {
-            let _ = later.socket.send_to(&later.answer, later.to); // lost, as datagrams may be
-        }
-    }
-
-    /// Tells the engine what the guard has learnt, if that is new.
-    fn ask_the_guard(&mut self, now: Instant) {
-        let (verdicts, key) = (self.forwarder.guard.verdicts(), self.forwarder.guard.key());
-        let known = self.serving.engine.guidance();
-        if !Arc::ptr_eq(&verdicts, &known.verdicts) || !Arc::ptr_eq(&key, &known.key) {
-            self.serving.engine.guide(Guidance { verdicts: Arc::clone(&verdicts), key: Arc::clone(&key) }, now);
-            self.act(now);
-        }
-    }
-
-    /// Takes queries from a listener.
-    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
-        let index = usize::try_from(listener).unwrap_or(usize::MAX);
-        let Some(Listener { socket, is_v4 }) = self.listeners.get(index).cloned() else { return };
+    /// Takes queries from a listener. Returns whether it is worth staying with.
+    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) -> bool {
+        let mut most = 0;
         for _ in 0..TURN {
-            let count = if is_v4 {
-                serve_batch(&mut buffers.v4, &socket, &self.forwarder, &mut self.serving, now)
-            } else {
-                serve_batch(&mut buffers.v6, &socket, &self.forwarder, &mut self.serving, now)
-            };
-            self.act(now);
-            if count < BATCH {
+            let Took { count, more, .. } = self.serve_batch(listener, buffers, Patience::None, now);
+            most = most.max(count);
+            if !more {
+                break;
+            }
+        }
+        most >= BUSY
+    }
+
+    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
+    /// one system call does for two. What other threads want is looked at again soon.
+    fn stay(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
+        for _ in 0..STAY {
+            if !self.serving.is_idle() || self.serve_batch(listener, buffers, Patience::One, now).count == 0 {
                 return;
             }
         }
     }
 
+    fn serve_batch(&mut self, listener: u64, buffers: &mut Buffers, patience: Patience, now: Instant) -> Took {
+        let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
+        let took = match listener {
+            Some(Listener { socket, is_v4: true }) => self.serving.serve(&mut buffers.v4, socket, patience, now),
+            Some(Listener { socket, is_v4: false }) => self.serving.serve(&mut buffers.v6, socket, patience, now),
+            None => return Took { count: 0, more: false, at: now },
+        };
+        self.act(&mut buffers.outbox, took.at);
+        took
+    }
+
     /// Takes an answer from an upstream.
-    fn hear(&mut self, socket: Socket, now: Instant) {
+    fn hear(&mut self, socket: Socket, outbox: &mut Outbox, now: Instant) {
         // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
         match self.sockets.receive(socket, &mut self.answer) {
             Some((upstream, Ok(length))) => {
                 let message = self.answer.get(..length).unwrap_or_default();
-                self.serving.engine.datagram(upstream, socket, message, now);
+                if let Some(landed) = self.serving.engine.datagram(upstream, socket, message, now) {
+                    self.forwarder.give(&landed, outbox, now);
+                }
             }
             Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
             None => {}
@@ -214,45 +208,52 @@ impl Worker {
     }
 
     /// Does what the engine wants done.
-    fn act(&mut self, now: Instant) {
+    #[inline]
+    fn act(&mut self, outbox: &mut Outbox, now: Instant) {
         while let Some(action) = self.serving.engine.next_action() {
-            match action {
-                Action::Open(socket, upstream) => {
-                    if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
-                        log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
-                        self.serving.engine.refused(upstream.number, socket, now);
-                    }
+            self.perform(action, outbox, now);
+        }
+    }
+
+    #[inline(never)]
+    fn perform(&mut self, action: Action, outbox: &mut Outbox, now: Instant) {
+        match action {
+            Action::Open(socket, upstream) => {
+                if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
+                    log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+                    self.serving.engine.refused(upstream.number, socket, now);
                 }
-                Action::Send(socket, ask) => {
-                    let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
-                    if let Some(Sent::Refused(upstream)) = sent {
-                        self.serving.engine.refused(upstream, socket, now);
-                    }
+            }
+            Action::Send(socket, ask) => {
+                let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
+                if let Some(Sent::Refused(upstream)) = sent {
+                    self.serving.engine.refused(upstream, socket, now);
                 }
-                Action::Close(socket) => self.sockets.close(socket),
-                Action::Stream(ask, upstream, deadline) => {
-                    let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
-                    let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
-                    self.runtime.spawn(async move {
-                        let answer = match upstream.server.socket_address() {
-                            Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
-                            Err(_) => None, // its interface is gone
-                        };
-                        orders.tell(Order::Streamed(ask, answer));
-                    });
-                }
-                Action::Answered(key, upstream, message) => self.forwarder.give(&key, upstream, &message, now),
-                Action::Refused(key, upstream, message) => {
-                    self.forwarder.give_failure(&key, upstream, &message, now);
-                }
-                Action::Failed(key, why) => self.forwarder.give_up(&key, why, now),
-                Action::Overdue(key) => {
-                    let next = self.forwarder.give_overdue(&key, now);
-                    self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
-                }
-                Action::Silent(upstream, transport, key) => {
-                    self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
-                }
+            }
+            Action::Close(socket) => self.sockets.close(socket),
+            Action::Stream(ask, upstream, deadline) => {
+                let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
+                let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
+                self.runtime.spawn(async move {
+                    let answer = match upstream.server.socket_address() {
+                        Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
+                        Err(_) => None, // its interface is gone
+                    };
+                    orders.tell(Order::Streamed(ask, answer));
+                });
+            }
+            Action::Answered(said) => match said.landed() {
+                Some(landed) => self.forwarder.give(&landed, outbox, now),
+                None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
+            },
+            Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
+            Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
+            Action::Overdue(key) => {
+                let next = self.forwarder.give_overdue(&key, outbox, now);
+                self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
+            }
+            Action::Silent(upstream, transport, key) => {
+                self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
         }
     }
@@ -262,13 +263,32 @@ impl Worker {
         self.inbox.hush();
         while let Some(order) = self.inbox.next() {
             match order {
-                Order::Ask(question) => self.serving.engine.ask(question, now),
-                Order::Streamed(ask, answer) => self.serving.engine.streamed(ask, answer.as_deref(), now),
+                Order::Ask(question) => {
+                    // Somebody may have joined while it was on its way here.
+                    if self.forwarder.is_held(&question) {
+                        self.serving.later.push_back((now + HOLD, Later::Question(question)));
+                        continue;
+                    }
+                    let widened = question.passed.foreign() && !self.forwarder.flights.is_alone(question.key.bytes());
+                    let key = widened.then(|| question.key.clone());
+                    self.serving.engine.ask(question, now);
+                    key.iter().for_each(|key| self.serving.engine.widen(key, now));
+                }
+                Order::Widen(key) => self.serving.engine.widen(&key, now),
+                Order::Streamed(ask, answer) => {
+                    if let Some(landed) = self.serving.engine.streamed(ask, answer.as_deref(), now) {
+                        self.forwarder.give(&landed, &mut buffers.outbox, now);
+                    }
+                }
                 Order::CameBack(key, upstream, until) => {
                     self.serving.engine.came_back(&key, upstream, now);
                     self.serving.engine.remind(&key, until);
                 }
-                Order::Verdicts => {} // being woken is enough, see `run`
+                Order::Guidance => {
+                    let guard = &self.forwarder.guard;
+                    let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
+                    self.serving.engine.guide(Guidance { verdicts, key }, now);
+                }
                 Order::Adopt(set) => self.serving.engine.adopt(set),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
@@ -307,50 +327,4 @@ impl Worker {
             let _ = self.epoll.modify(listener.socket.as_fd(), &mut event);
         }
     }
-}
-
-/// Takes one batch of queries, answers what it can, and gives the engine the rest; returns how many came.
-fn serve_batch<F: Family>(
-    batch: &mut Batch<F>,
-    socket: &Arc<UdpSocket>,
-    forwarder: &Forwarder,
-    serving: &mut Serving,
-    now: Instant,
-) -> usize {
-    let Serving { query, engine, later } = serving;
-    let count = batch.receive(socket);
-    let at = forwarder.moment(now);
-    batch.answer(count, |packet, from, out| {
-        let mut arrival = Arrival { packet, from, over_tcp: false, at: &at };
-        let plain;
-        let mut step = forwarder.take(&arrival, query, out);
-        if let Step::TakeInstead(packet) = step {
-            plain = packet;
-            arrival.packet = &plain;
-            step = forwarder.take(&arrival, query, out);
-        }
-        match step {
-            Step::Silence | Step::TakeInstead(_) => return false,
-            Step::Answer => return true,
-            Step::AnswerAndRefresh => {
-                if let Some(question) = forwarder.refresh(query) {
-                    engine.ask(question, now);
-                }
-                return true;
-            }
-            Step::AnswerLater => {
-                let held = Later { at: now + HOLD, socket: Arc::clone(socket), to: from, answer: out.clone() };
-                later.push_back(held);
-            }
-            Step::Ask(marks) => {
-                let back = Back::Udp(Arc::clone(socket), from);
-                if let Some(question) = forwarder.wait(arrival, query, marks, back) {
-                    engine.ask(question, now);
-                }
-            }
-        }
-        false
-    });
-    batch.send(socket);
-    count
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::guard::name::wire;
+use crate::guard::report::Report;
 use crate::upstream::set::Numbers;
 
 /// What an upstream does with a probe.
@@ -121,9 +122,9 @@ fn a_loop_at_start_is_convicted_over_both_transports_and_told_once_each() {
 #[test]
 fn a_loop_that_forms_is_convicted_by_the_first_witness_with_two_probes() {
     for witness in [Witness::Tag, Witness::Spelling, Witness::Silence] {
-        let mut world = World::new(&["10.0.0.2"], always(Does::Answers));
+        let mut world = World::new(&["10.0.0.2", "10.0.0.3"], always(Does::Answers));
         let mut first = None;
-        let does = always(Does::Loops);
+        let does = |number: Number, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
         world.witness(witness, "www.example.com", &does);
         first.get_or_insert_with(|| world.sent.iter().filter(|sent| sent.2 == UDP).count());
         assert_eq!((world.standing("other.example"), first), (Standing::Quarantined, Some(2)), "{witness}");
@@ -132,6 +133,68 @@ fn a_loop_that_forms_is_convicted_by_the_first_witness_with_two_probes() {
         // The second probe carries no marks: one with an OPT proves nothing where failover needs its absence.
         assert_eq!(world.sent[1].3[11], 0);
     }
+}
+
+/// An upstream that was slow was acquitted a moment ago; then it loops, and one question only tells of it.
+#[test]
+fn what_a_mark_says_is_looked_into_as_soon_as_the_limits_allow() {
+    let mut world = World::new(&["10.0.0.2"], always(Does::Answers));
+    world.witness(Witness::Silence, "www.example", &always(Does::Answers));
+    world.run(0, &always(Does::Answers));
+    let loops = always(Does::Loops);
+    world.witness(Witness::Spelling, "www.example", &loops);
+    assert_eq!(world.standing("any"), Standing::Free);
+    world.run(1, &loops);
+    assert_eq!(world.standing("any"), Standing::Quarantined);
+}
+
+/// Listeners are open a moment before the judge is told of the first upstreams.
+#[test]
+fn a_witness_before_the_first_upstreams_are_known_is_heard_with_them() {
+    let one_zone = |_: Number, message: &[u8]| match qname(message).ends_with(&wire("loop.example")) {
+        true => Does::Loops,
+        false => Does::Answers,
+    };
+    let mut world = World::new(&[], one_zone);
+    for _ in 0..20 {
+        world.witness(Witness::Tag, "www.loop.example", &one_zone);
+    }
+    assert!(world.judge.early.len() <= EARLY);
+    world.tell(Event::SetChanged(set(&["10.0.0.2"])), &one_zone);
+    assert_eq!(world.standing("www.loop.example"), Standing::Quarantined);
+    assert_eq!(world.standing("www.example"), Standing::Free);
+}
+
+/// Unbound resends five times when it hears SERVFAIL, and each resend is a witness.
+#[test]
+fn a_witness_while_the_second_probe_is_under_way_costs_no_third() {
+    let mut world = World::new(&[], always(Does::Silent));
+    let probe = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::SendProbe { nonce, transport: UDP, .. } => Some(*nonce),
+            _ => None,
+        })
+    };
+    let both = set(&["10.0.0.2", "10.0.0.3"]);
+    let mut under_way = probe(&world.judge.handle(Event::SetChanged(both), world.now)).unwrap();
+    let mut actions = Vec::new();
+    for number in 0..2 {
+        world.now += Duration::from_millis(50);
+        let home = Event::ProbeHome { nonce: under_way, from: [10, 0, 0, 2].into(), over: UDP, onwards: 0 };
+        let _ = world.judge.handle(home, world.now);
+        let name = wire("www.example.com").into();
+        let witness = Event::Witness { upstream: Number(0), transport: UDP, witness: Witness::Tag, name };
+        assert_eq!(probe(&world.judge.handle(witness, world.now)), None);
+        let heard = Some(Heard { own: false, spelling_kept: true });
+        actions = world.judge.handle(Event::ProbeOver { nonce: under_way, heard }, world.now);
+        assert_eq!(probe(&actions).is_some(), number == 0);
+        under_way = probe(&actions).unwrap_or(under_way);
+    }
+    let told = actions.iter().find_map(|action| match action {
+        Action::Tell(report) => Some((report.kind, report.witness)),
+        _ => None,
+    });
+    assert_eq!(told, Some((Kind::Looping, Some(Witness::Tag))));
 }
 
 #[test]
@@ -190,6 +253,7 @@ fn a_zone_whose_server_sends_our_probe_back_convicts_its_own_names_only() {
     assert_eq!(world.standing("good.example"), Standing::Free);
     assert!(world.told.iter().any(|r| r.kind == Kind::Looping && r.text().contains("names under evil.example.")));
     // It is healed as any other: by an own answer.
+    world.run(1, &does);
     world.run(10, &always(Does::Answers));
     assert_eq!(world.standing("a.evil.example"), Standing::Free);
 }
@@ -242,6 +306,47 @@ fn convicted_again_it_is_half_a_loop_until_no_probe_comes_home() {
     assert_eq!(world.standing("any"), Standing::AskedLast);
     world.run(70, &always(Does::Answers));
     assert_eq!(world.standing("any"), Standing::Free);
+}
+
+/// CoreDNS with `policy random`, us and a good server: each probe is a toss.
+#[test]
+fn half_a_loop_that_is_the_only_upstream_is_found_to_be_half_at_once() {
+    let tosses = std::cell::Cell::new(0);
+    let does = |_: Number, _: &[u8]| {
+        tosses.set(tosses.get() + 1);
+        if tosses.get() < 7 { Does::Loops } else { Does::Answers }
+    };
+    let world = World::new(&["10.0.0.2"], does);
+    assert_eq!((world.standing("any"), world.told(Kind::Looping)), (Standing::AskedLast, 2));
+    assert_eq!((world.told(Kind::Halved), world.told(Kind::Released)), (1, 1), "the other, over TCP, has ended");
+    // A full loop is not: it costs four probes more, and its next is due a second later.
+    let mut world = World::new(&[], always(Does::Loops));
+    world.tell(Event::SetChanged(set(&["10.0.0.2"])), &always(Does::Loops));
+    world.run(1, &always(Does::Loops));
+    let over_udp = world.sent.iter().filter(|sent| sent.2 == UDP).count();
+    assert_eq!((over_udp, world.standing("any")), (2 + 4, Standing::Quarantined));
+    // Nor where somebody else is left.
+    let first_loops = |number: Number, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
+    let mut world = World::new(&[], first_loops);
+    world.tell(Event::SetChanged(set(&["10.0.0.2", "10.0.0.3"])), &first_loops);
+    world.now += Duration::from_millis(500);
+    world.tell(Event::Tick, &first_loops);
+    assert_eq!(world.sent.iter().filter(|sent| (sent.1.0, sent.2) == (0, UDP)).count(), 2);
+}
+
+#[test]
+fn one_that_was_seen_to_loop_and_yet_answers_wavers_for_a_minute() {
+    let mut world = World::new(&["10.0.0.2"], always(Does::Answers));
+    world.witness(Witness::Silence, "www.example", &always(Does::Answers));
+    assert_eq!(world.standing("any"), Standing::Free);
+    world.run(5, &always(Does::Answers));
+    world.witness(Witness::Tag, "www.example", &always(Does::Answers));
+    assert_eq!(world.standing("any"), Standing::Wavers);
+    world.run(61, &always(Does::Answers));
+    assert_eq!(world.standing("any"), Standing::Free);
+    world.witness(Witness::Tag, "www.example", &always(Does::Loops));
+    assert_eq!(world.standing("any"), Standing::Quarantined);
+    assert_eq!(world.told(Kind::Halved), 0);
 }
 
 #[test]

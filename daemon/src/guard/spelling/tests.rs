@@ -13,8 +13,46 @@ fn spelled(name: &str, asker: &[u8]) -> Vec<u8> {
     out
 }
 
+fn count(name: &[u8]) -> u32 {
+    u32::try_from(name.iter().filter(|byte| byte.is_ascii_alphabetic()).count()).unwrap()
+}
+
+fn letters_mut(name: &mut [u8]) -> impl Iterator<Item = (u32, &mut u8)> {
+    (0..).zip(name.iter_mut().filter(|byte| byte.is_ascii_alphabetic()))
+}
+
 fn known(name: &[u8]) -> Option<Strength> {
     recognise(name, US, &key::of(1))
+}
+
+/// Eight bytes at once must do what one does.
+#[test]
+fn letters_are_told_from_all_other_bytes() {
+    for byte in 0..=u8::MAX {
+        for place in 0..8 {
+            let mut eight = [b'z'; 8];
+            eight[place] = byte;
+            let found = letters(u64::from_le_bytes(eight)).to_le_bytes();
+            let expected = if byte.is_ascii_lowercase() { CASE } else { 0 };
+            assert!(found[place] == expected && found[(place + 1) % 8] == CASE, "{byte} at {place}");
+        }
+        let picked = chosen(byte.into()).to_le_bytes();
+        assert!((0..8).all(|bit| (picked[bit] == CASE) == (byte >> bit & 1 == 1)), "{byte}");
+    }
+}
+
+/// Over many names each letter is upper case as often as not, wherever it stands.
+#[test]
+fn each_letter_is_a_toss() {
+    let mut upper = [0; 200];
+    for number in 0..2_000 {
+        let name = format!("{}.{}.{}.n{number}", "a".repeat(60), "b".repeat(60), "c".repeat(60));
+        let sent = spelled(&name, &[]);
+        (0..180).filter(|at| sent[1 + at].is_ascii_uppercase()).for_each(|at| upper[at] += 1);
+    }
+    let tossed = |at: &usize| ![0, 60, 121].contains(at) && !(60..62).contains(at) && !(120..123).contains(at);
+    let odd: Vec<_> = (0..180).filter(tossed).filter(|at| !(850..1_150).contains(&upper[*at])).collect();
+    assert!(odd.is_empty(), "{odd:?}");
 }
 
 #[test]

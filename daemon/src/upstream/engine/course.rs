@@ -1,27 +1,30 @@
 //! What follows what in a flight: the rules that [`super`] tells in words, as they apply when an answer or a time comes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, FlightId, Kept, Stage, Way};
+use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, Flight, FlightId, Kept, Stage, Way};
 use super::sending::Target;
-use super::{Action, Engine, Failure, SENDS, Worth};
+use super::{Action, Engine, Failure, SENDS, Said, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
 use crate::wire::Key;
 
 impl Engine {
-    /// An answer came to an ask, or the ask failed.
-    pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) {
-        let Some(ask) = self.end_ask(ask_id) else { return };
+    /// A message came to an ask, or the ask failed. Returns the question where that very message is its answer.
+    pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) -> Option<Key> {
+        let ask = self.end_ask(ask_id)?;
         let id = ask.flight;
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        if self.is_answered_by(&ask, worth) {
+            return self.close(id);
+        }
+        let flight = self.flights.get_mut(id.0)?;
         let kept = || Kept { upstream: ask.upstream.number, position: ask.position, message: message.to_vec() };
         match worth {
             _ if flight.done => self.go_on(id, now),
-            Worth::Good => self.finish(id, kept()),
+            Worth::Good => {}
             Worth::Negative => {
-                let replaces = flight.negative.as_ref().is_none_or(|held| ask.position < held.position);
-                if replaces {
+                if flight.negative.as_ref().is_none_or(|held| ask.position < held.position) {
                     flight.negative = Some(kept());
                 }
                 self.go_on(id, now);
@@ -45,69 +48,84 @@ impl Engine {
             }
         }
         self.set_timer(id);
+        None
+    }
+
+    /// Whether what came to `ask` is the answer to its flight: it is good, or it is negative and nobody who could know
+    /// better is still due.
+    fn is_answered_by(&self, ask: &Ask, worth: Worth) -> bool {
+        let Some(flight) = self.flights.get(ask.flight.0).filter(|flight| !flight.done) else { return false };
+        match worth {
+            Worth::Good => true,
+            Worth::Negative => {
+                flight.negative.as_ref().is_none_or(|held| ask.position < held.position)
+                    && !self.is_awaited(flight, Stage::GivenUp, ask.position)
+            }
+            Worth::Truncated | Worth::PerhapsEdns | Worth::Failure => false,
+        }
+    }
+
+    /// Whether an ask that is not as far as `stage`, of an upstream before `position`, is still awaited.
+    fn is_awaited(&self, flight: &Flight, stage: Stage, position: usize) -> bool {
+        let mut asks = flight.asks.iter().filter_map(|ask| self.asks.get(ask.0));
+        asks.any(|ask| ask.stage < stage && !ask.trial && ask.position < position)
     }
 
     /// Asks the same upstream the same over a stream.
     fn send_over_stream(&mut self, ask: Ask, now: Instant) {
-        let key = self.flights.get(&ask.flight).map(|flight| flight.key.clone());
+        let key = self.flights.get(ask.flight.0).map(|flight| flight.key.clone());
         let loops = |key: &Key| self.standing(ask.upstream.number, Transport::Tcp, key) == Standing::Quarantined;
         if key.as_ref().is_some_and(loops) {
             return self.go_on(ask.flight, now);
         }
-        let Some(flight) = self.flights.get_mut(&ask.flight) else { return };
-        self.next_id += 1;
-        let ask_id = AskId(self.next_id);
-        flight.asks.push(ask_id);
-        self.actions.push_back(Action::Stream(ask_id, ask.upstream.clone(), flight.ends));
-        let step = Some(now + flight.patience(CLIENT_BUDGET));
+        let Some(flight) = self.flights.get_mut(ask.flight.0) else { return };
+        let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + flight.patience(CLIENT_BUDGET)));
         let ask = Ask { way: Way::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
-        self.asks.insert(ask_id, ask);
+        let ask_id = AskId(self.asks.insert(ask));
+        flight.asks.push(ask_id);
+        self.actions.push_back(Action::Stream(ask_id, upstream, flight.ends));
     }
 
     /// Something changed for a flight: is it decided, or whom to ask now?
     pub(super) fn go_on(&mut self, id: FlightId, now: Instant) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.flights.get(id.0) else { return };
         if flight.done {
             if flight.asks.is_empty() {
                 self.remove(id);
             }
             return;
         }
-        let waited_for = |stage: Stage, before: usize| {
-            let mut asks = flight.asks.iter().filter_map(|ask| self.asks.get(ask));
-            asks.any(|ask| ask.stage < stage && !ask.trial && ask.position < before)
-        };
-        if let Some(held) = &flight.negative {
-            if !waited_for(Stage::GivenUp, held.position)
-                && let Some(held) = flight.negative.take()
-            {
-                self.finish(id, held);
+        if let Some(position) = flight.negative.as_ref().map(|held| held.position) {
+            if !self.is_awaited(flight, Stage::GivenUp, position) {
+                self.finish_with_negative(id);
             }
             return;
         }
-        if waited_for(Stage::Passed, usize::MAX) || self.ask_next(id, now) {
+        if self.is_awaited(flight, Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        if self.flights.get(&id).is_some_and(|flight| flight.asks.is_empty()) {
+        if self.flights.get(id.0).is_some_and(|flight| flight.asks.is_empty()) {
             self.end_without_answer(id);
         }
     }
 
     /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
     fn end_without_answer(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
         let key = flight.key.clone();
         let result = match (flight.came_back, flight.failure.take()) {
-            (None, Some(failure)) => Action::Refused(key, failure.upstream, failure.message),
+            (None, Some(Kept { upstream, message, .. })) => Action::Refused(Said { key, upstream, message }),
             (None, None) => Action::Failed(key, Failure::NoAnswer),
             (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
         };
-        self.land(id, result);
+        if self.close(id).is_some() {
+            self.actions.push_back(result);
+        }
     }
 
     /// A time of the flight has come.
     pub(super) fn step(&mut self, id: FlightId, now: Instant) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
         if now >= flight.ends {
             if !flight.done {
                 self.end_without_answer(id);
@@ -120,7 +138,7 @@ impl Engine {
             self.actions.push_back(Action::Overdue(flight.key.clone()));
         }
         for ask_id in flight.asks.clone() {
-            if self.asks.get(&ask_id).is_some_and(|ask| ask.step.is_some_and(|at| at <= now)) {
+            if self.asks.get(ask_id.0).is_some_and(|ask| ask.step.is_some_and(|at| at <= now)) {
                 self.step_ask(ask_id, now);
             }
         }
@@ -128,10 +146,10 @@ impl Engine {
 
     /// An ask is late, or our patience with it is over.
     fn step_ask(&mut self, ask_id: AskId, now: Instant) {
-        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
+        let Some(ask) = self.asks.get_mut(ask_id.0) else { return };
         let (id, sent) = (ask.flight, ask.sent);
-        let Some(flight) = self.flights.get(&id) else { return };
-        let Some(peer) = self.peers.get_mut(&ask.upstream.number) else { return };
+        let Some(flight) = self.flights.get(id.0) else { return };
+        let Some(peer) = self.peers.get_mut(ask.upstream.number) else { return };
         if ask.other_spelling && ask.way != Way::Stream {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
             if let Some(ask) = self.end_ask(ask_id) {
@@ -189,16 +207,16 @@ impl Engine {
             return;
         }
         let is_convicted = |ask: &Ask| {
-            let flight = self.flights.get(&ask.flight);
+            let flight = self.flights.get(ask.flight.0);
             flight.is_some_and(|flight| {
                 self.standing(ask.upstream.number, transport(ask.way), &flight.key) == Standing::Quarantined
             })
         };
         let convicted: Vec<AskId> =
-            self.asks.iter().filter(|(_, ask)| is_convicted(ask)).map(|(ask_id, _)| *ask_id).collect();
+            self.asks.iter().filter(|(_, ask)| is_convicted(ask)).map(|(ask_id, _)| AskId(ask_id)).collect();
         for ask_id in convicted {
             let Some(ask) = self.end_ask(ask_id) else { continue };
-            if let Some(flight) = self.flights.get_mut(&ask.flight) {
+            if let Some(flight) = self.flights.get_mut(ask.flight.0) {
                 flight.came_back.get_or_insert(ask.upstream.number);
             }
             self.go_on(ask.flight, now);
@@ -208,8 +226,8 @@ impl Engine {
 
     /// Sends an ask once more, where nobody is left to be asked instead.
     fn send_again(&mut self, ask_id: AskId) {
-        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
-        let Some(flight) = self.flights.get(&ask.flight) else { return };
+        let Some(ask) = self.asks.get_mut(ask_id.0) else { return };
+        let Some(flight) = self.flights.get(ask.flight.0) else { return };
         let others = flight.order.len() > flight.asked && !flight.alone;
         if let Way::Udp(socket, _) = ask.way
             && ask.sends < SENDS
@@ -221,25 +239,34 @@ impl Engine {
         }
     }
 
-    pub(super) fn finish(&mut self, id: FlightId, answer: Kept) {
-        let Some(flight) = self.flights.get(&id) else { return };
-        self.land(id, Action::Answered(flight.key.clone(), answer.upstream, answer.message));
-    }
-
-    /// The clients get this; what is still awaited only teaches how its upstream does.
-    fn land(&mut self, id: FlightId, result: Action) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        flight.done = true;
-        self.by_key.remove(&flight.key);
-        self.actions.push_back(result);
-        if flight.asks.is_empty() {
-            self.remove(id);
+    /// The negative answer that was kept is the answer.
+    fn finish_with_negative(&mut self, id: FlightId) {
+        let kept = self.flights.get_mut(id.0).and_then(|flight| flight.negative.take());
+        if let Some(Kept { upstream, message, .. }) = kept
+            && let Some(key) = self.close(id)
+        {
+            self.actions.push_back(Action::Answered(Said { key, upstream, message }));
         }
     }
 
+    /// The clients get their answer; what is still awaited only teaches how its upstream does. Returns the question.
+    fn close(&mut self, id: FlightId) -> Option<Key> {
+        let flight = self.flights.get_mut(id.0)?;
+        flight.done = true;
+        let key = flight.key.clone();
+        if self.by_hash.get(&flight.hash) == Some(&id) {
+            self.by_hash.remove(&flight.hash);
+        }
+        if flight.asks.is_empty() {
+            self.remove(id);
+        } else {
+            self.set_timer(id);
+        }
+        Some(key)
+    }
+
     pub(super) fn remove(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.remove(&id) else { return };
-        self.timers.remove(&(flight.timer, id));
+        let Some(flight) = self.flights.remove(id.0) else { return };
         for ask in flight.asks {
             self.end_ask(ask);
         }

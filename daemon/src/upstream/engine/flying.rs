@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slotmap::DefaultKey;
+use smallvec::SmallVec;
+
 use super::Question;
 use crate::guard::Passed;
 use crate::upstream::pool::Socket;
 use crate::upstream::{Number, Upstream};
-use crate::wire::Key;
+use crate::wire::{HEADER, Key};
 
 /// Every client gets an answer within this: CoreDNS gives up after 2 s.
 pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
@@ -20,13 +23,13 @@ const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300).
 /// A negative answer of another waits so long for an upstream that was asked before, unless that one is down.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
 
-/// Names a flight.
+/// Names a flight. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct FlightId(pub(super) u64);
+pub(super) struct FlightId(pub(super) DefaultKey);
 
-/// Names an ask.
+/// Names an ask. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AskId(pub u64);
+pub struct AskId(pub(super) DefaultKey);
 
 /// A message that an upstream sent, kept for later.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,20 +47,24 @@ pub(super) struct Kept {
 pub(super) struct Flight {
     /// The question.
     pub(super) key: Key,
-    /// The name as the first asker spelled it.
-    pub(super) spelled: Box<[u8]>,
+    /// The question's hash, by which it is found.
+    pub(super) hash: u64,
+    /// The packet of the first asker.
+    pub(super) packet: Arc<[u8]>,
     /// The other Onwards that it has passed.
     pub(super) passed: Passed,
     /// Through whom it came back to us, if it did.
     pub(super) came_back: Option<Number>,
     /// Whom to ask, in this order.
-    pub(super) order: Vec<Number>,
+    pub(super) order: Order,
     /// How many of them were asked.
     pub(super) asked: usize,
     /// Ask one only: the question has passed another Onward, which fails over by itself.
     pub(super) alone: bool,
+    /// How often it was asked again of an upstream that it came back through.
+    pub(super) again: u8,
     /// What is still awaited.
-    pub(super) asks: Vec<AskId>,
+    pub(super) asks: SmallVec<[AskId; 2]>,
     /// The clients have their answer; what is still awaited only teaches how its upstream does.
     pub(super) done: bool,
     /// A negative answer that waits for a more important upstream.
@@ -68,9 +75,12 @@ pub(super) struct Flight {
     pub(super) overdue: Instant,
     /// When it ends.
     pub(super) ends: Instant,
-    /// When its timer is set to.
-    pub(super) timer: Instant,
+    /// What its timer is set to.
+    pub(super) timer: Option<Instant>,
 }
+
+/// Upstreams in the order in which they are asked.
+pub(super) type Order = SmallVec<[Number; 4]>;
 
 /// How an ask goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,23 +140,31 @@ pub(super) struct Ask {
 impl Flight {
     /// A flight that starts now.
     #[must_use]
-    pub(super) fn new(question: Question, order: Vec<Number>, now: Instant) -> Self {
+    pub(super) fn new(question: Question, hash: u64, order: Order, now: Instant) -> Self {
         Self {
             alone: question.passed.foreign(),
             key: question.key,
-            spelled: question.spelled,
+            hash,
+            packet: question.packet,
             passed: question.passed,
             came_back: None,
             order,
             asked: 0,
-            asks: Vec::new(),
+            again: 0,
+            asks: SmallVec::new(),
             done: false,
             negative: None,
             failure: None,
             overdue: now + CLIENT_BUDGET,
             ends: now + FLIGHT_BUDGET,
-            timer: now + CLIENT_BUDGET,
+            timer: None,
         }
+    }
+
+    /// The name as the first asker spelled it.
+    #[must_use]
+    pub(super) fn spelled(&self) -> &[u8] {
+        self.packet.get(HEADER..HEADER + self.key.name().len()).unwrap_or_default()
     }
 
     /// When something is to be done for it next, given when its asks' stages change.

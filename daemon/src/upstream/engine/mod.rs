@@ -15,22 +15,28 @@
 mod course;
 mod flying;
 mod sending;
+mod timers;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
+use slotmap::{DefaultKey, SlotMap};
 
-use crate::guard::{self, Passed, Verdicts};
+use crate::guard::{self, Passed, Verdicts, tag};
+use crate::hash::BuildTaken;
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
+use crate::upstream::question;
 use crate::upstream::{Number, Set, Transport, Upstream};
 use crate::wire::{Answer, Key, u16_at};
 use flying::{Ask, Flight, FlightId, Stage, Way};
+use timers::Timers;
 
 pub use flying::{AskId, CLIENT_BUDGET};
 
@@ -48,16 +54,38 @@ pub enum Action {
     Close(Socket),
     /// Send this ask's message over a stream, until the time given; [`Engine::streamed`] brings what came of it.
     Stream(AskId, Arc<Upstream>, Instant),
-    /// The question has its answer: the whole message, from this upstream.
-    Answered(Key, Number, Vec<u8>),
-    /// The question has none but this failure, which an upstream told of: the whole message.
-    Refused(Key, Number, Vec<u8>),
+    /// The question has its answer, which was kept for a while.
+    Answered(Said),
+    /// The question has none but this failure, which an upstream told of.
+    Refused(Said),
     /// The question has none.
     Failed(Key, Failure),
     /// Some who wait for this question may have waited long enough; the flight goes on.
     Overdue(Key),
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(Number, Transport, Key),
+}
+
+/// What an upstream said to a question, kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The question.
+    pub key: Key,
+    /// Who said it.
+    pub upstream: Number,
+    /// The whole message.
+    pub message: Vec<u8>,
+}
+
+/// A question that has its answer, in the message that has just come.
+#[derive(Debug)]
+pub struct Landed<'m> {
+    /// The question.
+    pub key: Key,
+    /// Who answered it.
+    pub upstream: Number,
+    /// The answer.
+    pub answer: Answer<'m>,
 }
 
 /// Why a question has no answer.
@@ -76,8 +104,8 @@ pub enum Failure {
 pub struct Question {
     /// The question.
     pub key: Key,
-    /// The name as the first asker spelled it; ours will differ. Empty where nobody asked.
-    pub spelled: Box<[u8]>,
+    /// The packet of the first asker, whose spelling of the name ours will not be. Empty where nobody asked.
+    pub packet: Arc<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.
@@ -99,21 +127,48 @@ pub struct Guidance {
 pub struct Engine {
     set: Arc<Set>,
     guidance: Guidance,
-    peers: HashMap<Number, Peer, RandomState>,
-    flights: HashMap<FlightId, Flight, RandomState>,
-    by_key: HashMap<Key, FlightId, RandomState>,
-    asks: HashMap<AskId, Ask, RandomState>,
-    timers: BTreeSet<(Instant, FlightId)>,
+    tags: tag::Entries,
+    options: Vec<u8>, // of the message that is being made; kept, so that none is allocated
+    peers: Peers,
+    flights: SlotMap<DefaultKey, Flight>,
+    /// The flights without an answer, by the hashes of their questions.
+    by_hash: HashMap<u64, FlightId, BuildTaken>,
+    hasher: RandomState,
+    asks: SlotMap<DefaultKey, Ask>,
+    timers: Timers,
     actions: VecDeque<Action>,
     rng: StdRng,
     sockets_each: usize,
     next_socket: u64,
-    next_id: u64,
 }
 
 struct Peer {
+    number: Number,
     health: Health,
     pool: Pool<AskId>,
+}
+
+/// Few, so that one is found soonest by looking at each.
+#[derive(Default)]
+struct Peers(Vec<Peer>);
+
+impl Peers {
+    fn get(&self, number: Number) -> Option<&Peer> {
+        self.0.iter().find(|peer| peer.number == number)
+    }
+
+    fn get_mut(&mut self, number: Number) -> Option<&mut Peer> {
+        self.0.iter_mut().find(|peer| peer.number == number)
+    }
+}
+
+impl Said {
+    /// The message as an answer; `None` where it cannot be walked.
+    #[must_use]
+    pub fn landed(&self) -> Option<Landed<'_>> {
+        let answer = Answer::read(&self.message, question::question_end(&self.key))?;
+        Some(Landed { key: self.key.clone(), upstream: self.upstream, answer })
+    }
 }
 
 impl Engine {
@@ -123,40 +178,50 @@ impl Engine {
         Self {
             set,
             guidance,
-            peers: HashMap::default(),
-            flights: HashMap::default(),
-            by_key: HashMap::default(),
-            asks: HashMap::default(),
-            timers: BTreeSet::new(),
+            tags: tag::Entries::default(),
+            options: Vec::new(),
+            peers: Peers::default(),
+            flights: SlotMap::new(),
+            by_hash: HashMap::default(),
+            hasher: RandomState::default(),
+            asks: SlotMap::new(),
+            timers: Timers::default(),
             actions: VecDeque::new(),
             rng,
             sockets_each,
             next_socket: 0,
-            next_id: 0,
         }
     }
 
     /// The next thing to do, until there is none.
+    #[inline]
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// When [`Self::wake`] is to be called at the latest.
     #[must_use]
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+    pub fn next_wake(&mut self) -> Option<Instant> {
+        self.timers.next(holds(&self.flights))
     }
 
     /// The message of an ask, to be sent.
     #[must_use]
     pub fn message(&self, ask: AskId) -> Option<&[u8]> {
-        self.asks.get(&ask).map(|ask| &ask.message[..])
+        self.asks.get(ask.0).map(|ask| &ask.message[..])
+    }
+
+    /// Whether nothing is awaited from any upstream.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flights.is_empty()
     }
 
     /// How many questions have no answer yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.by_key.len()
+        self.by_hash.len()
     }
 
     /// Event: a question is to be asked.
@@ -168,11 +233,9 @@ impl Engine {
             return;
         }
         let alone = question.passed.foreign();
-        self.next_id += 1;
-        let id = FlightId(self.next_id);
-        self.by_key.insert(question.key.clone(), id);
-        let flight = Flight::new(question, order, now);
-        self.flights.insert(id, flight);
+        let hash = self.hasher.hash_one(question.key.bytes());
+        let id = FlightId(self.flights.insert(Flight::new(question, hash, order, now)));
+        self.by_hash.insert(hash, id);
         self.ask_next(id, now);
         if !alone {
             self.try_those_that_are_down(id, now);
@@ -180,32 +243,45 @@ impl Engine {
         self.set_timer(id);
     }
 
-    /// Event: a datagram came from `upstream` over `socket`.
-    pub fn datagram(&mut self, upstream: Number, socket: Socket, message: &[u8], now: Instant) {
-        let Some(peer) = self.peers.get_mut(&upstream) else { return };
-        let Some(id) = u16_at(message, 0) else { return };
-        let Some(&ask_id) = peer.pool.who(socket, id) else { return };
-        let Some(ask) = self.asks.get_mut(&ask_id) else { return };
+    /// Event: a datagram came from `upstream` over `socket`. Returns the question that has its answer by that.
+    #[must_use]
+    pub fn datagram<'m>(
+        &mut self,
+        upstream: Number,
+        socket: Socket,
+        message: &'m [u8],
+        now: Instant,
+    ) -> Option<Landed<'m>> {
+        let peer = self.peers.get_mut(upstream)?;
+        let ask_id = *peer.pool.who(socket, u16_at(message, 0)?)?;
+        let ask = self.asks.get_mut(ask_id.0)?;
         let end = ask.question_end;
-        let worth = match check::matches(&ask.message, end, message) {
-            Match::Answer => worth(message, end, ask.with_opt),
+        let is_bare = match check::matches(&ask.message, end, message) {
+            Match::Answer => false,
             Match::OtherSpelling if ask.spelled => {
                 ask.other_spelling = true;
-                return;
+                return None;
             }
-            Match::OtherSpelling => worth(message, end, ask.with_opt),
-            Match::Stranger if ask.with_opt && check::is_bare_error(message) => Worth::PerhapsEdns,
-            Match::Stranger => return,
+            Match::OtherSpelling => false,
+            Match::Stranger if ask.with_opt && check::is_bare_error(message) => true,
+            Match::Stranger => return None,
         };
         // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
         let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
         peer.health.answered(after);
-        self.came(ask_id, worth, message, now);
+        if is_bare {
+            self.came(ask_id, Worth::PerhapsEdns, message, now);
+            return None;
+        }
+        let answer = Answer::read(message, end);
+        let worth = worth(answer.as_ref(), ask.with_opt);
+        let key = self.came(ask_id, worth, message, now)?;
+        Some(Landed { key, upstream, answer: answer? })
     }
 
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
     pub fn refused(&mut self, upstream: Number, socket: Socket, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&upstream) else { return };
+        let Some(peer) = self.peers.get_mut(upstream) else { return };
         peer.health.refused(now);
         let lost = peer.pool.lose(socket);
         self.actions.push_back(Action::Close(socket));
@@ -217,47 +293,66 @@ impl Engine {
         }
     }
 
-    /// Event: an ask over a stream has its answer, or failed.
-    pub fn streamed(&mut self, ask_id: AskId, message: Option<&[u8]>, now: Instant) {
-        let Some(ask) = self.asks.get(&ask_id) else { return };
-        let end = ask.question_end;
-        let worth = match message.map(|message| worth(message, end, ask.with_opt)) {
+    /// Event: an ask over a stream has its answer, or failed. Returns the question that has its answer by that.
+    #[must_use]
+    pub fn streamed<'m>(&mut self, ask_id: AskId, message: Option<&'m [u8]>, now: Instant) -> Option<Landed<'m>> {
+        let ask = self.asks.get(ask_id.0)?;
+        let (upstream, message) = (ask.upstream.number, message.unwrap_or_default());
+        let answer = Answer::read(message, ask.question_end);
+        let worth = match worth(answer.as_ref(), ask.with_opt) {
             // A stream has room for all: what is cut even so will not get better.
-            None | Some(Worth::Truncated) => Worth::Failure,
-            Some(worth) => worth,
+            Worth::Truncated => Worth::Failure,
+            worth => worth,
         };
-        self.came(ask_id, worth, message.unwrap_or_default(), now);
+        let key = self.came(ask_id, worth, message, now)?;
+        Some(Landed { key, upstream, answer: answer? })
     }
 
     /// Event: the time that [`Self::next_wake`] named has come.
     pub fn wake(&mut self, now: Instant) {
-        while let Some(&(at, id)) = self.timers.first() {
-            if at > now {
-                return;
+        while let Some(id) = self.timers.take_due(now, holds(&self.flights)) {
+            if let Some(flight) = self.flights.get_mut(id.0) {
+                flight.timer = None;
             }
-            self.timers.pop_first();
             self.step(id, now);
             self.set_timer(id);
         }
     }
 
+    /// The flight that asks this and has no answer yet.
+    fn find(&self, key: &Key) -> Option<FlightId> {
+        let id = *self.by_hash.get(&self.hasher.hash_one(key.bytes()))?;
+        self.flights.get(id.0).filter(|flight| flight.key == *key).map(|_| id)
+    }
+
     /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
     pub fn remind(&mut self, key: &Key, at: Instant) {
-        let Some(&id) = self.by_key.get(key) else { return };
-        if let Some(flight) = self.flights.get_mut(&id) {
+        let Some(id) = self.find(key) else { return };
+        if let Some(flight) = self.flights.get_mut(id.0) {
             flight.overdue = flight.overdue.min(at);
         }
         self.set_timer(id);
     }
 
-    /// Event: our own question came back through `upstream`. The flight goes on to the next at once.
+    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its flight was
+    /// to ask one upstream only, it asks as many as any other from now on.
+    pub fn widen(&mut self, key: &Key, now: Instant) {
+        let Some(id) = self.find(key) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
+        flight.alone = false;
+        self.go_on(id, now);
+        self.set_timer(id);
+    }
+
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
+    /// that upstream is known to answer some questions, to itself.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
-        let Some(&id) = self.by_key.get(key) else { return };
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(id) = self.find(key) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
         flight.came_back = Some(upstream);
         let suspects = flight.asks.clone();
         for ask_id in suspects {
-            if let Some(ask) = self.asks.get_mut(&ask_id)
+            if let Some(ask) = self.asks.get_mut(ask_id.0)
                 && ask.upstream.number == upstream
                 && ask.stage < Stage::GivenUp
             {
@@ -266,24 +361,23 @@ impl Engine {
             }
         }
         self.go_on(id, now);
+        self.ask_again(id, upstream, now);
         self.set_timer(id);
     }
 
     /// Event: these are the upstreams now. Questions under way are finished with those that they were asked of.
     pub fn adopt(&mut self, set: Arc<Set>) {
         self.set = set;
-        for (number, peer) in &mut self.peers {
-            if self.set.get(*number).is_none() {
-                self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
-            }
-        }
         let set = &self.set;
-        self.peers.retain(|number, peer| set.get(*number).is_some() || !peer.pool.is_quiet());
+        for peer in self.peers.0.iter_mut().filter(|peer| set.get(peer.number).is_none()) {
+            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+        }
+        self.peers.0.retain(|peer| set.get(peer.number).is_some() || !peer.pool.is_quiet());
     }
 
     /// Event: addresses or routes changed: sockets that are bound to what was are replaced.
     pub fn renew_sockets(&mut self) {
-        for peer in self.peers.values_mut() {
+        for peer in &mut self.peers.0 {
             self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
         }
     }
@@ -302,12 +396,12 @@ impl Engine {
 
     /// Nothing more is awaited from an ask.
     fn end_ask(&mut self, ask_id: AskId) -> Option<Ask> {
-        let ask = self.asks.remove(&ask_id)?;
-        if let Some(flight) = self.flights.get_mut(&ask.flight) {
+        let ask = self.asks.remove(ask_id.0)?;
+        if let Some(flight) = self.flights.get_mut(ask.flight.0) {
             flight.asks.retain(|id| *id != ask_id);
         }
         if let Way::Udp(socket, id) = ask.way
-            && let Some(peer) = self.peers.get_mut(&ask.upstream.number)
+            && let Some(peer) = self.peers.get_mut(ask.upstream.number)
         {
             self.actions.extend(peer.pool.forget(socket, id).map(Action::Close));
         }
@@ -315,18 +409,24 @@ impl Engine {
     }
 
     fn set_timer(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        let steps = flight.asks.iter().filter_map(|ask| self.asks.get(ask)?.step);
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
+        let steps = flight.asks.iter().filter_map(|ask| self.asks.get(ask.0)?.step);
         let at = flight.next_time(steps);
-        self.timers.remove(&(flight.timer, id));
-        flight.timer = at;
-        self.timers.insert((at, id));
+        if flight.timer != Some(at) {
+            flight.timer = Some(at);
+            self.timers.set(at, id);
+        }
     }
 }
 
+/// Whether a time is that of its flight.
+fn holds(flights: &SlotMap<DefaultKey, Flight>) -> impl Fn(FlightId, Instant) -> bool {
+    |id, at| flights.get(id.0).is_some_and(|flight| flight.timer == Some(at))
+}
+
 /// What a message is worth; one that cannot be walked is a failure.
-fn worth(message: &[u8], question_end: usize, with_opt: bool) -> Worth {
-    Answer::read(message, question_end).map_or(Worth::Failure, |answer| check::worth(&answer, with_opt))
+fn worth(answer: Option<&Answer<'_>>, with_opt: bool) -> Worth {
+    answer.map_or(Worth::Failure, |answer| check::worth(answer, with_opt))
 }
 
 #[cfg(test)]

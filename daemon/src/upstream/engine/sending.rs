@@ -3,31 +3,36 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flying::{Ask, AskId, Flight, FlightId, Stage, Way};
-use super::{Action, Engine, Guidance, Peer, Question};
-use crate::guard::{Bears, Standing, silence, spelling, tag};
+use smallvec::SmallVec;
+
+use super::flying::{Ask, AskId, FlightId, Order, Stage, Way};
+use super::{Action, Engine, Peer, Question};
+use crate::guard::{Bears, Standing, silence, spelling};
 use crate::upstream::health::Health;
 use crate::upstream::pool::Pool;
 use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Transport, Upstream};
-use crate::wire::Key;
+use crate::wire::{HEADER, Key};
+
+/// A question that came back through an upstream that answers some is asked of it so often again.
+const AGAIN: u8 = 3;
 
 impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
     /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
-    pub(super) fn order(&self, question: &Question) -> Vec<Number> {
+    pub(super) fn order(&self, question: &Question) -> Order {
         let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
         let rank = |number: Number| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
             Standing::AskedLast => Some(2),
-            Standing::Free | Standing::Suspect => {
+            Standing::Free | Standing::Suspect | Standing::Wavers => {
                 let came_from_it = asker == Some(number) || question.through == Some(number);
                 Some(u8::from(came_from_it || self.is_down(number)))
             }
         };
         let numbers = self.set.upstreams.iter().map(|upstream| upstream.number);
-        let mut order = Vec::with_capacity(self.set.upstreams.len());
-        order.extend(numbers.filter_map(|number| Some((rank(number)?, number))));
+        let mut order: SmallVec<[(u8, Number); 4]> =
+            numbers.filter_map(|number| Some((rank(number)?, number))).collect();
         order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
         order.into_iter().map(|(_, number)| number).collect()
     }
@@ -37,13 +42,13 @@ impl Engine {
     }
 
     fn is_down(&self, upstream: Number) -> bool {
-        self.peers.get(&upstream).is_some_and(|peer| peer.health.is_down())
+        self.peers.get(upstream).is_some_and(|peer| peer.health.is_down())
     }
 
     /// Asks the next upstream; false where there is none.
     pub(super) fn ask_next(&mut self, id: FlightId, now: Instant) -> bool {
         loop {
-            let Some(flight) = self.flights.get_mut(&id) else { return false };
+            let Some(flight) = self.flights.get_mut(id.0) else { return false };
             if flight.alone && flight.asked > 0 {
                 return false;
             }
@@ -59,11 +64,30 @@ impl Engine {
         }
     }
 
+    /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer some
+    /// questions by itself, the next try may be one of them.
+    pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
+        let Some(flight) = self.flights.get(id.0) else { return };
+        let given_up = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage == Stage::GivenUp);
+        let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(given_up);
+        let answers_some =
+            matches!(self.standing(upstream, Transport::Udp, &flight.key), Standing::Wavers | Standing::AskedLast);
+        let position = flight.order.iter().position(|number| *number == upstream);
+        if let (true, Some(position), Some(upstream)) =
+            (nobody_left && answers_some && !flight.alone && !flight.done, position, self.set.get(upstream).cloned())
+            && let Some(flight) = self.flights.get_mut(id.0)
+            && flight.again < AGAIN
+        {
+            flight.again += 1;
+            self.send(id, Target { upstream, position, with_opt: true }, now);
+        }
+    }
+
     /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
     pub(super) fn try_those_that_are_down(&mut self, id: FlightId, now: Instant) {
-        let asked = self.flights.get(&id).and_then(|flight| flight.order.first()).copied();
+        let asked = self.flights.get(id.0).and_then(|flight| flight.order.first()).copied();
         for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
-            let peer = self.peers.get_mut(&upstream.number).filter(|_| Some(upstream.number) != asked);
+            let peer = self.peers.get_mut(upstream.number).filter(|_| Some(upstream.number) != asked);
             if peer.is_some_and(|peer| peer.health.try_again(now)) {
                 let behind_all = self.set.upstreams.len() + position;
                 self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
@@ -73,35 +97,47 @@ impl Engine {
 
     pub(super) fn send(&mut self, id: FlightId, target: Target, now: Instant) {
         let Target { upstream, position, with_opt } = target;
-        let sockets = self.sockets_each;
-        let new = || Peer { health: Health::default(), pool: Pool::new(sockets) };
-        let peer = self.peers.entry(upstream.number).or_insert_with(new);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        self.next_id += 1;
-        let ask_id = AskId(self.next_id);
-        let way = peer.pool.ask(ask_id, now, &mut self.rng, &mut self.next_socket);
+        if self.peers.get(upstream.number).is_none() {
+            let (health, pool) = (Health::default(), Pool::new(self.sockets_each));
+            self.peers.0.push(Peer { number: upstream.number, health, pool });
+        }
+        let Some(peer) = self.peers.get_mut(upstream.number) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
         let marks = self.guidance.verdicts.marks(upstream.number);
         let marks = Bears { opt: with_opt && marks.opt, ..marks };
-        let (name, options) = self.guidance.marked(flight, upstream.number, marks, now);
-        let dress = Dress { name: Some(&name), opt: marks.opt, options: &options };
-        let ask = Ask {
-            flight: id,
-            position,
-            way: Way::Udp(way.socket, way.id),
-            question_end: question::question_end(&flight.key),
-            message: question::build(&flight.key, way.id, dress),
-            with_opt: marks.opt,
-            spelled: marks.spelling,
-            other_spelling: false,
-            sent: now,
-            sends: 1,
-            stage: Stage::Fresh,
-            step: Some(now + peer.health.late_after()),
-            trial: position >= flight.order.len(),
-            upstream: Arc::clone(&upstream),
-        };
+        let key = &self.guidance.key;
+        self.options.clear();
+        if marks.tag && marks.opt {
+            self.tags.write(&flight.passed, upstream.number, (key, key.bucket(now)), &mut self.options);
+        }
+        let dress = Dress { opt: marks.opt, options: &self.options };
+        let mut way = None;
+        let ask_id = self.asks.insert_with_key(|ask_id| {
+            let way = way.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));
+            let mut message = question::build(&flight.key, way.id, dress);
+            let name_end = HEADER + flight.key.name().len();
+            if let Some(name) = message.get_mut(HEADER..name_end).filter(|_| marks.spelling) {
+                spelling::spell(name, upstream.number, flight.spelled(), key);
+            }
+            Ask {
+                flight: id,
+                position,
+                way: Way::Udp(way.socket, way.id),
+                question_end: question::question_end(&flight.key),
+                message,
+                with_opt: marks.opt,
+                spelled: marks.spelling,
+                other_spelling: false,
+                sent: now,
+                sends: 1,
+                stage: Stage::Fresh,
+                step: Some(now + peer.health.late_after()),
+                trial: position >= flight.order.len(),
+                upstream: Arc::clone(&upstream),
+            }
+        });
+        let (ask_id, Some(way)) = (AskId(ask_id), way) else { return };
         flight.asks.push(ask_id);
-        self.asks.insert(ask_id, ask);
         self.actions.extend(way.closes.map(Action::Close));
         if way.opens {
             self.actions.push_back(Action::Open(way.socket, upstream));
@@ -115,19 +151,4 @@ pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
     pub(super) position: usize,
     pub(super) with_opt: bool,
-}
-
-impl Guidance {
-    /// The name as it is to be spelled, and the EDNS options, for an upstream that bears `marks`.
-    fn marked(&self, flight: &Flight, upstream: Number, marks: Bears, now: Instant) -> (Vec<u8>, Vec<u8>) {
-        let mut name = flight.key.name().to_vec();
-        if marks.spelling {
-            spelling::spell(&mut name, upstream, &flight.spelled, &self.key);
-        }
-        let mut options = Vec::new();
-        if marks.tag && marks.opt {
-            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(now), &mut options);
-        }
-        (name, options)
-    }
 }

@@ -56,7 +56,7 @@ fn guidance(verdicts: Verdicts) -> Guidance {
 }
 
 fn question(name: &str) -> Question {
-    Question { key: key(name), spelled: [].into(), from: None, through: None, passed: Passed::default() }
+    Question { key: key(name), packet: [].into(), from: None, through: None, passed: Passed::default() }
 }
 
 impl World {
@@ -79,15 +79,33 @@ impl World {
                     self.sockets.remove(&socket);
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
-                Action::Answered(_, by, message) | Action::Refused(_, by, message) => {
-                    let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
-                    self.done.push(Done::Answer { by: by.0, code: message[3] & 15, at });
-                }
+                Action::Answered(said) | Action::Refused(said) => self.heard(said.upstream, said.message[3] & 15),
                 Action::Failed(_, why) => self.done.push(Done::Failed(why)),
                 Action::Overdue(_) => self.overdue += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
             }
         }
+    }
+
+    fn heard(&mut self, by: Number, code: u8) {
+        let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
+        self.done.push(Done::Answer { by: by.0, code, at });
+    }
+
+    /// What an upstream sent over a socket.
+    fn datagram(&mut self, by: u16, socket: Socket, message: &[u8]) {
+        let landed = self.engine.datagram(Number(by), socket, message, self.now);
+        let landed = landed.map(|landed| (landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
+        landed.into_iter().for_each(|(by, code)| self.heard(by, code));
+        self.act();
+    }
+
+    /// What a stream brought.
+    fn streamed(&mut self, ask: AskId, message: Option<&[u8]>) {
+        let landed = self.engine.streamed(ask, message, self.now);
+        let landed = landed.map(|landed| (landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
+        landed.into_iter().for_each(|(by, code)| self.heard(by, code));
+        self.act();
     }
 
     /// Lets time pass to `ms` after the start, waking the engine whenever it wants to be.
@@ -123,13 +141,13 @@ impl World {
         m.truncate(end);
         (m[2], m[3], m[11]) = (0x81, 0x80, 0);
         change(&mut m);
-        self.engine.datagram(Number(u16::try_from(upstream).unwrap()), socket, &m, self.now);
-        self.act();
+        self.datagram(u16::try_from(upstream).unwrap(), socket, &m);
     }
 
-    fn assert_empty(&self) {
-        assert!(self.engine.flights.is_empty() && self.engine.asks.is_empty() && self.engine.timers.is_empty());
-        assert!(self.engine.by_key.is_empty() && self.engine.peers.values().all(|peer| peer.pool.is_quiet()));
+    fn assert_empty(&mut self) {
+        assert_eq!(self.engine.next_wake(), None);
+        assert!(self.engine.flights.is_empty() && self.engine.asks.is_empty() && self.engine.by_hash.is_empty());
+        assert!(self.engine.peers.0.iter().all(|peer| peer.pool.is_quiet()));
     }
 }
 
@@ -311,8 +329,7 @@ fn a_cut_answer_is_asked_for_again_over_a_stream() {
     let mut m = w.engine.message(ask).unwrap().to_vec();
     m.truncate(m.len() - 11);
     (m[2], m[11]) = (0x81, 0);
-    w.engine.streamed(ask, Some(&m), w.now);
-    w.act();
+    w.streamed(ask, Some(&m));
     assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
     w.assert_empty();
 }
@@ -323,8 +340,7 @@ fn where_no_stream_is_to_be_had_the_next_is_asked_and_at_last_the_cut_answer_tol
     w.ask("a");
     for n in 0..2 {
         w.answer_with(n, |m| m[2] |= 2);
-        w.engine.streamed(w.streams[n].0, None, w.now);
-        w.act();
+        w.streamed(w.streams[n].0, None);
     }
     assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
     w.assert_empty();
@@ -348,20 +364,54 @@ fn an_upstream_without_edns_is_asked_again_without() {
     }
 }
 
-#[test]
-fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
-    let mut w = world(&TWO, None);
+/// A question that has passed another Onward.
+fn foreign(w: &World, name: &str) -> Question {
     let other = guard::Key::new(&guard::Secret::new([2; 16]), &[], w.now);
     let mut option = vec![];
     tag::write(&Passed::default(), Number(1), &other, other.bucket(w.now), &mut option);
     let passed = tag::read(&option[4..], &w.engine.guidance.key, other.bucket(w.now));
-    w.engine.ask(Question { passed, ..question("a") }, w.now);
+    Question { passed, ..question(name) }
+}
+
+#[test]
+fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
     w.act();
     w.until(1000);
     assert!(w.asked().iter().all(|upstream| *upstream == 0));
     w.answer(0, 2, false);
     assert_eq!(w.done, [Done::Answer { by: 0, code: 2, at: 1000 }]);
     assert!(w.silent.is_empty());
+}
+
+#[test]
+fn a_client_who_joins_what_has_passed_another_onward_gets_the_answer_of_the_next_upstream() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
+    w.act();
+    w.engine.widen(&key("a"), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0], "the one that was asked is still in time");
+    w.answer(0, 2, false);
+    assert_eq!(w.asked(), [0, 1]);
+    w.answer(1, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 0 }]);
+    w.until(7_000);
+    w.assert_empty();
+}
+
+#[test]
+fn a_client_who_joins_late_has_the_next_asked_at_once() {
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "a"), w.now);
+    w.act();
+    w.until(1_000);
+    assert!(!w.asked().contains(&1));
+    w.engine.widen(&key("a"), w.now);
+    w.act();
+    assert!(w.asked().contains(&1));
+    w.engine.widen(&key("nobody asks this"), w.now);
 }
 
 #[test]
@@ -373,6 +423,32 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
     assert_eq!(w.asked(), [0, 1]);
     w.answer(1, 3, false);
     assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 0 }]);
+}
+
+#[test]
+fn what_came_back_through_the_last_upstream_is_asked_of_it_again_only_if_it_answers_some() {
+    let mut w = world(&TWO[..1], None);
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    assert_eq!(w.asked(), [0], "a full loop costs one lap");
+    w.engine.guide(guidance(Verdicts::of_wavering(Number(0))), w.now);
+    for asks in [2, 3, 4, 4, 4] {
+        w.engine.came_back(&key("a"), Number(0), w.now);
+        w.act();
+        assert_eq!(w.asked().len(), asks);
+    }
+    w.answer(0, 2, false);
+    w.answer(3, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    let mut w = world(&TWO, None);
+    w.engine.guide(guidance(Verdicts::of_wavering(Number(0))), w.now);
+    w.ask("a");
+    for _ in 0..3 {
+        w.engine.came_back(&key("a"), Number(0), w.now);
+        w.act();
+    }
+    assert_eq!(w.asked(), [0, 1], "another one is left");
 }
 
 #[test]

@@ -1,0 +1,122 @@
+//! What becomes of a question of ours that came back: its flight goes on, and it alone is refused where nothing better is
+//! to be had.
+//!
+//! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems from.
+//! Where it is surely ours it is refused at once, since the answer that is due would not fit it. Where only a hint says so
+//! it is **held** for [`HOLD`]: should a probe of ours come home through that upstream about then, which nobody can forge,
+//! it is refused, and its repeats for a while; else it is asked like any other. So a false hint costs 50 ms and no refusal;
+//! and a client without any who asks the same meanwhile has it asked at once.
+
+use std::time::{Duration, Instant};
+
+use super::give::deliver_at_once;
+use super::{Arrival, Forwarder};
+use crate::admit::marks::{self, Marks};
+use crate::flight::Waiter;
+use crate::front::inbox::Order;
+use crate::guard::HOLD;
+use crate::reply::{Ede, Own};
+use crate::upstream::engine::Question;
+use crate::upstream::{Number, Transport};
+use crate::wire::{Key, Query};
+
+/// The spelling of so many upstreams is looked for at most in a question that is being asked.
+const SPELLINGS: usize = 3;
+/// A probe that came home so long before is evidence, too.
+const ABOUT: Duration = HOLD;
+
+impl Forwarder {
+    /// The marks on a query.
+    pub(super) fn marks(&self, arrival: &Arrival<'_>, query: &Query) -> Marks {
+        let mut asked = [Number(0); SPELLINGS];
+        let mut count = 0;
+        if self.flights.concerns(query.key(), arrival.at.now)
+            || (query.asks_for_more() && self.asking(query).next().is_some())
+        {
+            for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
+                *place = upstream.number;
+                count += 1;
+            }
+        }
+        let asked = asked.get(..count).unwrap_or_default();
+        marks::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
+    }
+
+    /// The flights that ask this question, also those without DO or CD.
+    fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
+        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key.bytes()))
+    }
+
+    /// Tells the guard where a query is ours come back.
+    pub(super) fn tell_guard(&self, marks: &Marks, arrival: &Arrival<'_>, query: &Query) {
+        if let Some(back) = marks.back {
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            if arrival.over_tcp {
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+            }
+        }
+    }
+
+    /// Has the flights go on that this question seems to come from. Returns whether it has to be refused at once, or else
+    /// whether it is to be held.
+    pub(super) fn came_back(&self, back: marks::Back, query: &Query, until: Instant) -> Back {
+        let asking: Vec<Key> = self.asking(query).collect();
+        for key in &asking {
+            self.tell_workers(|| Order::CameBack(key.clone(), back.through, until));
+        }
+        match asking.iter().any(|key| key.bytes() == query.key()) {
+            true => Back::Joins,
+            // It comes late and what it asked is over, or the answer to it would not fit: it was asked without DO or CD.
+            false if back.is_sure => Back::Refused,
+            false => Back::Held,
+        }
+    }
+
+    /// Whether a question that [`Self::wait`] gave is not to be asked before [`HOLD`] has gone by, and
+    /// [`Self::let_go`] says so.
+    #[must_use]
+    pub fn is_held(&self, question: &Question) -> bool {
+        question.through.is_some() && self.flights.is_held(question.key.bytes())
+    }
+
+    /// A held question's time is over: true where it is to be asked.
+    #[must_use]
+    pub fn let_go(&self, question: &Question, now: Instant) -> bool {
+        let since = now.checked_sub(HOLD + ABOUT).unwrap_or(now);
+        let through = question.through.filter(|through| self.guard.has_probe_come_home(*through, since));
+        if through.is_none() {
+            return self.flights.release(question.key.bytes());
+        }
+        for waiter in self.flights.refuse(question.key.bytes(), now) {
+            self.refuse(waiter, through);
+        }
+        false
+    }
+
+    /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
+    pub(super) fn refuse(&self, waiter: Waiter, through: Option<Number>) {
+        let own = Own::ServFail(self.loops(through));
+        deliver_at_once(waiter, &own);
+    }
+
+    pub(super) fn loops(&self, through: Option<Number>) -> Ede {
+        let set = self.set.load();
+        let upstream = through.and_then(|number| set.get(number));
+        let text = match upstream {
+            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
+            None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
+        };
+        Ede::new(Ede::NETWORK_ERROR, text)
+    }
+}
+
+/// What is to be done with a question that came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    /// The very question is being asked: it waits for the answer.
+    Joins,
+    /// It is held.
+    Held,
+    /// It is refused at once.
+    Refused,
+}

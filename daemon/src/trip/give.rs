@@ -1,0 +1,151 @@
+//! What becomes of an answer, or of the lack of one: it is remembered, and all who wait get it, each in its own spelling.
+
+use std::time::Instant;
+
+use super::Forwarder;
+use crate::cache::Block;
+use crate::flight::{Back, Waiter};
+use crate::front::outbox::Outbox;
+use crate::guard::Standing;
+use crate::reply::{Age, Ede, Own, dress, own};
+use crate::upstream::Transport;
+use crate::upstream::engine::{Failure, Landed, Said};
+use crate::wire::Key;
+
+/// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
+const SUSPECT_TTL: u32 = 5;
+/// How long it is remembered that no upstream answered, in seconds. A client's timeout alone is no verdict on a name.
+const NO_ANSWER_TTL: u32 = 1;
+
+/// What a waiter gets.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'c> {
+    /// What an upstream said.
+    Block(&'c Block, Age),
+    /// What we say ourselves.
+    Own(&'c Own),
+}
+
+impl Forwarder {
+    /// An upstream answered: remember it, and tell all who wait.
+    pub fn give(&self, landed: &Landed<'_>, outbox: &mut Outbox, now: Instant) {
+        let Landed { key, upstream, answer } = landed;
+        match self.cache.learn(key.bytes(), answer, *upstream, self.seconds(now)) {
+            Some(block) => self.tell_all(key, Content::Block(&block, Age::Seconds(0)), outbox),
+            None => self.give_up(key, Failure::NoAnswer, outbox, now),
+        }
+    }
+
+    /// All that upstreams said is this failure. What was known before is worth more (RFC 8767, section 4).
+    pub fn give_failure(&self, said: &Said, outbox: &mut Outbox, now: Instant) {
+        let key = &said.key;
+        let Some(landed) = said.landed() else { return self.give_up(key, Failure::NoAnswer, outbox, now) };
+        if self.flights.is_alone(key.bytes()) {
+            // One upstream was asked, which says nothing of the others: told to those who wait, and not remembered.
+            match Block::new(key.bytes(), &landed.answer, 0..=0) {
+                Some(block) => self.tell_all(key, Content::Block(&block, Age::Seconds(0)), outbox),
+                None => self.give_up(key, Failure::NoAnswer, outbox, now),
+            }
+        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
+            self.give_up(key, Failure::NoAnswer, outbox, now);
+        } else {
+            self.give(&landed, outbox, now);
+        }
+    }
+
+    /// No upstream answered: tell all who wait, with what was known before if there is anything.
+    pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
+        let lifetime = match why {
+            Failure::NoUpstream => None,
+            _ if self.flights.is_alone(key.bytes()) => None,
+            Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
+            Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
+        };
+        if let Some(lifetime) = lifetime {
+            self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
+        }
+        self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
+    }
+
+    /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
+    pub fn give_overdue(&self, key: &Key, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
+        let (waiters, next) = self.flights.overdue(key.bytes(), now);
+        let (marked, waiters): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
+        self.console(key, waiters, Failure::NoAnswer, (outbox, now));
+        for waiter in marked {
+            let through = waiter.came_through;
+            self.refuse(waiter, through);
+        }
+        next
+    }
+
+    /// The flight is over: all who wait get the same.
+    fn tell_all(&self, key: &Key, content: Content<'_>, outbox: &mut Outbox) {
+        for waiter in self.flights.finish(key.bytes()) {
+            deliver(waiter, content, outbox);
+        }
+    }
+
+    /// A stale answer, or else SERVFAIL with the reason.
+    fn console(
+        &self,
+        key: &Key,
+        waiters: impl IntoIterator<Item = Waiter>,
+        why: Failure,
+        (outbox, now): (&mut Outbox, Instant),
+    ) {
+        let mut waiters = waiters.into_iter().peekable();
+        if waiters.peek().is_none() {
+            return;
+        }
+        let stale = self.cache.stale(key.bytes(), self.seconds(now));
+        let own = Own::ServFail(match why {
+            Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
+            Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
+            Failure::Loops(upstream) => self.loops(Some(upstream)),
+        });
+        let content = stale.as_ref().map_or(Content::Own(&own), |block| Content::Block(block, Age::Stale));
+        waiters.for_each(|waiter| deliver(waiter, content, outbox));
+    }
+
+    /// Whether a witness has spoken against an upstream, for this name.
+    fn is_anyone_suspect(&self, key: &Key) -> bool {
+        let (verdicts, set) = (self.guard.verdicts(), self.set.load());
+        let mut upstreams = set.upstreams.iter();
+        upstreams.any(|upstream| verdicts.standing(upstream.number, Transport::Udp, key.name()) > Standing::Free)
+    }
+}
+
+/// Gives a waiter its answer, over UDP with the others of the outbox. One that is gone, or cannot be reached, is not waited
+/// for.
+fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
+    let Waiter { packet, question_end, wants, back, .. } = waiter;
+    let write = |out: &mut Vec<u8>| match content {
+        Content::Block(block, age) => {
+            dress(packet.get(..question_end).unwrap_or_default(), wants, block, age, out);
+            true
+        }
+        Content::Own(own) => own::answer(&packet, own, wants.payload, out).is_some(),
+    };
+    match back {
+        Back::Udp(socket, client) => outbox.push(&socket, client, write),
+        Back::Tcp(task) => {
+            let mut out = Vec::new();
+            if write(&mut out) {
+                let _ = task.send(out);
+            }
+        }
+    }
+}
+
+/// Answers a waiter ourselves, at once and alone; rare.
+pub(super) fn deliver_at_once(waiter: Waiter, own: &Own) {
+    let mut out = Vec::new();
+    if own::answer(&waiter.packet, own, waiter.wants.payload, &mut out).is_some() {
+        match waiter.back {
+            Back::Udp(socket, client) => drop(socket.send_to(&out, client)), // lost, as datagrams may be
+            Back::Tcp(task) => drop(task.send(out)),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What people are told of a loop: once, with evidence and a remedy, and again when they are told of the upstreams.
+
+use nix::sys::signal::Signal;
+use onward_tests::dns::Client;
+use onward_tests::hops::{self, BEYOND, GOOD, Hop, Kind, NODE};
+use onward_tests::{can_run, onward, wait};
+
+const CONFIGURATION: &str = "/etc/onward/onward.toml";
+
+#[test]
+fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_upstreams() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let _servers = [hops::server(&host, BEYOND, 2), hops::server(&host, GOOD, 1)];
+    let mut hop = Hop::start(&host, Kind::Dnsmasq, NODE);
+    let address = Kind::Dnsmasq.address();
+    let configuration = |more: &str| format!("listen = [\"{NODE}\"]\n[upstreams]\nservers = [\"{address}\"{more}]\n");
+    host.write(CONFIGURATION, &configuration(&format!(", \"{GOOD}\"")));
+    let mut process = onward::start(&host, NODE, &[]);
+    let client = Client::new(host.net(), NODE.parse().unwrap());
+    let lines = |process: &onward_tests::process::Process, what: &str| -> Vec<String> {
+        process.output().lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+    };
+    for number in 0..50 {
+        assert_eq!(client.addresses(&format!("www{number}.shop.example")).len(), 1);
+    }
+    let verdict = process.wait_for_line("back to us over UDP", wait::seconds(3));
+    process.wait_for_line("back to us over TCP", wait::seconds(3));
+    std::thread::sleep(wait::seconds(2));
+    // On a terminal, fields whose value the sentence has are not said twice.
+    let parts = ["event looping", "from configuration", "home from 10.99.0.1", "witness tag", "tags_seen"];
+    let remedy = ["take this node out there", "/etc/onward/onward.toml"];
+    for part in [address].iter().chain(&parts).chain(&remedy) {
+        assert!(verdict.contains(part), "{part}: {verdict}");
+    }
+    assert_eq!(lines(&process, "not asking it").len(), 2, "once over each transport:\n{}", process.output());
+
+    process.signal(Signal::SIGHUP);
+    process.wait_for_line("configuration and sources read anew", wait::seconds(3));
+    let holds = lines(&process, "event holds");
+    assert_eq!(holds.len(), 2, "{}", process.output());
+    assert!(holds[0].contains(address) && holds[0].contains("remedy Whatever"), "{holds:?}");
+    let counted = holds.iter().any(|line| line.contains("tags_seen"));
+    assert!(counted, "how often each witness spoke: {holds:?}");
+
+    host.write(CONFIGURATION, &configuration(""));
+    process.signal(Signal::SIGHUP);
+    let again = wait::until(wait::seconds(3), || (lines(&process, "event holds").len() == 4).then_some(()));
+    assert!(again.is_some(), "{}", process.output());
+
+    hop.turn(&host, BEYOND);
+    process.wait_for_line("by itself again", wait::seconds(10));
+}
