@@ -302,9 +302,12 @@ impl Judge {
     /// The upstream's own answer: it is no loop, for the names that were asked for.
     fn answered(&mut self, asked: &Asked, kept: bool, now: Instant) {
         let known = self.known.entry(asked.whom.0).or_default();
-        known.answered(asked.marks, kept, now);
+        let learnt = known.answered(asked.marks, kept, now);
         if known.is_old(now) {
             self.begin_lesson(asked, now);
+        }
+        if let Some(bears) = learnt {
+            self.tell(Kind::Learnt(bears), asked.whom, name::ROOT, None);
         }
         if self.look_under_parent(asked, now) {
             return;

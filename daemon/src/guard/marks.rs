@@ -51,14 +51,15 @@ impl Known {
         self.lesson.as_ref().and_then(Lesson::so_far).unwrap_or(self.bears)
     }
 
-    /// The upstream answered a probe with `marks`, and the name came back as spelled or not.
-    pub(super) fn answered(&mut self, marks: Bears, kept: bool, now: Instant) {
-        if marks.spelling && !kept {
-            self.bears.spelling = false;
-        }
+    /// The upstream answered a probe with `marks`, and the name came back as spelled or not. Returns what was learnt by
+    /// that, where it is new.
+    pub(super) fn answered(&mut self, marks: Bears, kept: bool, now: Instant) -> Option<Bears> {
+        let changes = marks.spelling && !kept && self.bears.spelling;
+        self.bears.spelling &= !changes;
         if marks == Bears::ALL {
             self.learnt = Some(now);
         }
+        changes.then_some(self.bears)
     }
 
     /// Begins a lesson, unless one is under way or was lately. Returns whether its first probe is to be sent.

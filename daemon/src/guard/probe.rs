@@ -3,8 +3,9 @@
 //! Ours is `probe.<nonce>.`, type A; where only some names are thought to loop, `probe.<nonce>.<suffix>`. Two labels,
 //! since single ones, and names under .test, .invalid and home.arpa, are swallowed on the way. The nonce is 64 random
 //! bits and a MAC over them, in hexadecimal: it cannot be guessed, and the front knows one of ours without looking
-//! anything up, also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is an
-//! ordinary question, so that a loop through several Onwards shows.
+//! anything up, also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is passed on
+//! like a question, so that a loop through several Onwards shows, but to two upstreams at most, and nothing that becomes
+//! of it is a witness: in a mesh of eight each probe would provoke others, four times as many in all.
 
 use super::bears::Bears;
 use super::key::{Bucket, Key, Purpose};

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::probe;
 use super::report::Kind;
 use super::{Bears, Judge, Key, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
@@ -113,7 +114,12 @@ impl Guard {
     }
 
     /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
+    ///
+    /// Not for the probe of another Onward, who judges by it himself: in a mesh of them each probe would provoke others.
     pub fn suspect(&self, upstream: Number, transport: Transport, witness: Witness, name: &[u8]) {
+        if probe::nonce(name).is_some() {
+            return;
+        }
         self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
     }
 
@@ -288,7 +294,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::guard::{Standing, name, probe};
+    use crate::guard::{Standing, name};
     use crate::upstream::set::Numbers;
 
     /// An upstream on loopback that brings each probe home and passes our SERVFAIL on, or says NXDOMAIN.

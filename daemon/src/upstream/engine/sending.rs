@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::flying::{Ask, AskId, FlightId, Order, Stage, Way};
 use super::{Action, Engine, Peer, Question};
-use crate::guard::{Bears, Standing, silence, spelling};
+use crate::guard::{Bears, Standing, probe, silence, spelling};
 use crate::upstream::health::Health;
 use crate::upstream::pool::Pool;
 use crate::upstream::question::{self, Dress};
@@ -16,6 +16,10 @@ use crate::wire::{HEADER, Key};
 
 /// A question that came back through an upstream that answers some is asked of it so often again.
 const AGAIN: u8 = 3;
+
+/// The probe of another Onward is asked of so many at most: the second shows him that we have somebody else. Its second
+/// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of those.
+const PROBE_ASKS: usize = 2;
 
 impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
@@ -34,6 +38,9 @@ impl Engine {
         let mut order: SmallVec<[(u8, Number); 4]> =
             numbers.filter_map(|number| Some((rank(number)?, number))).collect();
         order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
+        if probe::nonce(question.key.name()).is_some() {
+            order.truncate(PROBE_ASKS);
+        }
         order.into_iter().map(|(_, number)| number).collect()
     }
 

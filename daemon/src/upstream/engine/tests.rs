@@ -386,6 +386,18 @@ fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
 }
 
 #[test]
+fn another_onwards_probe_is_asked_of_two_upstreams_at_most() {
+    let mut w = world(&["10.0.0.2", "10.0.0.3", "10.0.0.4"], None);
+    let name = b"\x05probe\x200123456789abcdef0123456789abcdef\0";
+    let key = Key::new(&[&[0], &name[..], &[0, 1, 0, 1]].concat());
+    w.engine.ask(Question { key, ..question("a") }, w.now);
+    w.act();
+    w.answer(0, 2, false);
+    w.answer(1, 2, false);
+    assert_eq!((w.asked(), w.done.len()), (vec![0, 1], 1));
+}
+
+#[test]
 fn a_client_who_joins_what_has_passed_another_onward_gets_the_answer_of_the_next_upstream() {
     let mut w = world(&TWO, None);
     w.engine.ask(foreign(&w, "a"), w.now);

@@ -1,0 +1,161 @@
+//! Upstreams that do not bear the loop guard's marks, or mark names themselves: found out by paired probes, used without,
+//! and never taken for dead or for a loop.
+
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use onward_tests::dns::{Client, rcode};
+use onward_tests::hops::{self, BEYOND, GOOD, HOPS, NODE};
+use onward_tests::host::Host;
+use onward_tests::process::Process;
+use onward_tests::upstream::{Reply, Scripted, Seen};
+use onward_tests::{can_run, onward, servers, wait};
+
+/// The option that carries the tag.
+const TAG: [u8; 2] = 65_353_u16.to_be_bytes();
+/// What the odd upstream says.
+const ODD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+fn has_opt(seen: &Seen) -> bool {
+    seen.query.0[11] > 0
+}
+
+fn is_tagged(seen: &Seen) -> bool {
+    has_opt(seen) && seen.query.0.windows(2).any(|two| two == TAG)
+}
+
+fn start(host: &Host, upstreams: &[&str]) -> Process {
+    let mut arguments = vec!["--listen", NODE, "--log-level", "debug"];
+    upstreams.iter().for_each(|upstream| arguments.extend(["--upstream", upstream]));
+    onward::start(host, NODE, &arguments)
+}
+
+fn assert_no_verdict(onward: &Process) {
+    assert!(!onward.output().contains("back to us over UDP ("), "{}", onward.output());
+}
+
+/// An upstream that does not bear something, before a good one: it is found out and used, for all names and at once.
+fn learnt(what: &str, script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static) {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let odd = Scripted::start(host.net(), hops::port(HOPS[0]), script);
+    let _good = hops::server(&host, GOOD, 2);
+    let mut onward = start(&host, &[HOPS[0], GOOD]);
+    let client = Client::new(host.net(), NODE.parse().unwrap());
+    for number in 0..5 {
+        let answer = client.addresses(&format!("www-first{number}.shop.example"));
+        assert_eq!(answer.len(), 1, "somebody answers meanwhile: {}", onward.output());
+    }
+    onward.wait_for_line(&format!("does not bear {what}"), wait::seconds(15));
+    // What was late by our doing may have it held for down for a moment; then it is used again.
+    let used = || (client.addresses(&format!("www{:?}.shop.example", Instant::now().elapsed())) == [ODD]).then_some(());
+    wait::until(wait::seconds(3), used).expect("it is used");
+    let (begun, mut by_it) = (Instant::now(), 0);
+    for number in 0..40 {
+        let name = format!("www-then{number}.shop.example");
+        let answer = client.addresses(&name);
+        assert_eq!(answer.len(), 1, "{name}: {}", onward.output());
+        if answer == [ODD] {
+            by_it += 1;
+            assert_eq!(odd.count(&name), 1, "{name}: asked once, in the form that it bears");
+        }
+    }
+    // On a busy machine one or two may be late, and the good server answers those.
+    assert!(by_it >= 36, "{by_it} of 40 by it: {}", onward.output());
+    assert!(begun.elapsed() < wait::seconds(2), "40 names took {:?}", begun.elapsed());
+    assert_no_verdict(&onward);
+}
+
+#[test]
+fn one_that_answers_formerr_to_the_tag() {
+    learnt("the loop tag", |seen| match is_tagged(seen) {
+        true => Reply::now(seen.code(rcode::FORMERR)),
+        false => Reply::now(hops::answer(seen, 1)),
+    });
+}
+
+#[test]
+fn one_that_drops_queries_that_carry_the_tag() {
+    learnt("the loop tag", |seen| match is_tagged(seen) {
+        true => Reply::silence(),
+        false => Reply::now(hops::answer(seen, 1)),
+    });
+}
+
+#[test]
+fn one_that_drops_queries_with_an_opt() {
+    learnt("EDNS", |seen| match has_opt(seen) {
+        true => Reply::silence(),
+        false => Reply::now(hops::answer(seen, 1)),
+    });
+}
+
+#[test]
+fn one_that_changes_the_spelling_of_names() {
+    learnt("spelled names", |seen| {
+        let mut answer = hops::answer(seen, 1);
+        let end = 12 + seen.query.0[12..].iter().position(|byte| *byte == 0).unwrap();
+        answer[12..end].make_ascii_lowercase();
+        Reply::now(answer)
+    });
+}
+
+/// With the tag it passes our SERVFAIL on, without it asks the next server: dnsmasq as it is. Over TCP it asks the first only.
+#[test]
+fn dnsmasq_with_strict_order_that_has_us_first() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let _beyond = hops::server(&host, BEYOND, 1);
+    let dnsmasq = hops::dnsmasq(&host, HOPS[0], &[NODE, BEYOND, "--strict-order"]);
+    let mut onward = start(&host, &[HOPS[0]]);
+    let client = Client::new(host.net(), NODE.parse().unwrap());
+    onward.wait_for_line("does not bear", wait::seconds(10));
+    let answered = (0..20).filter(|n| client.addresses(&format!("www{n}.shop.example")) == [ODD]).count();
+    assert_eq!(answered, 20, "{}\n{}", onward.output(), dnsmasq.output());
+    assert_no_verdict(&onward);
+}
+
+/// Unbound that spells names itself (`use-caps-for-id`) and asks `target`.
+fn unbound_with_caps(host: &Host, target: &str) -> Process {
+    let server = servers::unbound_server(HOPS[0], &host.path("/").display().to_string());
+    let text = format!(
+        "{server}    module-config: \"iterator\"
+    use-caps-for-id: yes
+forward-zone:
+    name: .
+    forward-addr: {target}
+"
+    );
+    host.write("/unbound.conf", &text);
+    let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
+    servers::answers(host, HOPS[0], "localhost", &mut unbound);
+    unbound
+}
+
+/// It keeps neither mark, so that only silence speaks; healthy, it is an upstream like any other.
+#[test]
+fn unbound_with_caps_for_id() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let _servers = [hops::server(&host, BEYOND, 1), hops::server(&host, GOOD, 2)];
+    let unbound = unbound_with_caps(&host, BEYOND);
+    let mut onward = start(&host, &[HOPS[0], GOOD]);
+    let client = Client::new(host.net(), NODE.parse().unwrap());
+    let answered = (0..40).filter(|n| client.addresses(&format!("www{n}.shop.example")) == [ODD]).count();
+    assert!(answered >= 38, "{answered} of 40 through it; a busy machine may have one late\n{}", onward.output());
+    assert!(!onward.output().contains("does not bear"), "{}", onward.output());
+    assert_no_verdict(&onward);
+    drop(unbound);
+    let _loops = unbound_with_caps(&host, NODE);
+    let begun = Instant::now();
+    let answer = client.addresses("www-looped.shop.example");
+    assert_eq!(answer.len(), 1, "the good server's");
+    assert!(begun.elapsed() < wait::millis(400), "{:?}", begun.elapsed());
+    onward.wait_for_line("back to us over UDP (", wait::seconds(4));
+}
