@@ -11,7 +11,8 @@
 mod come_back;
 mod give;
 
-use std::net::SocketAddr;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,6 +90,8 @@ pub struct Moment {
     now: Instant,
     seconds: Seconds,
     allow: arc_swap::Guard<Arc<AllowList>>,
+    /// Who was last found to be allowed: most of what comes together is from one client.
+    allowed: Cell<Option<IpAddr>>,
 }
 
 impl Moment {
@@ -97,13 +100,25 @@ impl Moment {
     pub fn now(&self) -> Instant {
         self.now
     }
+
+    #[inline]
+    fn admits(&self, source: IpAddr) -> bool {
+        if self.allowed.get() == Some(source) {
+            return true;
+        }
+        let admits = self.allow.admits(source);
+        if admits {
+            self.allowed.set(Some(source));
+        }
+        admits
+    }
 }
 
 impl Forwarder {
     /// For packets that are taken at once. Not to be kept: it holds on to the allow-list.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
-        Moment { now, seconds: self.seconds(now), allow: self.allow.load() }
+        Moment { now, seconds: self.seconds(now), allow: self.allow.load(), allowed: Cell::default() }
     }
 
     /// Reads a packet into `query` and answers it to `out` where that needs no upstream.
@@ -111,17 +126,17 @@ impl Forwarder {
     pub fn take(&self, arrival: &Arrival<'_>, query: &mut Query, out: &mut Vec<u8>) -> Step {
         let packet = arrival.packet;
         let plain = query.read(packet);
-        if !arrival.at.allow.admits(arrival.from.ip()) {
+        if !arrival.at.admits(arrival.from.ip()) {
             if plain.is_ok() && query.wants_recursion() {
                 self.tell_guard(&self.marks(arrival, query), arrival, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
-            return answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_yours)), out);
         }
         if plain.is_err() {
             return match triage(packet) {
                 triage::Verdict::Drop => Step::Silence,
-                triage::Verdict::Own(own) => answer_ourselves(packet, &own, out),
+                triage::Verdict::Own(own) => self.answer_ourselves(packet, &own, out),
                 triage::Verdict::Forward(plain) => Step::TakeInstead(plain),
             };
         }
@@ -131,12 +146,16 @@ impl Forwarder {
             let age = match found.freshness {
                 Freshness::Fresh | Freshness::Ending => Age::Seconds(found.age),
                 Freshness::Resting => Age::Stale,
-                Freshness::Stale => return None,
+                Freshness::Stale => return Freshness::Stale,
             };
             dress(head, wants, found.block, age, out);
-            Some(if found.freshness == Freshness::Ending { Step::AnswerAndRefresh } else { Step::Answer })
+            found.freshness
         });
-        hit.flatten().unwrap_or_else(|| self.take_miss(arrival, query, out))
+        match hit {
+            Some(Freshness::Fresh | Freshness::Resting) => Step::Answer,
+            Some(Freshness::Ending) => Step::AnswerAndRefresh,
+            Some(Freshness::Stale) | None => self.take_miss(arrival, query, out),
+        }
     }
 
     /// What is not to be asked of any upstream is answered here. Apart, so that hits need not make room for it.
@@ -145,24 +164,28 @@ impl Forwarder {
         let packet = arrival.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
-            return answer_ourselves(packet, &Own::NxDomain, out);
+            return self.answer_ourselves(packet, &Own::NxDomain, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
-            return answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
+            return self.answer_ourselves(packet, &Own::Refused(Some(not_cached)), out);
         }
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
             let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
-            return match answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
+            return match self.answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
                 Step::Answer if is_first => Step::AnswerLater,
                 other => other,
             };
         }
         self.tell_guard(&marks, arrival, query);
         Step::Ask(marks)
+    }
+
+    fn answer_ourselves(&self, packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
+        own::answer(packet, own, self.payload, out).map_or(Step::Silence, |()| Step::Answer)
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
@@ -235,8 +258,4 @@ impl Forwarder {
 
 fn probe_came_home() -> Ede {
     Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it")
-}
-
-fn answer_ourselves(packet: &[u8], own: &Own, out: &mut Vec<u8>) -> Step {
-    own::answer(packet, own, out).map_or(Step::Silence, |()| Step::Answer)
 }

@@ -205,8 +205,8 @@ fn random_names_garbage_and_slow_clients_at_once() {
         kib[0], kib[1], kib[2], kib[3]
     );
     assert!(half.max(whole) <= most, "KiB: {kib:?}");
-    // The cache is full long before the first half is over.
-    assert!(whole <= half + half / 8, "it goes on growing; KiB: {kib:?}");
+    // The cache is full long before the first half is over; a hundred bytes lost with each name would be more than this.
+    assert!(whole <= half + half / 4, "it goes on growing; KiB: {kib:?}");
 }
 
 /// A domain whose servers are silent: each name of it takes a place among the questions in flight until it is given up.

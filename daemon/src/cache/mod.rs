@@ -106,6 +106,10 @@ struct Entry {
     life: Life,
 }
 
+/// Sixteen seconds, counted in a byte: an hour later the same number comes again, and one use may go unnoticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch(u8);
+
 /// Kept small, since there is one for each entry.
 #[derive(Debug, Clone, Copy)]
 struct Life {
@@ -117,8 +121,8 @@ struct Life {
     upstream: u16,
     /// Counted up to where it is popular and no further, so that a popular entry is only read.
     hits: u8,
-    /// The last byte of the second that it was last used in.
-    used: u8,
+    /// The stretch of time that it was last used in.
+    used: Stretch,
 }
 
 impl Cache {
@@ -141,7 +145,7 @@ impl Cache {
         let Entry { block, life } = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
-        let is_first_use = life.is_first_use_in(now);
+        let is_first_use = life.is_first_use_in(Stretch::of(now));
         let result = read(Found { block, age, freshness });
         if is_first_use {
             shard.entries.promote(&hash);
@@ -212,7 +216,7 @@ impl Cache {
             ask_from: Seconds(ends.0 - early),
             upstream,
             hits: 0,
-            used: now.0.to_le_bytes()[0],
+            used: Stretch::of(now),
         };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
@@ -285,16 +289,23 @@ impl Inner {
     }
 }
 
-impl Life {
-    /// Whether it has not been used in this second before: only then it takes its place among the most recently used.
-    /// That is as good an order as any, and entries that all workers use are not written to by each of them for each
-    /// query. (Once in 256 s a use goes unnoticed; the next one counts.)
+impl Stretch {
+    const SECONDS: u32 = 16;
+
     #[inline]
-    fn is_first_use_in(&mut self, now: Seconds) -> bool {
-        let second = now.0.to_le_bytes()[0];
-        let is_first = self.used != second;
+    fn of(now: Seconds) -> Self {
+        Self((now.0 / Self::SECONDS).to_le_bytes()[0])
+    }
+}
+
+impl Life {
+    /// Whether it has not been used in this stretch of time before: only then it takes its place among the most recently
+    /// used. That is as good an order as any, and what many ask for is mostly just read, by whichever worker.
+    #[inline]
+    fn is_first_use_in(&mut self, now: Stretch) -> bool {
+        let is_first = self.used != now;
         if is_first {
-            self.used = second;
+            self.used = now;
         }
         is_first
     }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -17,6 +18,8 @@ pub const RECEIVE_BUFFER: usize = 4 << 20;
 const BACKLOG: i32 = 1024;
 /// How often another port is tried where the kernel picked one for TCP that UDP has in use.
 const PORT_TRIES: u32 = 16;
+/// How long a worker may wait at one socket while others may have something for it. The kernel rounds up to its own tick.
+const WAIT: Duration = Duration::from_millis(1);
 
 /// The sockets of one listen address, not blocking.
 #[derive(Debug)]
@@ -125,6 +128,10 @@ fn open_udp(address: SocketAddr) -> io::Result<(UdpSocket, usize)> {
     }
     // The kernel doubles what it grants, for its own bookkeeping, and tells the doubled number (socket(7)).
     let granted = socket.recv_buffer_size()? / 2;
+    // A worker that stays with a busy socket waits there, for a moment; all else is sent and received without waiting.
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(WAIT))?;
+    socket.set_write_timeout(Some(WAIT))?;
     socket.bind(&SockAddr::from(address))?;
     Ok((socket.into(), granted))
 }

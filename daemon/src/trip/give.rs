@@ -126,7 +126,7 @@ fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
             dress(packet.get(..question_end).unwrap_or_default(), wants, block, age, out);
             true
         }
-        Content::Own(own) => own::answer(&packet, own, out).is_some(),
+        Content::Own(own) => own::answer(&packet, own, wants.payload, out).is_some(),
     };
     match back {
         Back::Udp(socket, client) => outbox.push(&socket, client, write),
@@ -142,7 +142,7 @@ fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
 /// Answers a waiter ourselves, at once and alone; rare.
 pub(super) fn deliver_at_once(waiter: Waiter, own: &Own) {
     let mut out = Vec::new();
-    if own::answer(&waiter.packet, own, &mut out).is_some() {
+    if own::answer(&waiter.packet, own, waiter.wants.payload, &mut out).is_some() {
         match waiter.back {
             Back::Udp(socket, client) => drop(socket.send_to(&out, client)), // lost, as datagrams may be
             Back::Tcp(task) => drop(task.send(out)),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Server;
+use crate::address::reach;
 
 /// Stands for one server for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,13 +92,8 @@ impl Numbers {
 /// Loopback, link-local (RFC 3927, RFC 4291), private (RFC 1918, RFC 6598) and unique local (RFC 4193) addresses.
 #[must_use]
 pub fn is_near(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
+    let ip = ip.to_canonical();
+    ip.is_loopback() || reach::is_private(ip) || reach::is_link_local(ip)
 }
 
 #[cfg(test)]

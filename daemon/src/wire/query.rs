@@ -11,9 +11,9 @@ use super::{HEADER, flag, rtype, u16_at};
 pub const NAME_MAX: usize = 255;
 /// DO and CD, then name, type and class.
 pub const KEY_MAX: usize = 1 + NAME_MAX + 4;
-/// The four counts of a plain query's header: one question, and perhaps an OPT.
-const ONE_QUESTION: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];
-const ONE_QUESTION_AND_ONE_MORE: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 1];
+/// The four counts of a plain query's header, as one number: one question, and perhaps an OPT.
+const ONE_QUESTION: u64 = 1 << 48;
+const ONE_QUESTION_AND_ONE_MORE: u64 = ONE_QUESTION | 1;
 /// Lower-casing works on whole blocks of the key.
 const BLOCK: usize = 32;
 /// What a client without EDNS takes (RFC 1035, section 4.2.1), and the least that EDNS may say (RFC 6891, section 6.2.3).
@@ -65,7 +65,7 @@ impl Query {
         let Some(&[_, _, high, low, counts @ ..]) = packet.first_chunk::<HEADER>() else {
             return Err(NotPlain);
         };
-        let has_opt = match counts {
+        let has_opt = match u64::from_be_bytes(counts) {
             ONE_QUESTION => false,
             ONE_QUESTION_AND_ONE_MORE => true,
             _ => return Err(NotPlain),
@@ -313,5 +313,7 @@ fn question_end(packet: &[u8]) -> Option<usize> {
     (end <= packet.len() && at + 1 - HEADER <= NAME_MAX).then_some(end)
 }
 
+#[cfg(test)]
+pub(crate) mod packets;
 #[cfg(test)]
 mod tests;

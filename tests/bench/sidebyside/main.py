@@ -8,19 +8,26 @@ from . import columns, namespace, peers, programs, report
 from .bench import Bench, NotMeasured
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+#: As often the peers take turns; with less, a figure is not for quoting.
+ROUNDS = 5
 
 
 def arguments():
     known_columns = [column.key for column in columns.ALL]
     words = lambda known: lambda text: known_words(text, known)
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Caching DNS forwarders side by side.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the peers take turns (5)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often the peers take turns ({ROUNDS})")
     parser.add_argument("--seconds", type=int, default=6, help="how long each load lasts (6)")
     parser.add_argument("--columns", type=words(known_columns), default=known_columns, help=", ".join(known_columns))
     parser.add_argument("--peers", type=words(list(peers.ALL)), default=list(peers.ALL), help=", ".join(peers.ALL))
     parser.add_argument("--onward", type=pathlib.Path, help="measure this binary instead of building one")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target/bench", help="where results go (target/bench)")
-    return parser.parse_args()
+    parser.add_argument("--publish", action="store_true", help="put the table and the chart into README.md; takes a whole run")
+    options = parser.parse_args()
+    whole = options.rounds >= ROUNDS and options.columns == known_columns and options.peers == list(peers.ALL)
+    if options.publish and not whole:
+        parser.error(f"only a whole run is published: all columns, all peers, at least {ROUNDS} rounds")
+    return options
 
 
 def known_words(text, known):

@@ -2,6 +2,7 @@
 import datetime
 import json
 import os
+import pathlib
 import platform
 import re
 import statistics
@@ -9,6 +10,10 @@ import subprocess
 
 from . import chart, columns
 
+HERE = pathlib.Path(__file__).resolve().parent
+README, CHART = HERE.parents[2] / "README.md", HERE.parent / "chart.svg"
+#: What is published stands between these lines of README.md.
+MARKS = "<!-- written by tests/bench/run --publish -->", "<!-- as far as here -->"
 VERSIONS = {
     "onward": ["--version"], "dnsdist": ["--version"], "unbound": ["-V"], "dnsmasq": ["--version"], "smartdns": ["-v"], "coredns": ["-version"],
 }
@@ -31,6 +36,18 @@ def write(rows, options, bench):
     (options.output / "table.md").write_text(text)
     (options.output / "chart.svg").write_text(chart.draw(result))
     print(f"\n{text}\nIn {options.output}: table.md, figures.json, chart.svg")
+    if options.publish:
+        publish(text, chart.draw(result))
+
+
+def publish(text, picture):
+    """Puts the table into README.md, between the two marks, and the chart beside this program."""
+    CHART.write_text(picture)
+    readme = README.read_text()
+    start, end = (readme.index(mark) for mark in MARKS)
+    shown = f"![Onward and others as bars](tests/bench/{CHART.name})\n\n{text}"
+    README.write_text(f"{readme[:start + len(MARKS[0])]}\n{shown}{readme[end:]}")
+    print(f"Published in {README.name}, with {CHART.name}")
 
 
 def medians(rows, peers):
@@ -38,46 +55,65 @@ def medians(rows, peers):
     found = {peer: {} for peer in peers}
     for figure in columns.FIGURES:
         for peer in peers:
-            values = [row["figures"][figure.key] for row in rows if row["peer"] == peer and figure.key in row["figures"]]
-            if values:
-                found[peer][figure.key] = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+            seen = [row["figures"][figure.key] for row in rows if row["peer"] == peer and figure.key in row["figures"]]
+            if seen:
+                found[peer][figure.key] = {"median": statistics.median(seen), "least": min(seen), "most": max(seen)}
     return found
 
 
 def table(result):
-    """Figures by row and peers by column; the best peer that is not Onward is what Onward is held against."""
-    peers = list(result["medians"])
-    taken = [figure for figure in columns.FIGURES if any(figure.key in result["medians"][peer] for peer in peers)]
-    lines = [f"| | {' | '.join(peers)} | Onward against the best peer |", "| --- |" + " ---: |" * (len(peers) + 1)]
-    for figure in taken:
-        cells = [cell(result["medians"], peer, figure) for peer in peers]
-        title = f"{figure.title}, {figure.unit}" if figure.unit else figure.title
-        lines.append(f"| {title} | {' | '.join(cells)} | {against_best(result['medians'], figure)} |")
-    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    return "\n".join(lines) + f"""
+    """Figures by row and peers by column, the best in bold, Onward against the best of the others; then what Onward shows alone."""
+    medians = result["medians"]
+    peers = [peer for peer in medians if peer != "echo"]
+    taken = [figure for figure in columns.FIGURES if values(medians, figure)]
+    lines = [f"| | {' | '.join(peers)} | Onward against the best other |", "| --- |" + " ---: |" * (len(peers) + 1)]
+    for figure in (figure for figure in taken if not figure.alone):
+        cells = [cell(medians, peer, figure) for peer in peers]
+        lines.append(f"| {title(figure)} | {' | '.join(cells)} | {against_best(medians, figure)} |")
+    alone = [f"| {title(figure)} | {cell(medians, 'onward', figure)} |" for figure in taken if figure.alone]
+    if alone:
+        lines += ["", "| Onward alone | |", "| --- | ---: |", *alone]
+    return "\n".join(lines + ["", *notes(result), ""])
 
-Measured on {result["date"]}: {result["machine"]}; {result["rounds"]} rounds in which the peers took turns, medians. Costs are
-CPU time of the peer, user and system, in microseconds an answer; in brackets against `echo`, which sends back what comes
-and does no DNS work. {versions}.
-"""
+
+def notes(result):
+    """What the reader must know to read the table."""
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    yield f"{result['date']}, {result['machine']}. {versions}."
+    yield ("Less is better, the best is bold. CPU is user and system time of the program. CPU and start are medians of "
+           f"{result['rounds']} turns; the rest was taken once.")
+    echo = value(result["medians"], "echo", "hit")
+    if echo:
+        yield f"In brackets: against `echo`, which sends back what comes and does no DNS work ({echo:.2f} µs)."
+
+
+def title(figure):
+    return f"{figure.title}, {figure.unit}" if figure.unit else figure.title
 
 
 def value(medians, peer, key):
     return medians.get(peer, {}).get(key, {}).get("median")
 
 
+def values(medians, figure):
+    """What each peer has for a figure, `echo` left out."""
+    found = {peer: value(medians, peer, figure.key) for peer in medians if peer != "echo"}
+    return {peer: number for peer, number in found.items() if number is not None}
+
+
 def cell(medians, peer, figure):
-    own, echo = value(medians, peer, figure.key), value(medians, "echo", "hit")
-    if own is None:
+    taken, echo = values(medians, figure), value(medians, "echo", "hit")
+    if peer not in taken:
         return ""
-    text = f"{own:,.{figure.digits}f}"
-    return f"{text} ({own / echo:.2f})" if figure.is_cpu and echo else text
+    text = f"{taken[peer]:,.{figure.digits}f}"
+    if not figure.alone and taken[peer] == min(taken.values()):
+        text = f"**{text}**"
+    return f"{text} ({taken[peer] / echo:.2f})" if figure.is_cpu and echo else text
 
 
 def against_best(medians, figure):
-    own = value(medians, "onward", figure.key)
-    others = {peer: value(medians, peer, figure.key) for peer in medians if peer not in ("onward", "echo")}
-    others = {peer: other for peer, other in others.items() if other is not None}
+    others = values(medians, figure)
+    own = others.pop("onward", None)
     if own is None or not others:
         return ""
     best = min(others, key=others.get)
@@ -88,7 +124,8 @@ def machine():
     with open("/proc/cpuinfo") as file:
         model = re.search(r"model name\s*: (.*)", file.read())
     name = model[1].strip() if model else platform.machine()
-    return f"{name}, {len(os.sched_getaffinity(0))} processors, Linux {platform.release()}"
+    kernel = platform.release().split("-")[0]
+    return f"{name}, {len(os.sched_getaffinity(0))} processors, Linux {kernel}"
 
 
 def version(name, programs):

@@ -5,6 +5,7 @@
 //! sends its query byte by byte, or does not take its answers, just like one that does nothing.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -47,6 +48,7 @@ pub(super) async fn run<A: Answer>(
         idle: Some(shared.idle.enter(&go)),
     };
     tokio::select! {
+        biased;
         () = go.notified() => {}
         () = connection.serve(&mut shutdown) => {}
     }
@@ -65,13 +67,14 @@ struct Connection<'a, A> {
 
 impl<'a, A: Answer> Connection<'a, A> {
     async fn serve(&mut self, shutdown: &mut watch::Receiver<bool>) {
+        let mut stopped = pin!(told(shutdown));
         loop {
             // What is to be written is written all the same.
             self.key.turn(if self.in_flight.len() < self.shared.limits.in_flight { Way::Open } else { Way::Closed });
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
-                () = told(shutdown) => break, // before the turns, which a busy client never lets end
+                () = &mut stopped => break, // before the turns, which a busy client never lets end
                 turn = self.turns.next() => match turn {
                     Some(Ok(turn)) => self.take(turn),
                     // Framing is lost, or the time is over: nothing that follows could be told from garbage.

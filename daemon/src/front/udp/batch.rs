@@ -12,8 +12,8 @@ use nix::sys::socket::{
 pub(super) const BATCH: usize = 16;
 /// The longest query that is read whole; longer ones are cut, and then are no plain queries.
 const QUERY_MAX: usize = 4096;
-/// Room is made for so many datagrams more than came the last time: each takes a little work, also where none comes.
-const FEW: usize = 4;
+/// Each header takes a little work, used or not: while less comes at once, or goes out, there are only so many.
+const HALF: usize = BATCH / 2;
 
 /// Socket addresses of one family, or of any.
 pub(super) trait Family: SockaddrLike + Copy {
@@ -35,13 +35,30 @@ impl Family for SockaddrIn6 {
     }
 }
 
+/// Whether to wait where nothing is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all.
+    None,
+    /// For the first datagram, as long as the socket's timeout says.
+    One,
+}
+
+impl Patience {
+    fn flags(self) -> MsgFlags {
+        match self {
+            Self::None => MsgFlags::MSG_DONTWAIT,
+            Self::One => MsgFlags::MSG_WAITFORONE,
+        }
+    }
+}
+
 /// Datagrams that came in.
 pub(super) struct Incoming<F: Family> {
     buffers: [Box<[u8; QUERY_MAX]>; BATCH],
-    lengths: [usize; BATCH],
-    senders: [Option<F>; BATCH],
     headers: MultiHeaders<F>,
-    room: usize,
+    /// The last batch was more than half a batch.
+    many: bool,
 }
 
 /// Datagrams that are to go out.
@@ -57,10 +74,8 @@ impl<F: Family> Default for Incoming<F> {
     fn default() -> Self {
         Self {
             buffers: std::array::from_fn(|_| Box::new([0; QUERY_MAX])),
-            lengths: [0; BATCH],
-            senders: [None; BATCH],
             headers: MultiHeaders::preallocate(BATCH, None),
-            room: BATCH,
+            many: true,
         }
     }
 }
@@ -78,28 +93,44 @@ impl<F: SockaddrLike + Copy> Default for Outgoing<F> {
 }
 
 impl<F: Family> Incoming<F> {
-    /// Receives what is there, without waiting; returns how many datagrams came, and whether there may be more.
+    /// Receives what is there, or what comes as `patience` has it. Then `begin` is called, and `each` with what that gave,
+    /// for each datagram and its sender. Returns how many there were, and whether there may be more.
     #[inline]
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> (usize, bool) {
-        let room = self.room;
-        let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(&mut buffer[..])]);
-        let slices = slices.iter_mut().take(room);
-        let received = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices, MsgFlags::MSG_DONTWAIT, None);
-        let Ok(messages) = received else { return (0, false) };
-        let mut count = 0;
-        for (message, (length, sender)) in messages.zip(self.lengths.iter_mut().zip(&mut self.senders)) {
-            (*length, *sender) = (message.bytes, message.address);
-            count += 1;
+    pub(super) fn receive<B>(
+        &mut self,
+        socket: &UdpSocket,
+        patience: Patience,
+        begin: impl FnOnce() -> B,
+        each: impl FnMut(&B, &[u8], F),
+    ) -> (usize, bool) {
+        match self.many {
+            false => self.receive_into::<HALF, B>(socket, patience, begin, each),
+            true => self.receive_into::<BATCH, B>(socket, patience, begin, each),
         }
-        self.room = (count + FEW).min(BATCH);
-        (count, count == room)
     }
 
-    /// The first `count` datagrams that came, each with its sender.
     #[inline]
-    pub(super) fn datagrams(&self, count: usize) -> impl Iterator<Item = (&[u8], F)> {
-        let datagrams = self.buffers.iter().zip(&self.lengths).zip(&self.senders).take(count);
-        datagrams.filter_map(|((buffer, length), sender)| Some((buffer.get(..*length)?, (*sender)?)))
+    fn receive_into<const N: usize, B>(
+        &mut self,
+        socket: &UdpSocket,
+        patience: Patience,
+        begin: impl FnOnce() -> B,
+        mut each: impl FnMut(&B, &[u8], F),
+    ) -> (usize, bool) {
+        let Some(buffers) = self.buffers.first_chunk_mut::<N>() else { return (0, false) };
+        let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(&mut buffer[..])]);
+        let received = recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, patience.flags(), None);
+        let Ok(messages) = received else { return (0, false) };
+        let begun = begin();
+        let mut count = 0;
+        for message in messages {
+            count += 1;
+            if let (Some(datagram), Some(sender)) = (message.iovs().next(), message.address) {
+                each(&begun, datagram, sender);
+            }
+        }
+        self.many = count >= HALF;
+        (count, count == N)
     }
 }
 
@@ -125,11 +156,17 @@ impl<F: SockaddrLike + Copy> Outgoing<F> {
     /// Sends what is there. A datagram that the kernel does not take is lost, as datagrams may be.
     #[inline]
     pub fn send(&mut self, socket: &UdpSocket) {
-        let count = std::mem::take(&mut self.count);
-        if count == 0 {
-            return;
+        match std::mem::take(&mut self.count) {
+            0 => {}
+            count @ ..=HALF => self.send_from::<HALF>(count, socket),
+            count => self.send_from::<BATCH>(count, socket),
         }
-        let slices = self.buffers.each_ref().map(|buffer| [IoSlice::new(buffer)]);
+    }
+
+    #[inline]
+    fn send_from<const N: usize>(&mut self, count: usize, socket: &UdpSocket) {
+        let Some(buffers) = self.buffers.first_chunk::<N>() else { return };
+        let slices = buffers.each_ref().map(|buffer| [IoSlice::new(buffer)]);
         let mut sent = 0;
         while sent < count {
             let (Some(slices), Some(receivers)) = (slices.get(sent..count), self.receivers.get(sent..count)) else {
@@ -145,28 +182,39 @@ impl<F: SockaddrLike + Copy> Outgoing<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn sockets() -> (UdpSocket, UdpSocket) {
+        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        client.connect(server.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        (server, client)
+    }
+
+    fn count(incoming: &mut Incoming<SockaddrIn>, server: &UdpSocket, patience: Patience) -> (usize, bool) {
+        incoming.receive(server, patience, || (), |(), _, _| ())
+    }
 
     #[test]
     fn a_batch_comes_in_and_every_second_datagram_is_answered() {
-        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        let (server, client) = sockets();
         let (mut incoming, mut outgoing) = (Incoming::<SockaddrIn>::default(), Outgoing::<SockaddrIn>::default());
-        assert_eq!(incoming.receive(&server), (0, false));
-        for n in 0..20_u8 {
-            client.send_to(&[n; 30], server.local_addr().unwrap()).unwrap();
-        }
-        assert_eq!(incoming.receive(&server), (BATCH, true));
-        for (number, (bytes, from)) in incoming.datagrams(BATCH).enumerate() {
+        assert_eq!(count(&mut incoming, &server, Patience::None), (0, false));
+        incoming.many = true;
+        (0..20_u8).for_each(|n| assert_eq!(client.send(&[n; 30]).unwrap(), 30));
+        let answer = |_: &(), bytes: &[u8], from: SockaddrIn| {
             assert_eq!(from.address(), client.local_addr().unwrap());
             outgoing.push(from, |out| {
                 out.clear();
                 out.extend(&bytes[..10]);
-                number % 2 == 0
+                bytes[0].is_multiple_of(2)
             });
-        }
+        };
+        assert_eq!(incoming.receive(&server, Patience::None, || (), answer), (BATCH, true));
         outgoing.send(&server);
-        assert_eq!(incoming.receive(&server), (4, false));
+        assert_eq!(count(&mut incoming, &server, Patience::None), (4, false));
         let mut buffer = [0; 64];
         for n in (0..16).step_by(2) {
             assert_eq!(client.recv(&mut buffer).unwrap(), 10);
@@ -175,15 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_waits_takes_what_came_and_waits_no_longer_than_the_socket() {
+        let (server, client) = sockets();
+        server.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut incoming = Incoming::default();
+        assert_eq!(count(&mut incoming, &server, Patience::One), (0, false));
+        assert_eq!(client.send(b"ask").unwrap(), 3);
+        assert_eq!(count(&mut incoming, &server, Patience::One), (1, false));
+    }
+
+    #[test]
     fn room_follows_what_comes() {
-        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        let mut incoming = Incoming::<SockaddrIn>::default();
-        for (sent, seen) in [(1, vec![1]), (6, vec![5, 1]), (14, vec![5, 9, 0]), (3, vec![3])] {
-            (0..sent).for_each(|n| assert_eq!(client.send_to(&[n], server.local_addr().unwrap()).unwrap(), 1));
+        let (server, client) = sockets();
+        let mut incoming = Incoming::default();
+        for (sent, seen) in [(14, vec![14]), (17, vec![16, 1]), (14, vec![8, 6]), (3, vec![3])] {
+            (0..sent).for_each(|n| assert_eq!(client.send(&[n]).unwrap(), 1));
             let mut counts = Vec::new();
             loop {
-                let (count, more) = incoming.receive(&server);
-                counts.push(count);
+                let (taken, more) = count(&mut incoming, &server, Patience::None);
+                counts.push(taken);
                 if !more {
                     break;
                 }

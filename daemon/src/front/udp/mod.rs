@@ -5,11 +5,9 @@
 //! shares nothing with other workers but the [`Forwarder`]. What it decides stands in `trip` and in the engine.
 
 mod batch;
+mod serving;
 
-pub use batch::Outgoing;
-
-use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,22 +15,26 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use batch::{Family, Incoming};
+pub use batch::Outgoing;
+use batch::Patience;
+use serving::{Batches, Later, Serving, Took};
 
 use super::inbox::{Inbox, Order, Orders};
 use super::outbox::Outbox;
 use crate::clock;
-use crate::flight::Back;
 use crate::guard::{HOLD, Witness};
-use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance, Question};
+use crate::trip::Forwarder;
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance};
 use crate::upstream::pool::Socket;
 use crate::upstream::sockets::{Sent, Sockets};
 use crate::upstream::stream::Streams;
-use crate::wire::Query;
 
 /// Full batches that are served from one socket before the others get their turn.
 const TURN: usize = 8;
+/// So many queries at once make it likely that more come soon.
+const BUSY: usize = 4;
+/// Batches that are waited for at one socket before the others get their turn.
+const STAY: usize = 16;
 /// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
 const ANSWER_MAX: usize = 4096;
 /// How long a worker that is told to end waits for what is in flight.
@@ -63,34 +65,6 @@ struct Buffers {
     v6: Batches<SockaddrIn6>,
     /// Answers to clients that waited.
     outbox: Outbox,
-}
-
-/// Room for queries of one family, and for the answers to those that are answered at once.
-struct Batches<F: Family> {
-    incoming: Incoming<F>,
-    outgoing: Outgoing<F>,
-}
-
-impl<F: Family> Default for Batches<F> {
-    fn default() -> Self {
-        Self { incoming: Incoming::default(), outgoing: Outgoing::default() }
-    }
-}
-
-/// What a batch of queries needs beside its buffers.
-struct Serving {
-    query: Query,
-    engine: Engine,
-    /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
-    later: VecDeque<(Instant, Later)>,
-}
-
-/// What is held until its time.
-enum Later {
-    /// To be sent.
-    Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
-    /// To be asked, if it still is.
-    Question(Question),
 }
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
@@ -124,8 +98,8 @@ impl Worker {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
+            serving: Serving::new(Arc::clone(&forwarder), engine),
             forwarder,
-            serving: Serving { query: Query::default(), engine, later: VecDeque::new() },
             sockets: Sockets::new(reserved_ports),
             streams,
             runtime,
@@ -150,7 +124,9 @@ impl Worker {
                 match event.data() {
                     BELL => self.obey(&mut buffers, now),
                     token if LISTENERS - token < self.listeners.len() as u64 => {
-                        self.serve(LISTENERS - token, &mut buffers, now)
+                        if self.serve(LISTENERS - token, &mut buffers, now) && count == 1 {
+                            self.stay(LISTENERS - token, &mut buffers, now);
+                        }
                     }
                     token => self.hear(Socket(token), &mut buffers.outbox, now),
                 }
@@ -159,7 +135,7 @@ impl Worker {
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.send_what_was_held(now);
+                self.serving.let_go(now);
                 self.act(&mut buffers.outbox, now);
             }
             buffers.outbox.flush();
@@ -182,36 +158,38 @@ impl Worker {
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
 
-    fn send_what_was_held(&mut self, now: Instant) {
-        while self.serving.later.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, later)) = self.serving.later.pop_front()
-        {
-            match later {
-                Later::Answer { socket, to, answer } => drop(socket.send_to(&answer, to)), // lost, as datagrams may be
-                Later::Question(question) => {
-                    if self.forwarder.let_go(&question, now) {
-                        self.serving.engine.ask(question, now);
-                    }
-                }
+    /// Takes queries from a listener. Returns whether it is worth staying with.
+    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) -> bool {
+        let mut most = 0;
+        for _ in 0..TURN {
+            let Took { count, more, .. } = self.serve_batch(listener, buffers, Patience::None, now);
+            most = most.max(count);
+            if !more {
+                break;
+            }
+        }
+        most >= BUSY
+    }
+
+    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
+    /// one system call does for two. What other threads want is looked at again soon.
+    fn stay(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
+        for _ in 0..STAY {
+            if !self.serving.is_idle() || self.serve_batch(listener, buffers, Patience::One, now).count == 0 {
+                return;
             }
         }
     }
 
-    /// Takes queries from a listener.
-    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
-        let index = usize::try_from(listener).unwrap_or(usize::MAX);
-        for _ in 0..TURN {
-            let Some(Listener { socket, is_v4 }) = self.listeners.get(index) else { return };
-            let more = if *is_v4 {
-                serve_batch(&mut buffers.v4, socket, &self.forwarder, &mut self.serving, now)
-            } else {
-                serve_batch(&mut buffers.v6, socket, &self.forwarder, &mut self.serving, now)
-            };
-            self.act(&mut buffers.outbox, now);
-            if !more {
-                return;
-            }
-        }
+    fn serve_batch(&mut self, listener: u64, buffers: &mut Buffers, patience: Patience, now: Instant) -> Took {
+        let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
+        let took = match listener {
+            Some(Listener { socket, is_v4: true }) => self.serving.serve(&mut buffers.v4, socket, patience, now),
+            Some(Listener { socket, is_v4: false }) => self.serving.serve(&mut buffers.v6, socket, patience, now),
+            None => return Took { count: 0, more: false, at: now },
+        };
+        self.act(&mut buffers.outbox, took.at);
+        took
     }
 
     /// Takes an answer from an upstream.
@@ -230,46 +208,52 @@ impl Worker {
     }
 
     /// Does what the engine wants done.
+    #[inline]
     fn act(&mut self, outbox: &mut Outbox, now: Instant) {
         while let Some(action) = self.serving.engine.next_action() {
-            match action {
-                Action::Open(socket, upstream) => {
-                    if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
-                        log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
-                        self.serving.engine.refused(upstream.number, socket, now);
-                    }
+            self.perform(action, outbox, now);
+        }
+    }
+
+    #[inline(never)]
+    fn perform(&mut self, action: Action, outbox: &mut Outbox, now: Instant) {
+        match action {
+            Action::Open(socket, upstream) => {
+                if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
+                    log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+                    self.serving.engine.refused(upstream.number, socket, now);
                 }
-                Action::Send(socket, ask) => {
-                    let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
-                    if let Some(Sent::Refused(upstream)) = sent {
-                        self.serving.engine.refused(upstream, socket, now);
-                    }
+            }
+            Action::Send(socket, ask) => {
+                let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
+                if let Some(Sent::Refused(upstream)) = sent {
+                    self.serving.engine.refused(upstream, socket, now);
                 }
-                Action::Close(socket) => self.sockets.close(socket),
-                Action::Stream(ask, upstream, deadline) => {
-                    let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
-                    let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
-                    self.runtime.spawn(async move {
-                        let answer = match upstream.server.socket_address() {
-                            Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
-                            Err(_) => None, // its interface is gone
-                        };
-                        orders.tell(Order::Streamed(ask, answer));
-                    });
-                }
-                Action::Answered(said) => match said.landed() {
-                    Some(landed) => self.forwarder.give(&landed, outbox, now),
-                    None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
-                },
-                Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
-                Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
-                Action::Overdue(key) => {
-                    let next = self.forwarder.give_overdue(&key, outbox, now);
-                    self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
-                }
-                Action::Silent(upstream, transport, key) => {
-                    self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
-                }
+            }
+            Action::Close(socket) => self.sockets.close(socket),
+            Action::Stream(ask, upstream, deadline) => {
+                let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
+                let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
+                self.runtime.spawn(async move {
+                    let answer = match upstream.server.socket_address() {
+                        Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
+                        Err(_) => None, // its interface is gone
+                    };
+                    orders.tell(Order::Streamed(ask, answer));
+                });
+            }
+            Action::Answered(said) => match said.landed() {
+                Some(landed) => self.forwarder.give(&landed, outbox, now),
+                None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
+            },
+            Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
+            Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
+            Action::Overdue(key) => {
+                let next = self.forwarder.give_overdue(&key, outbox, now);
+                self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
+            }
+            Action::Silent(upstream, transport, key) => {
+                self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
         }
     }
@@ -343,70 +327,4 @@ impl Worker {
             let _ = self.epoll.modify(listener.socket.as_fd(), &mut event);
         }
     }
-}
-
-/// Takes one batch of queries, answers what it can, and gives the engine the rest; returns whether there may be more.
-fn serve_batch<F: Family>(
-    batches: &mut Batches<F>,
-    socket: &Arc<UdpSocket>,
-    forwarder: &Forwarder,
-    serving: &mut Serving,
-    now: Instant,
-) -> bool {
-    let Batches { incoming, outgoing } = batches;
-    let (count, more) = incoming.receive(socket);
-    let at = forwarder.moment(now);
-    for (packet, from) in incoming.datagrams(count) {
-        let arrival = Arrival { packet, from: from.address(), over_tcp: false, at: &at };
-        outgoing.push(from, |out| match forwarder.take(&arrival, &mut serving.query, out) {
-            Step::Answer => true,
-            step => serve_further(step, &arrival, socket, (forwarder, serving), out),
-        });
-    }
-    outgoing.send(socket);
-    more
-}
-
-/// What is not simply answered; returns whether an answer is in `out` all the same.
-#[inline(never)]
-fn serve_further(
-    step: Step,
-    arrival: &Arrival<'_>,
-    socket: &Arc<UdpSocket>,
-    (forwarder, serving): (&Forwarder, &mut Serving),
-    out: &mut Vec<u8>,
-) -> bool {
-    let now = arrival.at.now();
-    match step {
-        Step::Answer => return true,
-        Step::AnswerAndRefresh => {
-            if let Some(question) = forwarder.refresh(&serving.query) {
-                serving.engine.ask(question, now);
-            }
-            return true;
-        }
-        Step::Silence => {}
-        Step::AnswerLater => {
-            let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
-            serving.later.push_back((now + HOLD, held));
-        }
-        Step::Ask(marks) => {
-            let back = Back::Udp(Arc::clone(socket), arrival.from);
-            match forwarder.wait(*arrival, &serving.query, marks, back) {
-                Some(question) if forwarder.is_held(&question) => {
-                    serving.later.push_back((now + HOLD, Later::Question(question)));
-                }
-                Some(question) => serving.engine.ask(question, now),
-                None => {}
-            }
-        }
-        Step::TakeInstead(packet) => {
-            let arrival = Arrival { packet: &packet, ..*arrival };
-            return match forwarder.take(&arrival, &mut serving.query, out) {
-                Step::TakeInstead(_) => false, // what was written anew is plain
-                step => serve_further(step, &arrival, socket, (forwarder, serving), out),
-            };
-        }
-    }
-    false
 }

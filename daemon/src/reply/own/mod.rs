@@ -27,9 +27,6 @@ mod tests;
 /// ever truncated.
 pub const OWN_MAX: usize = 512;
 
-/// What we say that we take over UDP (RFC 6891, section 6.2.5; the value of the DNS flag day 2020).
-pub const PAYLOAD: u16 = 1232;
-
 /// How long CoreDNS may keep the answer to its loop probe, in seconds.
 const PROBE_TTL: u32 = 1;
 
@@ -120,19 +117,19 @@ impl Own {
     }
 }
 
-/// Writes the answer `own` to `query` into `out`, at most [`OWN_MAX`] bytes.
+/// Writes the answer `own` to `query` into `out`, at most [`OWN_MAX`] bytes; `payload` is what we say that we take over UDP.
 ///
 /// The question comes back as it was spelled, where there is one that can be read; an OPT only where the query had one
 /// that can be read. Returns `None`, and leaves `out` empty, where silence is due: less than a header came, or a response
 /// (answering those would let two servers talk for ever).
 #[must_use]
-pub fn answer(query: &[u8], own: &Own, out: &mut Vec<u8>) -> Option<()> {
+pub fn answer(query: &[u8], own: &Own, payload: u16, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     let request = read(query)?;
     let mut metadata = Metadata::response_from_request(&request.metadata);
     metadata.response_code = own.response_code();
     metadata.recursion_available = true;
-    let edns = request.edns.as_ref().map(|asked| opt(asked, own.ede()));
+    let edns = request.edns.as_ref().map(|asked| opt(asked, own.ede(), payload));
     let mut builder = MessageResponseBuilder::from_message_request(&request);
     if let Some(edns) = &edns {
         builder.edns(edns);
@@ -185,10 +182,10 @@ fn request(query: &[u8]) -> Option<Request> {
     Request::from_bytes(query.to_vec(), nobody, Protocol::Udp).ok()
 }
 
-/// The OPT of an answer (RFC 6891, section 7; DO is copied, RFC 3225, section 3).
-fn opt(asked: &Edns, ede: Option<&Ede>) -> Edns {
+/// The OPT of an answer (RFC 6891, sections 6.2.3 and 7; DO is copied, RFC 3225, section 3).
+fn opt(asked: &Edns, ede: Option<&Ede>, payload: u16) -> Edns {
     let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD).set_dnssec_ok(asked.flags().dnssec_ok);
+    edns.set_max_payload(payload).set_dnssec_ok(asked.flags().dnssec_ok);
     if let Some(ede) = ede {
         edns.options_mut().insert(ede.option());
     }

@@ -5,6 +5,8 @@ use super::*;
 
 /// `wWw.ExAmple.`, type A, class IN.
 const QUESTION: &[u8] = b"\x03wWw\x07ExAmple\x00\x00\x01\x00\x01";
+/// What we say that we take.
+const PAYLOAD: u16 = 0x0700;
 /// An OPT of version 0 with DO and a payload of 4096.
 const OPT_DO: &[u8] = &[0, 0, 41, 0x10, 0, 0, 0, 0x80, 0, 0, 0];
 
@@ -25,7 +27,7 @@ fn query_with_opt() -> Vec<u8> {
 
 fn answered(query: &[u8], own: &Own) -> Vec<u8> {
     let mut out = vec![1, 2, 3];
-    answer(query, own, &mut out).expect("an answer");
+    answer(query, own, PAYLOAD, &mut out).expect("an answer");
     out
 }
 
@@ -56,7 +58,7 @@ fn the_opcode_is_copied() {
 fn an_opt_comes_back_with_our_payload_do_and_the_reason() {
     let out = answered(&query_with_opt(), &servfail("10.0.0.2 asks us back"));
     let text = b"10.0.0.2 asks us back";
-    let mut opt = vec![0, 0, 41, 0x04, 0xd0, 0, 0, 0x80, 0, 0, 4 + 2 + 21, 0, 15, 0, 2 + 21, 0, 23];
+    let mut opt = vec![0, 0, 41, 7, 0, 0, 0, 0x80, 0, 0, 4 + 2 + 21, 0, 15, 0, 2 + 21, 0, 23];
     opt.extend_from_slice(text);
     assert_eq!(out, packet([0x81, 0x92], [1, 0, 0, 1], &[QUESTION, &opt]));
 }
@@ -71,7 +73,7 @@ fn without_an_opt_in_the_query_there_is_none_in_the_answer() {
 fn badvers_splits_its_code_over_header_and_opt() {
     let version_7 = &[0, 0, 41, 0x10, 0, 0, 7, 0, 0, 0, 0];
     let out = answered(&packet([1, 0], [1, 0, 0, 1], &[QUESTION, version_7]), &Own::BadVers);
-    let opt = &[0, 0, 41, 0x04, 0xd0, 1, 0, 0, 0, 0, 0];
+    let opt = &[0, 0, 41, 7, 0, 1, 0, 0, 0, 0, 0];
     assert_eq!(out, packet([0x81, 0x80], [1, 0, 0, 1], &[QUESTION, opt]));
 }
 
@@ -91,7 +93,7 @@ fn responses_and_less_than_a_header_get_silence() {
     let response = packet([0x80, 0], [1, 0, 0, 0], &[QUESTION]);
     for silent in [&response[..], &[], &query()[..11]] {
         let mut out = vec![1, 2, 3];
-        assert_eq!(answer(silent, &Own::FormErr, &mut out), None);
+        assert_eq!(answer(silent, &Own::FormErr, PAYLOAD, &mut out), None);
         assert!(out.is_empty());
     }
 }
@@ -144,7 +146,7 @@ proptest::proptest! {
     #[test]
     fn whatever_comes_is_answered_shortly_with_its_id_or_not_at_all(bytes in proptest::collection::vec(0u8.., 0..600)) {
         let mut out = Vec::new();
-        let answered = answer(&bytes, &Own::FormErr, &mut out).is_some();
+        let answered = answer(&bytes, &Own::FormErr, PAYLOAD, &mut out).is_some();
         proptest::prop_assert_eq!(answered, bytes.len() >= 12 && bytes[2] & 0x80 == 0);
         if answered {
             proptest::prop_assert!(out.len() <= OWN_MAX);

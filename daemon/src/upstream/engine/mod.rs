@@ -194,6 +194,7 @@ impl Engine {
     }
 
     /// The next thing to do, until there is none.
+    #[inline]
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -208,6 +209,13 @@ impl Engine {
     #[must_use]
     pub fn message(&self, ask: AskId) -> Option<&[u8]> {
         self.asks.get(ask.0).map(|ask| &ask.message[..])
+    }
+
+    /// Whether nothing is awaited from any upstream.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flights.is_empty()
     }
 
     /// How many questions have no answer yet.

@@ -16,8 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{StreamError, StreamLimits};
-
-const HEADER: usize = 12;
+use crate::wire::HEADER;
 
 /// A query, and where the question in it ends.
 #[derive(Debug, Clone)]

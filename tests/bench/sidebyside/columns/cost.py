@@ -25,7 +25,7 @@ def cost(process, names, cpus, *arguments):
 class Hit(Column):
     """1,000 names, all in the cache."""
     key = "hit"
-    figures = [Figure("hit", "a cached answer", "µs", is_cpu=True)]
+    figures = [Figure("hit", "CPU of a cached answer", "µs", is_cpu=True)]
 
     def is_for(self, name):
         return True
@@ -37,7 +37,7 @@ class Hit(Column):
 class Miss(Column):
     """Names that were never asked."""
     key = "miss"
-    figures = [Figure("miss", "a miss", "µs", is_cpu=True)]
+    figures = [Figure("miss", "CPU of a miss", "µs", is_cpu=True)]
 
     def measure(self, bench, peer):
         setting = bench.setting(peer)
@@ -49,7 +49,7 @@ class Miss(Column):
 class Tcp(Column):
     """1,000 names, all in the cache, over ten connections that are kept."""
     key = "tcp"
-    figures = [Figure("tcp", "a cached answer over TCP", "µs", is_cpu=True)]
+    figures = [Figure("tcp", "CPU of a cached answer over TCP", "µs", is_cpu=True)]
 
     def measure(self, bench, peer):
         return {"tcp": warm_cost(bench, peer, bench.setting(peer), WARM, TCP)[0]}
@@ -58,7 +58,7 @@ class Tcp(Column):
 class Entries(Column):
     """What a cached answer costs among 1,000,000, against one among 1,000: caches of the processor, not ours."""
     key = "entries"
-    figures = [Figure("entries", "a hit among 1,000,000 names, against 1,000", "×")]
+    figures = [Figure("entries", "a cached answer among 1,000,000 names, against 1,000", "×", alone=True)]
     once = True
     MANY = 1_000_000
 
@@ -75,7 +75,7 @@ class Workers(Column):
     """Two workers on two processors against one on one. The load needs two more to keep them busy; where the machine has
     fewer, the figure is what the CPU time of an answer allows: twice as many, less what an answer costs more."""
     key = "workers"
-    figures = [Figure("workers", "answers with 2 workers, against 1 (more is better)", "×")]
+    figures = [Figure("workers", "answers a second with 2 workers, against 1 (more is better)", "×", alone=True)]
 
     def is_for(self, name):
         return name == "onward"

@@ -1,0 +1,150 @@
+//! What a worker does with queries that came in: batches of them, taken from one socket.
+//!
+//! What is cached is answered at once. The rest waits for its flight, or, rarely, until its time.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batch::{Family, Incoming, Outgoing, Patience};
+use crate::clock;
+use crate::flight::Back;
+use crate::guard::HOLD;
+use crate::trip::{Arrival, Forwarder, Step};
+use crate::upstream::engine::{Engine, Question};
+use crate::wire::Query;
+
+/// Room for queries of one family, and for the answers to those that are answered at once.
+pub(super) struct Batches<F: Family> {
+    incoming: Incoming<F>,
+    outgoing: Outgoing<F>,
+}
+
+impl<F: Family> Default for Batches<F> {
+    fn default() -> Self {
+        Self { incoming: Incoming::default(), outgoing: Outgoing::default() }
+    }
+}
+
+/// What a batch of queries needs beside its buffers.
+pub(super) struct Serving {
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) engine: Engine,
+    /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
+    pub(super) later: VecDeque<(Instant, Later)>,
+    query: Query,
+}
+
+/// What is held until its time.
+pub(super) enum Later {
+    /// To be sent.
+    Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
+    /// To be asked, if it still is.
+    Question(Question),
+}
+
+/// How a batch went.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Took {
+    /// So many queries came.
+    pub(super) count: usize,
+    /// There may be more.
+    pub(super) more: bool,
+    /// When.
+    pub(super) at: Instant,
+}
+
+impl Serving {
+    pub(super) fn new(forwarder: Arc<Forwarder>, engine: Engine) -> Self {
+        Self { forwarder, engine, later: VecDeque::new(), query: Query::default() }
+    }
+
+    /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
+    pub(super) fn serve<F: Family>(
+        &mut self,
+        batches: &mut Batches<F>,
+        socket: &Arc<UdpSocket>,
+        patience: Patience,
+        now: Instant,
+    ) -> Took {
+        let Batches { incoming, outgoing } = batches;
+        let forwarder = Arc::clone(&self.forwarder);
+        let mut at = now;
+        let begin = || {
+            if patience == Patience::One {
+                at = clock::now();
+            }
+            forwarder.moment(at)
+        };
+        let (count, more) = incoming.receive(socket, patience, begin, |at, packet, from| {
+            let arrival = Arrival { packet, from: from.address(), over_tcp: false, at };
+            outgoing.push(from, |out| match forwarder.take(&arrival, &mut self.query, out) {
+                Step::Answer => true,
+                step => self.serve_further(step, &arrival, socket, out),
+            });
+        });
+        outgoing.send(socket);
+        Took { count, more, at }
+    }
+
+    /// What is not simply answered; returns whether an answer is in `out` all the same.
+    #[inline(never)]
+    fn serve_further(&mut self, step: Step, arrival: &Arrival<'_>, socket: &Arc<UdpSocket>, out: &mut Vec<u8>) -> bool {
+        let now = arrival.at.now();
+        match step {
+            Step::Answer => return true,
+            Step::AnswerAndRefresh => {
+                if let Some(question) = self.forwarder.refresh(&self.query) {
+                    self.engine.ask(question, now);
+                }
+                return true;
+            }
+            Step::Silence => {}
+            Step::AnswerLater => {
+                let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
+                self.later.push_back((now + HOLD, held));
+            }
+            Step::Ask(marks) => {
+                let back = Back::Udp(Arc::clone(socket), arrival.from);
+                match self.forwarder.wait(*arrival, &self.query, marks, back) {
+                    Some(question) if self.forwarder.is_held(&question) => {
+                        self.later.push_back((now + HOLD, Later::Question(question)));
+                    }
+                    Some(question) => self.engine.ask(question, now),
+                    None => {}
+                }
+            }
+            Step::TakeInstead(packet) => {
+                let arrival = Arrival { packet: &packet, ..*arrival };
+                return match self.forwarder.take(&arrival, &mut self.query, out) {
+                    Step::TakeInstead(_) => false, // what was written anew is plain
+                    step => self.serve_further(step, &arrival, socket, out),
+                };
+            }
+        }
+        false
+    }
+
+    /// Whether nothing is asked and nothing held.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.engine.is_idle() && self.later.is_empty()
+    }
+
+    /// Sends or asks what was held, if it is time.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        while self.later.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, later)) = self.later.pop_front()
+        {
+            match later {
+                Later::Answer { socket, to, answer } => drop(socket.send_to(&answer, to)), // lost, as datagrams may be
+                Later::Question(question) => {
+                    if self.forwarder.let_go(&question, now) {
+                        self.engine.ask(question, now);
+                    }
+                }
+            }
+        }
+    }
+}
