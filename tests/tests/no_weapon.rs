@@ -154,6 +154,37 @@ fn a_server_that_replays_the_spelling_and_the_tag_that_it_saw() {
     assert!(probes <= 20, "{probes} probes");
 }
 
+/// Some servers send every option back that they were sent.
+#[test]
+fn answers_to_clients_never_carry_marks() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let echoing = |seen: &Seen| {
+        let mut answer = hops::answer(seen, 1);
+        let end = 12 + seen.query.0[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+        let without_opt = answer.len() - if seen.query.0[11] > 0 { 11 } else { 0 };
+        answer.truncate(without_opt);
+        answer.extend(&seen.query.0[end..]);
+        Reply::now(answer)
+    };
+    let upstream = Scripted::start(host.net(), hops::port(GOOD), echoing);
+    let _onward = start(&host, &[GOOD]);
+    let client = Client::new(host.net(), NODE.parse().unwrap());
+    for name in ["wWw.marks.corp.example", "www.marks.corp.example", "other.marks.corp.example"] {
+        let answer = client.udp(&Query::new(name, types::A).option(TAG, &[1; 18]));
+        assert_eq!(answer.addresses().len(), 1);
+        assert_eq!(answer.asked(), name, "its own spelling");
+        assert!(answer.options().iter().all(|(code, _)| *code != TAG), "{:?}", answer.options());
+    }
+    let seen = upstream.seen("other.marks.corp.example");
+    assert!(
+        seen.iter().any(|seen| seen.query.0.windows(2).any(|two| two == TAG.to_be_bytes())),
+        "it was there to echo"
+    );
+}
+
 /// A hint is no proof: who asks with DO for what is in flight, by chance or on purpose in our spelling, waits 50 ms for it.
 #[test]
 fn a_false_hint_costs_fifty_milliseconds_and_no_refusal() {
