@@ -109,7 +109,7 @@ struct Made {
 }
 
 impl Entries {
-    /// As [`write`].
+    /// As [`write()`].
     pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&Key, Bucket), out: &mut Vec<u8>) {
         let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
         let entry = match self.0.iter().find(holds) {
