@@ -83,6 +83,31 @@ fn the_matrix() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// With the mark seen, and where only silence speaks.
+#[test]
+fn at_most_two_further_upstreams_are_tried_for_a_looped_question() {
+    if !can_run() {
+        return;
+    }
+    for kind in [Kind::Dnsmasq, Kind::Relay] {
+        let others = ["10.99.0.61", "10.99.0.62", "10.99.0.63"];
+        let host = hops::host(&others);
+        let _beyond = hops::server(&host, BEYOND, FROM_BEYOND.octets()[3]);
+        let servers = others.map(|address| hops::server(&host, address, FROM_GOOD.octets()[3]));
+        let mut hop = Hop::start(&host, kind, BEYOND);
+        let upstreams = [kind.address()].into_iter().chain(others).flat_map(|address| ["--upstream", address]);
+        let process = onward::start(&host, NODE, &["--listen", NODE].into_iter().chain(upstreams).collect::<Vec<_>>());
+        let client = Client::new(host.net(), NODE.parse().unwrap());
+        hop.turn(&host, NODE);
+        for number in 0..5 {
+            let name = format!("www-further{number}.loop.example");
+            assert_eq!(client.addresses(&name), [FROM_GOOD], "{}", process.output());
+            let tried = servers.iter().filter(|server| server.count(&name) > 0).count();
+            assert!(tried <= 2, "{kind:?}: {tried} further upstreams\n{}", process.output());
+        }
+    }
+}
+
 /// All combinations, or those whose hop's label contains what `ONWARD_HOP` holds.
 fn cells() -> Vec<Cell> {
     let wanted = std::env::var("ONWARD_HOP").unwrap_or_default();

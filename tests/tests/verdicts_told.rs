@@ -53,3 +53,25 @@ fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_ups
     hop.turn(&host, BEYOND);
     process.wait_for_line("by itself again", wait::seconds(10));
 }
+
+/// What closes the loop may only be restarting: no answer is no answer of its own.
+#[test]
+fn silence_ends_no_quarantine() {
+    if !can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let _servers = [hops::server(&host, BEYOND, 2), hops::server(&host, GOOD, 1)];
+    let hop = Hop::start(&host, Kind::CoreDns, NODE);
+    let mut process = onward::start(&host, NODE, &["--listen", NODE, "--upstream", hops::HOPS[0], "--upstream", GOOD]);
+    process.wait_for_line("back to us over UDP", wait::seconds(3));
+    drop(hop);
+    std::thread::sleep(wait::seconds(4));
+    let mut again = Hop::start(&host, Kind::CoreDns, NODE);
+    std::thread::sleep(wait::seconds(2));
+    let output = process.output();
+    assert!(!output.contains("by itself again"), "{output}");
+    assert_eq!(output.matches("back to us over UDP").count(), 1, "one verdict, which holds all the while: {output}");
+    again.turn(&host, BEYOND);
+    process.wait_for_line("over UDP by itself again", wait::seconds(10));
+}

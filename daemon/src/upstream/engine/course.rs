@@ -1,7 +1,7 @@
 //! What follows what in a flight: the rules that [`super`] tells in words, as they apply when an answer or a time comes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, Flight, FlightId, Kept, Stage, Way};
 use super::sending::Target;
@@ -10,7 +10,42 @@ use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
 use crate::wire::Key;
 
+/// What came back to us is refused after [`crate::guard::HOLD`], and the hops pass that on: by then a loop has ended.
+const RETURNS: Duration = Duration::from_millis(100);
+
 impl Engine {
+    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its flight was
+    /// to ask one upstream only, it asks as many as any other from now on.
+    pub fn widen(&mut self, key: &Key, now: Instant) {
+        let Some(id) = self.find(key) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
+        flight.alone = false;
+        self.go_on(id, now);
+        self.set_timer(id);
+    }
+
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
+    /// that upstream is known to answer some questions, to itself.
+    pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
+        let Some(id) = self.find(key) else { return };
+        let Some(flight) = self.flights.get_mut(id.0) else { return };
+        flight.came_back = Some(upstream);
+        let suspects = flight.asks.clone();
+        for ask_id in suspects {
+            if let Some(ask) = self.asks.get_mut(ask_id.0)
+                && ask.upstream.number == upstream
+                && ask.stage < Stage::Passed
+            {
+                // It is not sent again. A negative answer of the next waits a moment for it even so: whoever saw our marks
+                // can replay them, and would have a public server say of a name of the company that there is none.
+                (ask.stage, ask.sends, ask.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
+            }
+        }
+        self.go_on(id, now);
+        self.ask_again(id, upstream, now);
+        self.set_timer(id);
+    }
+
     /// A message came to an ask, or the ask failed. Returns the question where that very message is its answer.
     pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) -> Option<Key> {
         let ask = self.end_ask(ask_id)?;

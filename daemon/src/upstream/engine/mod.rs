@@ -35,7 +35,7 @@ use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
 use crate::upstream::{Number, Set};
 use crate::wire::{Answer, Key, u16_at};
-use flying::{Ask, Flight, FlightId, Stage, Way};
+use flying::{Ask, Flight, FlightId, Way};
 use timers::Timers;
 
 pub use action::{Action, Failure, Landed, Said};
@@ -267,37 +267,6 @@ impl Engine {
         if let Some(flight) = self.flights.get_mut(id.0) {
             flight.overdue = flight.overdue.min(at);
         }
-        self.set_timer(id);
-    }
-
-    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its flight was
-    /// to ask one upstream only, it asks as many as any other from now on.
-    pub fn widen(&mut self, key: &Key, now: Instant) {
-        let Some(id) = self.find(key) else { return };
-        let Some(flight) = self.flights.get_mut(id.0) else { return };
-        flight.alone = false;
-        self.go_on(id, now);
-        self.set_timer(id);
-    }
-
-    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
-    /// that upstream is known to answer some questions, to itself.
-    pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
-        let Some(id) = self.find(key) else { return };
-        let Some(flight) = self.flights.get_mut(id.0) else { return };
-        flight.came_back = Some(upstream);
-        let suspects = flight.asks.clone();
-        for ask_id in suspects {
-            if let Some(ask) = self.asks.get_mut(ask_id.0)
-                && ask.upstream.number == upstream
-                && ask.stage < Stage::GivenUp
-            {
-                // It is not sent again, and what comes after it need not wait for it.
-                (ask.stage, ask.sends, ask.step) = (Stage::GivenUp, SENDS, None);
-            }
-        }
-        self.go_on(id, now);
-        self.ask_again(id, upstream, now);
         self.set_timer(id);
     }
 

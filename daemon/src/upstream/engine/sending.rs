@@ -75,8 +75,8 @@ impl Engine {
     /// questions by itself, the next try may be one of them.
     pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
         let Some(flight) = self.flights.get(id.0) else { return };
-        let given_up = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage == Stage::GivenUp);
-        let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(given_up);
+        let came_back = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage >= Stage::Passed);
+        let nobody_left = flight.asked >= flight.order.len() && flight.asks.iter().all(came_back);
         let answers_some =
             matches!(self.standing(upstream, Transport::Udp, &flight.key), Standing::Wavers | Standing::AskedLast);
         let position = flight.order.iter().position(|number| *number == upstream);

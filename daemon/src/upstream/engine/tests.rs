@@ -450,7 +450,36 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
     w.act();
     assert_eq!(w.asked(), [0, 1]);
     w.answer(1, 3, false);
-    assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 0 }]);
+    w.until(51);
+    w.answer(0, 2, false); // our own refusal, passed on
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 51 }]);
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    w.answer(1, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 0 }]);
+}
+
+/// Marks can be replayed by whoever saw them.
+#[test]
+fn replayed_marks_do_not_have_a_later_server_deny_a_name_of_an_earlier_one() {
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    w.answer(1, 3, false);
+    w.until(60);
+    w.answer(0, 0, true);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 60 }]);
+    // Where it does loop that costs 100 ms at most.
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.engine.came_back(&key("a"), Number(0), w.now);
+    w.act();
+    w.answer(1, 3, false);
+    w.until(1_000);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 100 }]);
 }
 
 #[test]
