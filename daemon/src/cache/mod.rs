@@ -210,14 +210,8 @@ impl Cache {
             true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
             false => 0,
         };
-        let life = Life {
-            stored: now,
-            ends,
-            ask_from: Seconds(ends.0 - early),
-            upstream,
-            hits: 0,
-            used: Stretch::of(now),
-        };
+        let life =
+            Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0, used: Stretch::of(now) };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
         let mut shard = self.shard(hash);

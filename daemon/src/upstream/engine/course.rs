@@ -221,8 +221,12 @@ impl Engine {
         }
     }
 
-    /// An upstream has gone down: what waits for it need not any more.
+    /// An upstream has gone down: what waits for it need not any more. Its sockets may be to blame, bound to a way that is no
+    /// more without anything having said so: further questions go out over new ones.
     fn give_up_on(&mut self, upstream: Number, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(upstream) {
+            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+        }
         let of_it = self.asks.values_mut().filter(|ask| ask.upstream.number == upstream && ask.stage != Stage::GivenUp);
         let flights: Vec<FlightId> = of_it
             .map(|ask| {

@@ -12,6 +12,7 @@
 //! An engine belongs to one thread and knows of no other. Who waits for an answer is not its business (`crate::flight`), nor
 //! how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
 
+mod action;
 mod course;
 mod flying;
 mod sending;
@@ -32,72 +33,16 @@ use crate::hash::BuildTaken;
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
-use crate::upstream::question;
-use crate::upstream::{Number, Set, Transport, Upstream};
+use crate::upstream::{Number, Set};
 use crate::wire::{Answer, Key, u16_at};
 use flying::{Ask, Flight, FlightId, Way};
 use timers::Timers;
 
+pub use action::{Action, Failure, Landed, Said};
 pub use flying::{AskId, CLIENT_BUDGET};
 
 /// A question is sent to one upstream this often at most.
 const SENDS: u8 = 3;
-
-/// What the engine wants done.
-#[derive(Debug)]
-pub enum Action {
-    /// Open a socket, connected to the upstream. Where that fails, [`Engine::refused`] says so.
-    Open(Socket, Arc<Upstream>),
-    /// Send this ask's message ([`Engine::message`]) over the socket.
-    Send(Socket, AskId),
-    /// Close a socket; nothing is awaited from it.
-    Close(Socket),
-    /// Send this ask's message over a stream, until the time given; [`Engine::streamed`] brings what came of it.
-    Stream(AskId, Arc<Upstream>, Instant),
-    /// The question has its answer, which was kept for a while.
-    Answered(Said),
-    /// The question has none but this failure, which an upstream told of.
-    Refused(Said),
-    /// The question has none.
-    Failed(Key, Failure),
-    /// Some who wait for this question may have waited long enough; the flight goes on.
-    Overdue(Key),
-    /// An upstream let a question wait, or failed it: perhaps it loops.
-    Silent(Number, Transport, Key),
-}
-
-/// What an upstream said to a question, kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The question.
-    pub key: Key,
-    /// Who said it.
-    pub upstream: Number,
-    /// The whole message.
-    pub message: Vec<u8>,
-}
-
-/// A question that has its answer, in the message that has just come.
-#[derive(Debug)]
-pub struct Landed<'m> {
-    /// The question.
-    pub key: Key,
-    /// Who answered it.
-    pub upstream: Number,
-    /// The answer.
-    pub answer: Answer<'m>,
-}
-
-/// Why a question has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// There is no upstream to ask.
-    NoUpstream,
-    /// None of them answered.
-    NoAnswer,
-    /// This one sends questions back to us, and no other is left.
-    Loops(Number),
-}
 
 /// A question to be asked.
 #[derive(Debug, Clone)]
@@ -159,15 +104,6 @@ impl Peers {
 
     fn get_mut(&mut self, number: Number) -> Option<&mut Peer> {
         self.0.iter_mut().find(|peer| peer.number == number)
-    }
-}
-
-impl Said {
-    /// The message as an answer; `None` where it cannot be walked.
-    #[must_use]
-    pub fn landed(&self) -> Option<Landed<'_>> {
-        let answer = Answer::read(&self.message, question::question_end(&self.key))?;
-        Some(Landed { key: self.key.clone(), upstream: self.upstream, answer })
     }
 }
 

@@ -287,6 +287,22 @@ fn a_negative_answer_waits_no_longer_once_the_earlier_server_is_down() {
 }
 
 #[test]
+fn an_upstream_that_goes_down_gets_new_sockets() {
+    let mut w = world(&["10.0.0.2"], None);
+    for n in 0..3 {
+        w.until(7_000 * n);
+        w.ask(&format!("n{n}"));
+        w.until(7_000 * n + 6_500);
+    }
+    let used: Vec<Socket> = w.sent.iter().map(|(_, socket, _)| *socket).collect();
+    w.until(30_000);
+    assert_eq!(w.sockets.len(), 0, "nothing is awaited from the old ones");
+    w.ask("now");
+    let (_, socket, _) = w.sent.last().unwrap();
+    assert!(!used.contains(socket));
+}
+
+#[test]
 fn a_closed_port_is_no_wait() {
     let mut w = world(&TWO, None);
     w.ask("a");
