@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use onward::clock;
 use onward::config::Mark;
-use onward::flight::Back;
+use onward::flight::WayBack;
 use onward::front::outbox::Outbox;
 use onward::guard::{self, Event, Judge, Verdicts};
-use onward::trip::{Forwarder, Step};
+use onward::trip::{Forwarder, Step, Waits};
 use onward::upstream::Set;
 use onward::upstream::engine::{Action, Engine, Guidance};
 use onward::upstream::set::Numbers;
@@ -60,7 +60,8 @@ fn ask(count: usize, mark: Mark) -> Option<usize> {
         let arrival = common::arrival(black_box(packet), &at);
         let Step::Ask(marks) = forwarder.take(&arrival, &mut query, &mut out) else { return None };
         let (back, mut answer) = tokio::sync::oneshot::channel();
-        engine.ask(forwarder.wait(arrival, &query, marks, Back::Tcp(back))?, now);
+        let Waits::Ask(question) = forwarder.wait(arrival, &query, marks, WayBack::Tcp(back)) else { return None };
+        engine.ask(question, now);
         let (mut socket, mut message) = (None, Vec::new());
         while let Some(action) = engine.next_action() {
             if let Action::Send(over, ask) = action {

@@ -3,13 +3,13 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// For a `HashMap` whose keys are hashes.
-pub type BuildTaken = BuildHasherDefault<Taken>;
+pub type BuildIdentity = BuildHasherDefault<Identity>;
 
 /// Hands a hash on as it is.
 #[derive(Debug, Default)]
-pub struct Taken(u64);
+pub struct Identity(u64);
 
-impl Hasher for Taken {
+impl Hasher for Identity {
     #[inline]
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;

@@ -22,15 +22,14 @@ use crate::admit::acl::AllowList;
 use crate::admit::marks::Marks;
 use crate::admit::triage::{self, triage};
 use crate::cache::{Cache, Freshness, Seconds};
-use crate::flight::{Back as Way, Flights, Joined, Waiter};
+use crate::flight::{Flights, Joined, Waiter, WayBack};
 use crate::front::inbox::{Order, Orders};
 use crate::guard::{Guard, HOLD, Passed, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Question};
 use crate::upstream::{Set, Transport};
 use crate::wire::{Key, Query};
-use come_back::Back;
-use give::deliver_at_once;
+use come_back::Treatment;
 
 /// What all fronts and workers share.
 #[derive(Debug)]
@@ -69,6 +68,19 @@ pub enum Step {
     Ask(Marks),
     /// Take this in the packet's place: the same query, plain.
     TakeInstead(Vec<u8>),
+}
+
+/// What to do with a query that waits.
+#[derive(Debug)]
+pub enum Waits {
+    /// It is the first to ask this: give the question to an engine.
+    Ask(Question),
+    /// The same, but not before [`HOLD`] has gone by and [`Forwarder::let_go`] says so.
+    Hold(Question),
+    /// It is asked already.
+    Joined,
+    /// It does not wait: this is its answer.
+    Answer(Own),
 }
 
 /// One packet and where it came from.
@@ -189,44 +201,39 @@ impl Forwarder {
     }
 
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
-    ///
-    /// Returns the question where it is the first of its kind, to be given to an engine: at once, or where
-    /// [`Self::is_held`] says so, when [`Self::let_go`] has.
     #[must_use]
-    pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: Way) -> Option<Question> {
-        let sure = marks.back.filter(|back| back.is_sure).map(|back| back.through);
-        let deadline = arrival.at.now + if sure.is_some() { HOLD } else { CLIENT_BUDGET };
-        let back_as = marks.back.map(|back| self.came_back(back, query, deadline));
+    pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: WayBack) -> Waits {
+        let (through, is_sure) = (marks.back.map(|back| back.through), marks.back.is_some_and(|back| back.is_sure));
+        let deadline = arrival.at.now + if is_sure { HOLD } else { CLIENT_BUDGET };
+        let treatment = marks.back.map(|back| self.came_back(back, query, deadline));
+        if treatment == Some(Treatment::Refuse) {
+            return Waits::Answer(Own::ServFail(self.loops(through)));
+        }
         let packet: Arc<[u8]> = arrival.packet.into();
         let waiter = Waiter {
             packet: Arc::clone(&packet),
             question_end: query.question_end(),
             wants: Wants::new(query, self.payload, arrival.over_tcp),
             deadline,
-            came_through: sure,
+            came_through: through.filter(|_| is_sure),
             alone: marks.passed.foreign() || marks.back.is_some(),
-            held: back_as == Some(Back::Held),
+            held: treatment == Some(Treatment::Hold),
             back,
         };
-        if back_as == Some(Back::Refused) {
-            self.refuse(waiter, sure);
-            return None;
-        }
         let key = Key::new(query.key());
-        match self.flights.join(&key, waiter, arrival.at.now) {
-            Joined::First | Joined::Held => {
-                let (from, through) = (Some(arrival.from.ip()), marks.back.map(|back| back.through));
-                return Some(Question { key, packet, from, through, passed: marks.passed });
+        let joined = self.flights.join(&key, waiter, arrival.at.now);
+        let question = |key| Question { key, packet, from: Some(arrival.from.ip()), through, passed: marks.passed };
+        match joined {
+            Joined::First => Waits::Ask(question(key)),
+            Joined::Held => Waits::Hold(question(key)),
+            Joined::Waits => Waits::Joined,
+            Joined::Widens => {
+                self.tell_workers(|| Order::Widen(key.clone()));
+                Waits::Joined
             }
-            Joined::Waits => {}
-            Joined::Widens => self.tell_workers(|| Order::Widen(key.clone())),
-            Joined::Refused(waiter) => self.refuse(*waiter, marks.back.map(|back| back.through)),
-            Joined::Full(waiter) => {
-                let full = Ede::new(Ede::NOT_READY, "too many questions in flight");
-                deliver_at_once(*waiter, &Own::ServFail(full));
-            }
+            Joined::Refused => Waits::Answer(Own::ServFail(self.loops(through))),
+            Joined::Full => Waits::Answer(Own::ServFail(Ede::new(Ede::NOT_READY, "too many questions in flight"))),
         }
-        None
     }
 
     /// Tells all workers.

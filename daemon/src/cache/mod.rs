@@ -16,7 +16,7 @@ use lru::LruCache;
 
 pub use block::{Block, Parts};
 
-use crate::hash::BuildTaken;
+use crate::hash::BuildIdentity;
 use crate::upstream::Number;
 use crate::wire::Answer;
 
@@ -96,8 +96,11 @@ struct Shard(Mutex<Inner>);
 /// same hash, the later one takes the place of the earlier.
 #[derive(Debug)]
 struct Inner {
-    entries: LruCache<u64, Entry, BuildTaken>,
+    entries: LruCache<u64, Entry, BuildIdentity>,
     bytes: usize,
+    stretch: Stretch,
+    /// Entries that were put in, and their bytes, since the stretch began.
+    put: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -106,7 +109,10 @@ struct Entry {
     life: Life,
 }
 
-/// Sixteen seconds, counted in a byte: an hour later the same number comes again, and one use may go unnoticed.
+/// So many stretches make a turn: about as much is put in during them as there is room for.
+const STRETCHES: usize = 8;
+
+/// A stretch of a shard's life, in which an eighth of its room is written anew. Those of 32 turns can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretch(u8);
 
@@ -121,7 +127,7 @@ struct Life {
     upstream: u16,
     /// Counted up to where it is popular and no further, so that a popular entry is only read.
     hits: u8,
-    /// The stretch of time that it was last used in.
+    /// The stretch that it was last used in.
     used: Stretch,
 }
 
@@ -132,7 +138,12 @@ impl Cache {
         // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
         // written to costs no memory.
         let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Inner { entries: LruCache::with_hasher(room, BuildTaken::default()), bytes: 0 };
+        let shard = || Inner {
+            entries: LruCache::with_hasher(room, BuildIdentity::default()),
+            bytes: 0,
+            stretch: Stretch(0),
+            put: (0, 0),
+        };
         let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
         Self { shards, hasher: RandomState::default(), limits }
     }
@@ -142,10 +153,11 @@ impl Cache {
     pub fn get<T>(&self, key: &[u8], now: Seconds, read: impl FnOnce(Found<'_>) -> T) -> Option<T> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
+        let stretch = shard.stretch;
         let Entry { block, life } = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)?;
         let freshness = life.freshness(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
-        let is_first_use = life.is_first_use_in(Stretch::of(now));
+        let is_first_use = life.is_first_use_in(stretch);
         let result = read(Found { block, age, freshness });
         if is_first_use {
             shard.entries.promote(&hash);
@@ -210,18 +222,20 @@ impl Cache {
             true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
             false => 0,
         };
-        let life =
-            Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0, used: Stretch::of(now) };
         let most = self.limits.bytes / SHARDS;
         let hash = self.hash(block.key());
         let mut shard = self.shard(hash);
+        let used = shard.stretch;
+        let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0, used };
         shard.remove(hash);
         if shard.entries.len() == shard.entries.cap().get() {
             shard.remove_oldest();
         }
-        shard.bytes += cost(&block);
+        let cost = cost(&block);
+        shard.bytes += cost;
         shard.entries.put(hash, Entry { block, life });
         while shard.bytes > most && shard.remove_oldest() {}
+        shard.was_put(cost, most);
     }
 
     /// Drops what was learnt from upstreams that `stays` denies, and all failures: another upstream may do better.
@@ -270,6 +284,17 @@ impl Cache {
 }
 
 impl Inner {
+    /// Counts what was put in; with an eighth of the room another stretch begins.
+    fn was_put(&mut self, cost: usize, most: usize) {
+        let (entries, bytes) = &mut self.put;
+        *entries += 1;
+        *bytes += cost;
+        if *entries * STRETCHES >= self.entries.cap().get() || *bytes * STRETCHES >= most {
+            self.stretch = Stretch(self.stretch.0.wrapping_add(1));
+            self.put = (0, 0);
+        }
+    }
+
     fn remove(&mut self, hash: u64) {
         if let Some(entry) = self.entries.pop(&hash) {
             self.bytes = self.bytes.saturating_sub(cost(&entry.block));
@@ -283,18 +308,10 @@ impl Inner {
     }
 }
 
-impl Stretch {
-    const SECONDS: u32 = 16;
-
-    #[inline]
-    fn of(now: Seconds) -> Self {
-        Self((now.0 / Self::SECONDS).to_le_bytes()[0])
-    }
-}
-
 impl Life {
-    /// Whether it has not been used in this stretch of time before: only then it takes its place among the most recently
-    /// used. That is as good an order as any, and what many ask for is mostly just read, by whichever worker.
+    /// Whether it has not been used in this stretch before: only then it takes its place among the most recently used. So
+    /// what is in use is never among the seven eighths that go first, and what many ask for is mostly just read, by
+    /// whichever worker.
     #[inline]
     fn is_first_use_in(&mut self, now: Stretch) -> bool {
         let is_first = self.used != now;

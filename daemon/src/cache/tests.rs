@@ -167,3 +167,16 @@ fn a_negative_answer_is_kept_as_long_as_its_soa_says() {
     assert_eq!(look(&cache, "nx", 59), Some((59, Freshness::Fresh)));
     assert_eq!(look(&cache, "nx", 60), Some((60, Freshness::Stale)));
 }
+
+#[test]
+fn what_is_in_use_outlives_a_flood_within_a_second() {
+    let cache = Cache::new(LIMITS);
+    learn(&cache, "hot", &message("hot", 0, Some(3600), 4), 0);
+    for n in 0..100_000 {
+        let name = format!("flood{n}");
+        learn(&cache, &name, &message(&name, 0, Some(3600), 4), 0);
+        if n % 100 == 0 {
+            assert_eq!(look(&cache, "hot", 0), Some((0, Freshness::Fresh)), "after {n}");
+        }
+    }
+}

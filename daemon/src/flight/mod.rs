@@ -43,12 +43,12 @@ pub struct Waiter {
     /// It is perhaps ours come back, asking for more than what it stems from: where nobody else asks that, it is held.
     pub held: bool,
     /// The way back.
-    pub back: Back,
+    pub back: WayBack,
 }
 
 /// The way back to a client.
 #[derive(Debug)]
-pub enum Back {
+pub enum WayBack {
     /// Through the socket that the query came in on, so that the answer leaves from the address that was asked.
     Udp(Arc<UdpSocket>, SocketAddr),
     /// To the task that serves the client's connection.
@@ -56,9 +56,9 @@ pub enum Back {
 }
 
 /// What became of a question that wanted to be asked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
-    /// It is the first of its kind: start its flight.
+    /// It is the first of its kind, or the first that need not be held: start its flight.
     First,
     /// It is the first of its kind, and held: [`Flights::release`] says whether its flight may start.
     Held,
@@ -67,9 +67,9 @@ pub enum Joined {
     /// The same, but that flight asks one upstream only, which is not enough any more.
     Widens,
     /// It came back to us, and the same has been refused before: at once this time.
-    Refused(Box<Waiter>),
+    Refused,
     /// There is no room.
-    Full(Box<Waiter>),
+    Full,
 }
 
 /// The flights under way.
@@ -97,14 +97,6 @@ struct Flight {
     refused: bool,
 }
 
-impl PartialEq for Waiter {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-impl Eq for Waiter {}
-
 impl Flights {
     /// A table with room for `most` flights, and `most_waiters` for each.
     #[must_use]
@@ -124,17 +116,17 @@ impl Flights {
     /// Lets `waiter` wait for `key`.
     pub fn join(&self, key: &Key, waiter: Waiter, now: Instant) -> Joined {
         if waiter.held && self.lately.has(key.bytes(), now) {
-            return Joined::Refused(Box::new(waiter));
+            return Joined::Refused;
         }
         if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_PER_FLIGHT) {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
-            return Joined::Full(Box::new(waiter));
+            return Joined::Full;
         }
         let mut shard = self.shard(key.bytes());
         match shard.get_mut(key) {
             Some(flight) if flight.refused && waiter.came_through.is_some() => {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
-                return Joined::Refused(Box::new(waiter));
+                return Joined::Refused;
             }
             Some(flight) if flight.waiters.len() < self.most_waiters => {
                 let (starts, widens) = (flight.held && !waiter.held, flight.alone && !waiter.alone);
@@ -150,7 +142,7 @@ impl Flights {
             None if self.take_off() => {}
             _ => {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
-                return Joined::Full(Box::new(waiter));
+                return Joined::Full;
             }
         }
         let (alone, held) = (waiter.alone, waiter.held);
@@ -171,7 +163,13 @@ impl Flights {
     /// Ends the flight of `key`; returns who waited for it.
     #[must_use]
     pub fn finish(&self, key: &[u8]) -> SmallVec<[Waiter; 1]> {
-        let Some(Flight { waiters, .. }) = self.shard(key).remove(key) else { return SmallVec::new() };
+        let flight = self.shard(key).remove(key);
+        self.ended(flight)
+    }
+
+    /// Counts a flight as over; returns who waited for it.
+    fn ended(&self, flight: Option<Flight>) -> SmallVec<[Waiter; 1]> {
+        let Some(Flight { waiters, .. }) = flight else { return SmallVec::new() };
         self.flights.fetch_sub(1, Ordering::Relaxed);
         self.waiters.fetch_sub(waiters.len(), Ordering::Relaxed);
         waiters
@@ -197,8 +195,8 @@ impl Flights {
     }
 
     /// Whether `key` is held: then it is not being asked.
-    #[must_use]
-    pub fn is_held(&self, key: &[u8]) -> bool {
+    #[cfg(test)]
+    fn is_held(&self, key: &[u8]) -> bool {
         self.shard(key).get(key).is_some_and(|flight| flight.held)
     }
 
@@ -218,11 +216,12 @@ impl Flights {
     /// once. Nobody where it is not held any more.
     #[must_use]
     pub fn refuse(&self, key: &[u8], now: Instant) -> SmallVec<[Waiter; 1]> {
-        if !self.is_held(key) {
+        let mut shard = self.shard(key);
+        if !shard.get(key).is_some_and(|flight| flight.held) {
             return SmallVec::new();
         }
         self.lately.keep(Key::new(key), now);
-        self.finish(key)
+        self.ended(shard.remove(key))
     }
 
     /// Whether one upstream is enough for all who wait for `key`.
@@ -281,7 +280,7 @@ mod tests {
             came_through: None,
             alone: false,
             held: false,
-            back: Back::Tcp(tokio::sync::oneshot::channel().0),
+            back: WayBack::Tcp(tokio::sync::oneshot::channel().0),
         }
     }
 
@@ -316,7 +315,7 @@ mod tests {
         let _ = flights.join(&Key::new(b"a"), waiter(now + Duration::from_secs(1)), now);
         assert_eq!(flights.join(&Key::new(b"a"), marked(), now), Joined::Waits);
         assert_eq!(flights.overdue(b"a", now).0.len(), 1);
-        assert!(matches!(flights.join(&Key::new(b"a"), marked(), now), Joined::Refused(_)));
+        assert_eq!(flights.join(&Key::new(b"a"), marked(), now), Joined::Refused);
         assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
         assert_eq!(flights.waiting(), 2);
     }
@@ -356,7 +355,7 @@ mod tests {
         let held = || Waiter { held: true, ..waiter(now) };
         let _ = flights.join(&Key::new(b"a"), held(), now);
         assert_eq!((flights.refuse(b"a", now).len(), flights.len()), (1, 0));
-        assert!(matches!(flights.join(&Key::new(b"a"), held(), now), Joined::Refused(_)));
+        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Refused);
         assert!(flights.concerns(b"a", now) && !flights.concerns(b"b", now));
         assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
         let _ = flights.finish(b"a");
@@ -372,10 +371,10 @@ mod tests {
         for name in [b"a", b"b"] {
             assert_eq!(flights.join(&Key::new(name), waiter(now), now), Joined::First);
         }
-        assert!(matches!(flights.join(&Key::new(b"c"), waiter(now), now), Joined::Full(_)));
+        assert_eq!(flights.join(&Key::new(b"c"), waiter(now), now), Joined::Full);
         for _ in 0..6 {
             assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
         }
-        assert!(matches!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Full(_)));
+        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Full);
     }
 }

@@ -128,10 +128,9 @@ fn open_udp(address: SocketAddr) -> io::Result<(UdpSocket, usize)> {
     }
     // The kernel doubles what it grants, for its own bookkeeping, and tells the doubled number (socket(7)).
     let granted = socket.recv_buffer_size()? / 2;
-    // A worker that stays with a busy socket waits there, for a moment; all else is sent and received without waiting.
+    // A worker that stays with a busy socket waits there, for a moment; all else asks not to wait (MSG_DONTWAIT).
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(WAIT))?;
-    socket.set_write_timeout(Some(WAIT))?;
     socket.bind(&SockAddr::from(address))?;
     Ok((socket.into(), granted))
 }

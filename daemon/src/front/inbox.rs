@@ -18,6 +18,8 @@ use crate::wire::Key;
 pub enum Order {
     /// Ask this: it came in over TCP, or is to be refreshed.
     Ask(Question),
+    /// Ask this when it has been held: it came in over TCP.
+    Hold(Question),
     /// What a stream brought for an ask.
     Streamed(AskId, Option<Vec<u8>>),
     /// Our own question came back through this upstream; somebody who brought it waits until the time given.
@@ -52,7 +54,8 @@ pub struct Inbox {
     bell: Arc<EventFd>,
 }
 
-/// Both ends. The queue has no bound of its own: what goes into it is bounded by the flights there may be.
+/// Both ends. The queue has no bound of its own: what goes into it is bounded by the flights there may be, and by what comes
+/// in while a worker does its turn.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.

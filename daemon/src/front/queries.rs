@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use super::inbox::Order;
 use super::tcp::{Answer, Answered};
 use crate::clock;
-use crate::flight::Back;
+use crate::flight::WayBack;
 use crate::guard::HOLD;
-use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::Question;
+use crate::reply::own;
+use crate::trip::{Arrival, Forwarder, Step, Waits};
 use crate::wire::Query;
 
 /// Room that is made for an answer at first, in bytes; it grows where that is not enough.
@@ -30,11 +30,11 @@ impl Queries {
         Self { forwarder }
     }
 
-    /// Has one of the workers ask.
-    fn ask(&self, client: SocketAddr, question: Question) {
+    /// Has one of the workers do what is to be done.
+    fn tell_one(&self, client: SocketAddr, order: Order) {
         let workers = &self.forwarder.workers;
         if let Some(worker) = workers.get(usize::from(client.port()) % workers.len().max(1)) {
-            worker.tell(Order::Ask(question));
+            worker.tell(order);
         }
     }
 
@@ -56,14 +56,20 @@ impl Queries {
             Step::AnswerLater => Answered::Later(Later::Held(out)),
             Step::AnswerAndRefresh => {
                 if let Some(question) = self.forwarder.refresh(&query) {
-                    self.ask(from, question);
+                    self.tell_one(from, Order::Ask(question));
                 }
                 Answered::Now(Some(out))
             }
             Step::Ask(marks) => {
                 let (back, answer) = oneshot::channel();
-                if let Some(question) = self.forwarder.wait(arrival, &query, marks, Back::Tcp(back)) {
-                    self.ask(from, question);
+                match self.forwarder.wait(arrival, &query, marks, WayBack::Tcp(back)) {
+                    Waits::Ask(question) => self.tell_one(from, Order::Ask(question)),
+                    Waits::Hold(question) => self.tell_one(from, Order::Hold(question)),
+                    Waits::Joined => {}
+                    Waits::Answer(own) => {
+                        let written = own::answer(arrival.packet, &own, self.forwarder.payload, &mut out);
+                        return Answered::Now(written.map(|()| out));
+                    }
                 }
                 Answered::Later(Later::Asked(answer))
             }

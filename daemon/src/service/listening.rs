@@ -130,7 +130,8 @@ impl Listening {
     /// Stops all; returns when the answers over TCP that were due are sent.
     pub(super) async fn drain(mut self) {
         self.listeners.clear();
-        self.forwarder.tell_workers(|| Order::Drain);
+        // The workers ask what is due over TCP, so they end after that.
         while self.streams.join_next().await.is_some() {}
+        self.forwarder.tell_workers(|| Order::Drain);
     }
 }

@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::give::deliver_at_once;
+use super::give::{Content, deliver};
 use super::{Arrival, Forwarder};
 use crate::admit::marks::{self, Marks};
 use crate::flight::Waiter;
 use crate::front::inbox::Order;
+use crate::front::outbox::Outbox;
 use crate::guard::HOLD;
 use crate::reply::{Ede, Own};
 use crate::upstream::engine::Question;
@@ -44,7 +45,7 @@ impl Forwarder {
 
     /// The flights that ask this question, also those without DO or CD.
     fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
-        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key.bytes()))
+        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key)).map(|key| Key::new(&key))
     }
 
     /// Tells the guard where a query is ours come back.
@@ -59,44 +60,37 @@ impl Forwarder {
 
     /// Has the flights go on that this question seems to come from. Returns whether it has to be refused at once, or else
     /// whether it is to be held.
-    pub(super) fn came_back(&self, back: marks::Back, query: &Query, until: Instant) -> Back {
+    pub(super) fn came_back(&self, back: marks::Back, query: &Query, until: Instant) -> Treatment {
         let asking: Vec<Key> = self.asking(query).collect();
         for key in &asking {
             self.tell_workers(|| Order::CameBack(key.clone(), back.through, until));
         }
         match asking.iter().any(|key| key.bytes() == query.key()) {
-            true => Back::Joins,
+            true => Treatment::Join,
             // It comes late and what it asked is over, or the answer to it would not fit: it was asked without DO or CD.
-            false if back.is_sure => Back::Refused,
-            false => Back::Held,
+            false if back.is_sure => Treatment::Refuse,
+            false => Treatment::Hold,
         }
-    }
-
-    /// Whether a question that [`Self::wait`] gave is not to be asked before [`HOLD`] has gone by, and
-    /// [`Self::let_go`] says so.
-    #[must_use]
-    pub fn is_held(&self, question: &Question) -> bool {
-        question.through.is_some() && self.flights.is_held(question.key.bytes())
     }
 
     /// A held question's time is over: true where it is to be asked.
     #[must_use]
-    pub fn let_go(&self, question: &Question, now: Instant) -> bool {
+    pub fn let_go(&self, question: &Question, outbox: &mut Outbox, now: Instant) -> bool {
         let since = now.checked_sub(HOLD + ABOUT).unwrap_or(now);
         let through = question.through.filter(|through| self.guard.has_probe_come_home(*through, since));
         if through.is_none() {
             return self.flights.release(question.key.bytes());
         }
         for waiter in self.flights.refuse(question.key.bytes(), now) {
-            self.refuse(waiter, through);
+            self.refuse(waiter, through, outbox);
         }
         false
     }
 
     /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
-    pub(super) fn refuse(&self, waiter: Waiter, through: Option<Number>) {
+    pub(super) fn refuse(&self, waiter: Waiter, through: Option<Number>, outbox: &mut Outbox) {
         let own = Own::ServFail(self.loops(through));
-        deliver_at_once(waiter, &own);
+        deliver(waiter, Content::Own(&own), outbox);
     }
 
     pub(super) fn loops(&self, through: Option<Number>) -> Ede {
@@ -112,11 +106,11 @@ impl Forwarder {
 
 /// What is to be done with a question that came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Back {
+pub(super) enum Treatment {
     /// The very question is being asked: it waits for the answer.
-    Joins,
+    Join,
     /// It is held.
-    Held,
+    Hold,
     /// It is refused at once.
-    Refused,
+    Refuse,
 }

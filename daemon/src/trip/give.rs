@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Forwarder;
 use crate::cache::Block;
-use crate::flight::{Back, Waiter};
+use crate::flight::{Waiter, WayBack};
 use crate::front::outbox::Outbox;
 use crate::guard::Standing;
 use crate::reply::{Age, Ede, Own, dress, own};
@@ -30,6 +30,10 @@ impl Forwarder {
     /// An upstream answered: remember it, and tell all who wait.
     pub fn give(&self, landed: &Landed<'_>, outbox: &mut Outbox, now: Instant) {
         let Landed { key, upstream, answer } = landed;
+        if self.set.load().get(*upstream).is_none() {
+            // Asked before others came into use: those who wait get it, but it is no longer worth remembering.
+            return self.give_unremembered(landed, outbox, now);
+        }
         match self.cache.learn(key.bytes(), answer, *upstream, self.seconds(now)) {
             Some(block) => self.tell_all(key, Content::Block(&block, Age::Seconds(0)), outbox),
             None => self.give_up(key, Failure::NoAnswer, outbox, now),
@@ -41,15 +45,19 @@ impl Forwarder {
         let key = &said.key;
         let Some(landed) = said.landed() else { return self.give_up(key, Failure::NoAnswer, outbox, now) };
         if self.flights.is_alone(key.bytes()) {
-            // One upstream was asked, which says nothing of the others: told to those who wait, and not remembered.
-            match Block::new(key.bytes(), &landed.answer, 0..=0) {
-                Some(block) => self.tell_all(key, Content::Block(&block, Age::Seconds(0)), outbox),
-                None => self.give_up(key, Failure::NoAnswer, outbox, now),
-            }
+            self.give_unremembered(&landed, outbox, now); // one upstream was asked, which says nothing of the others
         } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
             self.give_up(key, Failure::NoAnswer, outbox, now);
         } else {
             self.give(&landed, outbox, now);
+        }
+    }
+
+    /// All who wait get it, and it is not remembered, here or by them.
+    fn give_unremembered(&self, landed: &Landed<'_>, outbox: &mut Outbox, now: Instant) {
+        match Block::new(landed.key.bytes(), &landed.answer, 0..=0) {
+            Some(block) => self.tell_all(&landed.key, Content::Block(&block, Age::Seconds(0)), outbox),
+            None => self.give_up(&landed.key, Failure::NoAnswer, outbox, now),
         }
     }
 
@@ -75,7 +83,7 @@ impl Forwarder {
         self.console(key, waiters, Failure::NoAnswer, (outbox, now));
         for waiter in marked {
             let through = waiter.came_through;
-            self.refuse(waiter, through);
+            self.refuse(waiter, through, outbox);
         }
         next
     }
@@ -119,7 +127,7 @@ impl Forwarder {
 
 /// Gives a waiter its answer, over UDP with the others of the outbox. One that is gone, or cannot be reached, is not waited
 /// for.
-fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
+pub(super) fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
     let Waiter { packet, question_end, wants, back, .. } = waiter;
     let write = |out: &mut Vec<u8>| match content {
         Content::Block(block, age) => {
@@ -129,23 +137,12 @@ fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
         Content::Own(own) => own::answer(&packet, own, wants.payload, out).is_some(),
     };
     match back {
-        Back::Udp(socket, client) => outbox.push(&socket, client, write),
-        Back::Tcp(task) => {
+        WayBack::Udp(socket, client) => outbox.push(&socket, client, write),
+        WayBack::Tcp(task) => {
             let mut out = Vec::new();
             if write(&mut out) {
                 let _ = task.send(out);
             }
-        }
-    }
-}
-
-/// Answers a waiter ourselves, at once and alone; rare.
-pub(super) fn deliver_at_once(waiter: Waiter, own: &Own) {
-    let mut out = Vec::new();
-    if own::answer(&waiter.packet, own, waiter.wants.payload, &mut out).is_some() {
-        match waiter.back {
-            Back::Udp(socket, client) => drop(socket.send_to(&out, client)), // lost, as datagrams may be
-            Back::Tcp(task) => drop(task.send(out)),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{HEADER, flag, rtype, u16_at};
 
 /// The longest name on the wire (RFC 1035, section 2.3.4).
@@ -198,13 +200,13 @@ impl Query {
     }
 
     /// The keys of the same question with DO and CD as here or unset: Unbound and BIND set them on what they forward.
-    pub fn keys_that_ask_less(&self) -> impl Iterator<Item = Key> {
+    pub fn keys_that_ask_less(&self) -> impl Iterator<Item = SmallVec<[u8; 64]>> {
         let bits = self.key.first().copied().unwrap_or(0);
         let fewer = [0, flag::CD, flag::DO, flag::DO | flag::CD].into_iter().filter(move |fewer| fewer & !bits == 0);
         fewer.map(|fewer| {
-            let mut key = self.key().to_vec();
+            let mut key = SmallVec::from_slice(self.key());
             key.first_mut().into_iter().for_each(|first| *first = fewer);
-            Key(key.into())
+            key
         })
     }
 

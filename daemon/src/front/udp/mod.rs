@@ -17,12 +17,12 @@ use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
 pub use batch::Outgoing;
 use batch::Patience;
-use serving::{Batches, Later, Serving, Took};
+use serving::{Batches, Serving, Took};
 
 use super::inbox::{Inbox, Order, Orders};
 use super::outbox::Outbox;
 use crate::clock;
-use crate::guard::{HOLD, Witness};
+use crate::guard::Witness;
 use crate::trip::Forwarder;
 use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Failure, Guidance};
 use crate::upstream::pool::Socket;
@@ -33,8 +33,8 @@ use crate::upstream::stream::Streams;
 const TURN: usize = 8;
 /// So many queries at once make it likely that more come soon.
 const BUSY: usize = 4;
-/// Batches that are waited for at one socket before the others get their turn.
-const STAY: usize = 16;
+/// How long a busy socket is stayed with before the others get their turn.
+const STAY: Duration = Duration::from_millis(5);
 /// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
 const ANSWER_MAX: usize = 4096;
 /// How long a worker that is told to end waits for what is in flight.
@@ -135,11 +135,11 @@ impl Worker {
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.serving.let_go(now);
+                self.serving.let_go(&mut buffers.outbox, now);
                 self.act(&mut buffers.outbox, now);
             }
             buffers.outbox.flush();
-            if self.ends.is_some_and(|ends| now >= ends || self.serving.engine.in_flight() == 0) {
+            if self.ends.is_some_and(|ends| now >= ends || self.serving.is_done()) {
                 return;
             }
         }
@@ -174,8 +174,10 @@ impl Worker {
     /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
     /// one system call does for two. What other threads want is looked at again soon.
     fn stay(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
-        for _ in 0..STAY {
-            if !self.serving.is_idle() || self.serve_batch(listener, buffers, Patience::One, now).count == 0 {
+        while self.serving.is_idle() {
+            let Took { count, at, .. } = self.serve_batch(listener, buffers, Patience::One, now);
+            buffers.outbox.flush();
+            if count == 0 || at.saturating_duration_since(now) >= STAY {
                 return;
             }
         }
@@ -264,16 +266,12 @@ impl Worker {
         while let Some(order) = self.inbox.next() {
             match order {
                 Order::Ask(question) => {
-                    // Somebody may have joined while it was on its way here.
-                    if self.forwarder.is_held(&question) {
-                        self.serving.later.push_back((now + HOLD, Later::Question(question)));
-                        continue;
-                    }
                     let widened = question.passed.foreign() && !self.forwarder.flights.is_alone(question.key.bytes());
                     let key = widened.then(|| question.key.clone());
                     self.serving.engine.ask(question, now);
                     key.iter().for_each(|key| self.serving.engine.widen(key, now));
                 }
+                Order::Hold(question) => self.serving.hold(question, now),
                 Order::Widen(key) => self.serving.engine.widen(&key, now),
                 Order::Streamed(ask, answer) => {
                     if let Some(landed) = self.serving.engine.streamed(ask, answer.as_deref(), now) {

@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use super::batch::{Family, Incoming, Outgoing, Patience};
 use crate::clock;
-use crate::flight::Back;
+use crate::flight::WayBack;
+use crate::front::outbox::Outbox;
 use crate::guard::HOLD;
-use crate::trip::{Arrival, Forwarder, Step};
-use crate::upstream::engine::{Engine, Question};
+use crate::reply::own;
+use crate::trip::{Arrival, Forwarder, Step, Waits};
+use crate::upstream::engine::{CLIENT_BUDGET, Engine, Question};
 use crate::wire::Query;
 
 /// Room for queries of one family, and for the answers to those that are answered at once.
@@ -106,13 +108,14 @@ impl Serving {
                 self.later.push_back((now + HOLD, held));
             }
             Step::Ask(marks) => {
-                let back = Back::Udp(Arc::clone(socket), arrival.from);
+                let back = WayBack::Udp(Arc::clone(socket), arrival.from);
                 match self.forwarder.wait(*arrival, &self.query, marks, back) {
-                    Some(question) if self.forwarder.is_held(&question) => {
-                        self.later.push_back((now + HOLD, Later::Question(question)));
+                    Waits::Ask(question) => self.engine.ask(question, now),
+                    Waits::Hold(question) => self.hold(question, now),
+                    Waits::Joined => {}
+                    Waits::Answer(own) => {
+                        return own::answer(arrival.packet, &own, self.forwarder.payload, out).is_some();
                     }
-                    Some(question) => self.engine.ask(question, now),
-                    None => {}
                 }
             }
             Step::TakeInstead(packet) => {
@@ -132,16 +135,31 @@ impl Serving {
         self.engine.is_idle() && self.later.is_empty()
     }
 
+    /// Whether nobody waits for an answer any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.engine.in_flight() == 0 && self.later.is_empty()
+    }
+
+    /// Keeps a question until it is to be asked, if it still is.
+    pub(super) fn hold(&mut self, question: Question, now: Instant) {
+        self.later.push_back((now + HOLD, Later::Question(question)));
+    }
+
     /// Sends or asks what was held, if it is time.
-    pub(super) fn let_go(&mut self, now: Instant) {
+    pub(super) fn let_go(&mut self, outbox: &mut Outbox, now: Instant) {
         while self.later.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, later)) = self.later.pop_front()
         {
             match later {
-                Later::Answer { socket, to, answer } => drop(socket.send_to(&answer, to)), // lost, as datagrams may be
+                Later::Answer { socket, to, answer } => outbox.push(&socket, to, |out| {
+                    answer.clone_into(out);
+                    true
+                }),
                 Later::Question(question) => {
-                    if self.forwarder.let_go(&question, now) {
+                    if self.forwarder.let_go(&question, outbox, now) {
+                        let key = question.key.clone();
                         self.engine.ask(question, now);
+                        self.engine.remind(&key, now + CLIENT_BUDGET - HOLD); // its client has waited that long already
                     }
                 }
             }

@@ -29,7 +29,7 @@ use rand::rngs::StdRng;
 use slotmap::{DefaultKey, SlotMap};
 
 use crate::guard::{self, Passed, Verdicts, tag};
-use crate::hash::BuildTaken;
+use crate::hash::BuildIdentity;
 use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
@@ -77,7 +77,7 @@ pub struct Engine {
     peers: Peers,
     flights: SlotMap<DefaultKey, Flight>,
     /// The flights without an answer, by the hashes of their questions.
-    by_hash: HashMap<u64, FlightId, BuildTaken>,
+    by_hash: HashMap<u64, FlightId, BuildIdentity>,
     hasher: RandomState,
     asks: SlotMap<DefaultKey, Ask>,
     timers: Timers,
