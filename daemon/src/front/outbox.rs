@@ -29,6 +29,7 @@ impl Outbox {
     }
 
     /// Sends what is due.
+    #[inline]
     pub fn flush(&mut self) {
         if let Some(socket) = self.socket.take() {
             self.outgoing.send(&socket);

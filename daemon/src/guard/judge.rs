@@ -12,6 +12,7 @@
 //! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
 //! verdicts hold is `track`'s, which marks are sent is `marks`'.
 
+mod hearing;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +31,7 @@ use super::marks::Known;
 use super::name;
 use super::probe::{self, Heard, Nonce, Probe};
 use super::report::Kind;
-use super::track::{Cause, Home, Outcome, Purpose, Softened, Track, Want};
+use super::track::{Home, Outcome, Purpose, Softened, Track, Want};
 use super::verdict::{Evidence, Standing, Verdicts, Witness};
 use crate::upstream::{Number, Set, Transport, Upstream};
 
@@ -141,50 +142,6 @@ impl Judge {
         self.tracks.iter().filter(|((number, _), _)| self.set.get(*number).is_some())
     }
 
-    /// A witness sends a probe, within limits, and no more than that.
-    fn witness(&mut self, whom: Whom, witness: Witness, name: &[u8], now: Instant) {
-        if self.set.get(whom.0).is_none() {
-            if self.set.upstreams.is_empty() && self.early.len() < EARLY {
-                self.early.push((whom, witness, name.into()));
-            }
-            return;
-        }
-        let track = self.tracks.entry(whom).or_default();
-        if track.covers(name) {
-            return;
-        }
-        let cause = Cause { witness, parent: name::parent(name).into() };
-        if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
-            && matches!(asked.want.purpose, Purpose::Check | Purpose::Confirm)
-        {
-            // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked for where this witness points.
-            asked.want.cause.get_or_insert(cause);
-            track.suspect_until.get_or_insert(now + SUSPECT);
-            return;
-        }
-        let provoked = self.provoked.entry(whom.0).or_default();
-        if !provoked.take(witness, now) {
-            // What a mark says is looked into as soon as the limits let us: it may be the only question for long.
-            if witness != Witness::Silence && track.late.is_none() {
-                track.late = provoked.room_at(witness).map(|at| (at, witness, name.into()));
-            }
-            return;
-        }
-        track.suspect_until = Some(now + SUSPECT);
-        track.want(Want::check(name::ROOT, Some(cause)));
-        if self.told.take(now) {
-            self.tell(Kind::Suspected, whom, name::parent(name), Some(witness));
-        }
-    }
-
-    fn loop_plugin(&mut self, now: Instant) {
-        for upstream in self.set.upstreams.iter().filter(|upstream| upstream.is_near()) {
-            if self.provoked.entry(upstream.number).or_default().take(Witness::Silence, now) {
-                self.tracks.entry((upstream.number, Transport::Udp)).or_default().want(Want::check(name::ROOT, None));
-            }
-        }
-    }
-
     /// On every change: near upstreams are asked over both transports, others once, when they are new.
     fn set_changed(&mut self, set: Arc<Set>) {
         for upstream in &set.upstreams {
@@ -208,17 +165,6 @@ impl Judge {
         self.known.retain(|number, _| set.get(*number).is_some());
         self.provoked.retain(|number, _| set.get(*number).is_some());
         self.set = set;
-    }
-
-    /// Hears the witnesses that had to wait.
-    fn hear_late(&mut self, now: Instant) {
-        let late = self.tracks.iter_mut().filter_map(|(whom, track)| {
-            let (_, witness, name) = track.late.take_if(|(at, ..)| *at <= now)?;
-            Some((*whom, witness, name))
-        });
-        for (whom, witness, name) in late.collect::<Vec<_>>() {
-            self.witness(whom, witness, &name, now);
-        }
     }
 
     fn send_due(&mut self, now: Instant) {

@@ -174,10 +174,11 @@ impl Worker {
     /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
     /// one system call does for two. What other threads want is looked at again soon.
     fn stay(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
+        let until = now + STAY;
         while self.serving.is_idle() {
             let Took { count, at, .. } = self.serve_batch(listener, buffers, Patience::One, now);
             buffers.outbox.flush();
-            if count == 0 || at.saturating_duration_since(now) >= STAY {
+            if count == 0 || at >= until {
                 return;
             }
         }
