@@ -184,7 +184,10 @@ impl Engine {
         let Some(ask) = self.asks.get_mut(ask_id.0) else { return };
         let (id, sent) = (ask.flight, ask.sent);
         let Some(flight) = self.flights.get(id.0) else { return };
-        let Some(peer) = self.peers.get_mut(ask.upstream.number) else { return };
+        let Some(peer) = self.peers.get_mut(ask.upstream.number) else {
+            (ask.stage, ask.step) = (Stage::GivenUp, None); // by `adopt` there is one; a time that stays would come for ever
+            return self.go_on(id, now);
+        };
         if ask.other_spelling && ask.way != Way::Stream {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
             if let Some(ask) = self.end_ask(ask_id) {

@@ -1,0 +1,48 @@
+//! Answers that have the same upstream asked again: cut ones over a stream, and those of upstreams without EDNS.
+
+use super::*;
+
+#[test]
+fn a_cut_answer_is_asked_for_again_over_a_stream() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.answer_with(0, |m| m[2] |= 2);
+    let (ask, upstream) = w.streams[0];
+    assert_eq!(upstream, 0);
+    let mut m = w.engine.message(ask).unwrap().to_vec();
+    m.truncate(m.len() - 11);
+    (m[2], m[11]) = (0x81, 0);
+    w.streamed(ask, Some(&m));
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn where_no_stream_is_to_be_had_the_next_is_asked_and_at_last_the_cut_answer_told() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    for n in 0..2 {
+        w.answer_with(n, |m| m[2] |= 2);
+        w.streamed(w.streams[n].0, None);
+    }
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn an_upstream_without_edns_is_asked_again_without() {
+    for bare in [false, true] {
+        let mut w = world(&["10.0.0.2"], None);
+        w.ask("a");
+        w.answer_with(0, |m| {
+            m[3] |= 1;
+            if bare {
+                m.truncate(12);
+                m[5] = 0;
+            }
+        });
+        assert_eq!((w.sent[0].2[11], w.sent[1].2[11]), (1, 0));
+        w.answer(1, 0, true);
+        assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    }
+}
