@@ -46,3 +46,32 @@ fn an_upstream_without_edns_is_asked_again_without() {
         assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
     }
 }
+
+#[test]
+fn a_stream_that_is_late_has_the_next_of_a_list_asked() {
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.answer_with(0, |m| m[2] |= 2);
+    w.until(599);
+    assert_eq!(w.asked(), [0]);
+    w.until(600);
+    assert_eq!(w.asked(), [0, 1]);
+}
+
+#[test]
+fn an_upstream_that_has_left_the_set_is_not_asked_again_without_edns() {
+    for (gone, asked) in [(1, vec![0, 1]), (2, vec![0])] {
+        let mut w = world(&TWO, None);
+        w.ask("a");
+        let mut numbers = Numbers::default();
+        let all = Set::new(TWO.map(|server| (server.parse().unwrap(), "test".into())).into(), None, &mut numbers);
+        let upstreams = all.upstreams.iter().skip(gone);
+        w.engine.adopt(Arc::new(Set { upstreams: upstreams.cloned().collect(), ..all }));
+        w.act();
+        w.answer_with(0, |m| m[3] |= 1);
+        assert_eq!((w.asked(), w.sockets.len()), (asked, 2 - gone), "no socket of the one that left");
+        w.until(7000);
+        assert_eq!(w.done, [Done::Failed(Failure::NoAnswer)]);
+        w.assert_empty();
+    }
+}

@@ -164,3 +164,43 @@ fn a_slow_tail_costs_few_questions_more() {
     let asked = w.sent.len();
     assert!(asked < 3150, "{asked}");
 }
+
+#[test]
+fn an_upstream_that_goes_down_makes_one_other_asked_at_once_and_no_more() {
+    let mut w = world(&["10.0.0.2", "10.0.0.3", "10.0.0.4"], None);
+    for n in 0..3 {
+        w.until(10_000 * n);
+        w.sent.clear();
+        w.ask(&format!("n{n}"));
+        w.until(10_000 * n + 400);
+        assert_eq!(w.asked(), [0, 1], "{n}");
+        w.answer(1, 0, true);
+    }
+    // Where nobody else is left it is sent again itself.
+    let mut w = world(&["10.0.0.2"], None);
+    for n in 0..3 {
+        w.until(10_000 * n);
+        w.sent.clear();
+        w.ask(&format!("n{n}"));
+        w.until(10_000 * n + 400);
+        assert_eq!(w.asked(), [0, 0], "{n}");
+    }
+}
+
+#[test]
+fn a_trial_that_fails_has_nobody_else_asked() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    let socket = w.sent[0].1;
+    w.engine.refused(Number(0), socket, w.now);
+    w.act();
+    w.answer(1, 0, true);
+    w.until(2000);
+    w.sent.clear();
+    w.ask("b");
+    assert_eq!(w.asked(), [1, 0]);
+    w.answer(0, 0, true);
+    w.until(9000);
+    assert_eq!(w.asked(), [1, 0], "the client has its answer");
+    w.assert_empty();
+}
