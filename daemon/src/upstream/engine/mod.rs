@@ -60,7 +60,9 @@ pub struct Question {
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.
     pub through: Option<Number>,
-    /// The other Onwards that it has passed, if any: then one upstream is asked, once.
+    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails. Where
+    /// that one is late it is sent again, as any question is: the repeats of an Onward before us join its flight, and would
+    /// not make good what was lost behind us.
     pub passed: Passed,
 }
 

@@ -17,10 +17,16 @@ fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
     w.engine.ask(foreign(&w, "a"), w.now);
     w.act();
     w.until(1000);
-    assert!(w.asked().iter().all(|upstream| *upstream == 0));
+    assert_eq!(w.asked(), [0, 0, 0], "a lost datagram is made good even so");
     w.answer(0, 2, false);
+    assert_eq!(w.asked(), [0, 0, 0]);
     assert_eq!(w.done, [Done::Answer { by: 0, code: 2, at: 1000 }]);
     assert!(w.silent.is_empty());
+    let mut w = world(&TWO, None);
+    w.engine.ask(foreign(&w, "b"), w.now);
+    w.act();
+    w.until(7000);
+    assert_eq!((w.asked(), &w.done[..]), (vec![0, 0, 0], &[Done::Failed(Failure::NoAnswer)][..]));
 }
 
 #[test]
