@@ -65,7 +65,11 @@ impl Engine {
                 self.go_on(id, now);
             }
             Worth::PerhapsEdns => {
-                self.send(id, Target { upstream: ask.upstream, position: ask.position, with_opt: false }, now);
+                let again = self.set.get(ask.upstream.number).cloned(); // it may have left the set meanwhile
+                match again.map(|upstream| Target { upstream, position: ask.position, with_opt: false }) {
+                    Some(target) => self.send(id, target, now),
+                    None => self.go_on(id, now),
+                }
             }
             Worth::Truncated => {
                 flight.failure.get_or_insert_with(kept); // better than nothing, where no stream can be had
@@ -184,7 +188,10 @@ impl Engine {
         let Some(ask) = self.asks.get_mut(ask_id.0) else { return };
         let (id, sent) = (ask.flight, ask.sent);
         let Some(flight) = self.flights.get(id.0) else { return };
-        let Some(peer) = self.peers.get_mut(ask.upstream.number) else { return };
+        let Some(peer) = self.peers.get_mut(ask.upstream.number) else {
+            (ask.stage, ask.step) = (Stage::GivenUp, None); // by `adopt` there is one; a time that stays would come for ever
+            return self.go_on(id, now);
+        };
         if ask.other_spelling && ask.way != Way::Stream {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
             if let Some(ask) = self.end_ask(ask_id) {
@@ -196,13 +203,15 @@ impl Engine {
         peer.health.failed(sent, now);
         let went_down = (peer.health.is_down() && !was_down).then_some(ask.upstream.number);
         let patience = flight.patience(peer.health.late_after());
-        let was = ask.stage;
-        (ask.stage, ask.step) = match was {
+        let (was, asked) = (ask.stage, flight.asked);
+        let stage;
+        (stage, ask.step) = match was {
             _ if ask.trial || flight.done => (Stage::GivenUp, None),
             Stage::Fresh if ask.way != Way::Stream => (Stage::Late, Some((sent + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
+        ask.stage = stage;
         if was == Stage::Fresh && !flight.alone {
             let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
             self.actions.push_back(silent);
@@ -210,14 +219,15 @@ impl Engine {
         if let Some(upstream) = went_down {
             self.give_up_on(upstream, now);
         }
-        match was {
-            Stage::Fresh if self.set.equivalent && self.ask_next(id, now) => {}
-            Stage::Fresh => self.send_again(ask_id),
-            Stage::Late => {
+        let has_moved_on = self.flights.get(id.0).is_none_or(|flight| flight.asked > asked); // by that
+        match stage {
+            Stage::Late if has_moved_on || (self.set.equivalent && self.ask_next(id, now)) => {}
+            Stage::Fresh | Stage::Late => self.send_again(ask_id),
+            Stage::Passed => {
                 self.go_on(id, now);
                 self.send_again(ask_id);
             }
-            Stage::Passed | Stage::GivenUp => self.go_on(id, now),
+            Stage::GivenUp => self.go_on(id, now),
         }
     }
 
