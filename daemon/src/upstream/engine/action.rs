@@ -12,13 +12,13 @@ use crate::wire::{Answer, Key};
 /// What the engine wants done.
 #[derive(Debug)]
 pub enum Action {
-    /// Open a socket, connected to the upstream. Where that fails, [`Engine::refused`] says so.
+    /// Open a socket, connected to the upstream. Where that fails, [`super::Engine::refused`] says so.
     Open(Socket, Arc<Upstream>),
-    /// Send this ask's message ([`Engine::message`]) over the socket.
+    /// Send this ask's message ([`super::Engine::message`]) over the socket.
     Send(Socket, AskId),
     /// Close a socket; nothing is awaited from it.
     Close(Socket),
-    /// Send this ask's message over a stream, until the time given; [`Engine::streamed`] brings what came of it.
+    /// Send this ask's message over a stream, until the time given; [`super::Engine::streamed`] brings what came of it.
     Stream(AskId, Arc<Upstream>, Instant),
     /// The question has its answer, which was kept for a while.
     Answered(Said),
