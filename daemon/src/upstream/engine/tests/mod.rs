@@ -240,7 +240,8 @@ fn a_removed_upstream_finishes_what_it_was_asked_and_is_closed() {
     assert!(w.sockets.is_empty(), "{:?}", w.sockets);
 }
 
-/// An ask over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for ever.
+/// An ask over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for
+/// ever.
 #[test]
 fn a_set_change_during_a_question_over_tcp_does_not_hang_the_worker() {
     let mut w = world(&TWO, None);
