@@ -1,4 +1,5 @@
-//! What follows what in a flight: the rules that [`super`] tells in words, as they apply when an answer or a time comes.
+//! What follows what in a flight: the rules that [`super`] tells in words, as they apply when an answer or a time
+//! comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::wire::Key;
 const RETURNS: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its flight was
-    /// to ask one upstream only, it asks as many as any other from now on.
+    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its
+    /// flight was to ask one upstream only, it asks as many as any other from now on.
     pub fn widen(&mut self, key: &Key, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(flight) = self.flights.get_mut(id.0) else { return };
@@ -24,8 +25,8 @@ impl Engine {
         self.set_timer(id);
     }
 
-    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is none and
-    /// that upstream is known to answer some questions, to itself.
+    /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is
+    /// none and that upstream is known to answer some questions, to itself.
     pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(flight) = self.flights.get_mut(id.0) else { return };
@@ -36,8 +37,9 @@ impl Engine {
                 && ask.upstream.number == upstream
                 && ask.stage < Stage::Passed
             {
-                // It is not sent again. A negative answer of the next waits a moment for it even so: whoever saw our marks
-                // can replay them, and would have a public server say of a name of the company that there is none.
+                // It is not sent again. A negative answer of the next waits a moment for it even so: whoever saw our
+                // marks can replay them, and would have a public server say of a name of the company that there is
+                // none.
                 (ask.stage, ask.sends, ask.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
             }
         }
@@ -189,7 +191,7 @@ impl Engine {
         let (id, sent) = (ask.flight, ask.sent);
         let Some(flight) = self.flights.get(id.0) else { return };
         let Some(peer) = self.peers.get_mut(ask.upstream.number) else {
-            (ask.stage, ask.step) = (Stage::GivenUp, None); // by `adopt` there is one; a time that stays would come for ever
+            (ask.stage, ask.step) = (Stage::GivenUp, None); // a time that stayed would come for ever
             return self.go_on(id, now);
         };
         if ask.other_spelling && ask.way != Way::Stream {
@@ -231,8 +233,8 @@ impl Engine {
         }
     }
 
-    /// An upstream has gone down: what waits for it need not any more. Its sockets may be to blame, bound to a way that is no
-    /// more without anything having said so: further questions go out over new ones.
+    /// An upstream has gone down: what waits for it need not any more. Its sockets may be to blame, bound to a way that
+    /// is no more without anything having said so: further questions go out over new ones.
     fn give_up_on(&mut self, upstream: Number, now: Instant) {
         if let Some(peer) = self.peers.get_mut(upstream) {
             self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));

@@ -23,8 +23,8 @@ const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300).
 /// A negative answer of another waits so long for an upstream that was asked before, unless that one is down.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
 
-/// Names a flight, which lasts six seconds at most. The same name comes again only after two thousand million others in the
-/// same slot.
+/// Names a flight, which lasts six seconds at most. The same name comes again only after two thousand million others in
+/// the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FlightId(pub(super) DefaultKey);
 

@@ -1,20 +1,20 @@
 //! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
 //!
-//! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said SERVFAIL
-//! or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our patience with it is
-//! over. Among equivalent upstreams the next is asked as well as soon as the first is late by its own standards. The first
-//! good answer ends the flight; a negative one waits up to 1.5 s for an upstream that was asked before and is not down.
-//! Where nobody else is left to ask, a late question is sent again, with the same ID over the same socket, three times in
-//! all.
+//! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said
+//! SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our
+//! patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is late by its
+//! own standards. The first good answer ends the flight; a negative one waits up to 1.5 s for an upstream that was
+//! asked before and is not down. Where nobody else is left to ask, a late question is sent again, with the same ID over
+//! the same socket, three times in all.
 //!
-//! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the flight goes on for 6 s, so that their next
-//! try finds the answer. Upstreams that are down are asked last, save for a copy of one question a second.
+//! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the flight goes on for 6 s, so that their
+//! next try finds the answer. Upstreams that are down are asked last, save for a copy of one question a second.
 //!
-//! When each flight is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they come to
-//! its top.
+//! When each flight is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they
+//! come to its top.
 //!
-//! An engine belongs to one thread and knows of no other. Who waits for an answer is not its business (`crate::flight`), nor
-//! how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
+//! An engine belongs to one thread and knows of no other. Who waits for an answer is not its business
+//! (`crate::flight`), nor how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
 
 mod action;
 mod course;
@@ -60,9 +60,9 @@ pub struct Question {
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.
     pub through: Option<Number>,
-    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails. Where
-    /// that one is late it is sent again, as any question is: the repeats of an Onward before us join its flight, and would
-    /// not make good what was lost behind us.
+    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails.
+    /// Where that one is late it is sent again, as any question is: the repeats of an Onward before us join its flight,
+    /// and would not make good what was lost behind us.
     pub passed: Passed,
 }
 
@@ -253,8 +253,8 @@ impl Engine {
 
     /// Event: the time that [`Self::next_wake`] named has come.
     ///
-    /// Each flight that is due is looked at once: should one be due again by that, the next call sees to it. So this ends
-    /// whatever the flights do.
+    /// Each flight that is due is looked at once: should one be due again by that, the next call sees to it. So this
+    /// ends whatever the flights do.
     pub fn wake(&mut self, now: Instant) {
         let mut due: SmallVec<[FlightId; 16]> = SmallVec::new();
         while let Some(id) = self.timers.take_due(now, holds(&self.flights)) {

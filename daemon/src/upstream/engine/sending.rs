@@ -18,7 +18,8 @@ use crate::wire::{HEADER, Key};
 const AGAIN: u8 = 3;
 
 /// The probe of another Onward is asked of so many at most: the second shows him that we have somebody else. Its second
-/// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of those.
+/// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of
+/// those.
 const PROBE_ASKS: usize = 2;
 
 impl Engine {
@@ -71,8 +72,8 @@ impl Engine {
         }
     }
 
-    /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer some
-    /// questions by itself, the next try may be one of them.
+    /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer
+    /// some questions by itself, the next try may be one of them.
     pub(super) fn ask_again(&mut self, id: FlightId, upstream: Number, now: Instant) {
         let Some(flight) = self.flights.get(id.0) else { return };
         let came_back = |ask: &AskId| self.asks.get(ask.0).is_none_or(|ask| ask.stage >= Stage::Passed);

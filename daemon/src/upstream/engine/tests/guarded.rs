@@ -3,7 +3,7 @@
 use super::*;
 
 /// A question that has passed another Onward.
-fn foreign(w: &World, name: &str) -> Question {
+pub(super) fn foreign(w: &World, name: &str) -> Question {
     let other = guard::Key::new(&guard::Secret::new([2; 16]), &[], w.now);
     let mut option = vec![];
     tag::write(&Passed::default(), Number(1), &other, other.bucket(w.now), &mut option);

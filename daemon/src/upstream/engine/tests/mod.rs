@@ -1,6 +1,7 @@
 mod again;
 mod guarded;
 mod late;
+mod rules;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,6 +21,7 @@ struct World {
     sent: Vec<(usize, Socket, Vec<u8>)>,
     streams: Vec<(AskId, usize)>,
     done: Vec<Done>,
+    ended: Vec<Key>,
     overdue: usize,
     silent: Vec<u16>,
 }
@@ -49,6 +51,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         sent: vec![],
         streams: vec![],
         done: vec![],
+        ended: vec![],
         overdue: 0,
         silent: vec![],
     }
@@ -73,6 +76,7 @@ impl World {
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Open(socket, upstream) => {
+                    assert!(self.engine.set.get(upstream.number).is_some(), "no socket for one that is not in the set");
                     self.sockets.insert(socket, upstream.number.0.into());
                 }
                 Action::Send(socket, ask) => {
@@ -83,15 +87,21 @@ impl World {
                     self.sockets.remove(&socket);
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.number.0.into())),
-                Action::Answered(said) | Action::Refused(said) => self.heard(said.upstream, said.message[3] & 15),
-                Action::Failed(_, why) => self.done.push(Done::Failed(why)),
+                Action::Answered(said) | Action::Refused(said) => {
+                    self.heard((said.key, said.upstream, said.message[3] & 15));
+                }
+                Action::Failed(key, why) => {
+                    self.done.push(Done::Failed(why));
+                    self.ended.push(key);
+                }
                 Action::Overdue(_) => self.overdue += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
             }
         }
     }
 
-    fn heard(&mut self, by: Number, code: u8) {
+    fn heard(&mut self, (key, by, code): (Key, Number, u8)) {
+        self.ended.push(key);
         let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
         self.done.push(Done::Answer { by: by.0, code, at });
     }
@@ -99,16 +109,16 @@ impl World {
     /// What an upstream sent over a socket.
     fn datagram(&mut self, by: u16, socket: Socket, message: &[u8]) {
         let landed = self.engine.datagram(Number(by), socket, message, self.now);
-        let landed = landed.map(|landed| (landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
-        landed.into_iter().for_each(|(by, code)| self.heard(by, code));
+        let landed = landed.map(|landed| (landed.key, landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
+        landed.into_iter().for_each(|landed| self.heard(landed));
         self.act();
     }
 
     /// What a stream brought.
     fn streamed(&mut self, ask: AskId, message: Option<&[u8]>) {
         let landed = self.engine.streamed(ask, message, self.now);
-        let landed = landed.map(|landed| (landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
-        landed.into_iter().for_each(|(by, code)| self.heard(by, code));
+        let landed = landed.map(|landed| (landed.key, landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
+        landed.into_iter().for_each(|landed| self.heard(landed));
         self.act();
     }
 
@@ -124,6 +134,11 @@ impl World {
             self.act();
         }
         self.now = end;
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let since = u64::try_from((self.now - self.start).as_millis()).unwrap();
+        self.until(since + ms);
     }
 
     fn asked(&self) -> Vec<usize> {
@@ -225,7 +240,8 @@ fn a_removed_upstream_finishes_what_it_was_asked_and_is_closed() {
     assert!(w.sockets.is_empty(), "{:?}", w.sockets);
 }
 
-/// An ask over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for ever.
+/// An ask over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for
+/// ever.
 #[test]
 fn a_set_change_during_a_question_over_tcp_does_not_hang_the_worker() {
     let mut w = world(&TWO, None);
