@@ -202,8 +202,17 @@ impl Scripted {
     /// If a script panicked.
     #[must_use]
     pub fn count_of_probes(&self) -> usize {
+        self.count_of("probe.")
+    }
+
+    /// How often it was asked for names that begin so.
+    ///
+    /// # Panics
+    /// If a script panicked.
+    #[must_use]
+    pub fn count_of(&self, beginning: &str) -> usize {
         let seen = self.shared.seen.lock().expect("no script panicked");
-        seen.iter().filter(|seen| seen.name().starts_with("probe.")).count()
+        seen.iter().filter(|seen| seen.name().starts_with(beginning)).count()
     }
 
     /// How often it was asked for a name.

@@ -34,6 +34,8 @@ const OUTLIVES: Duration = wait::millis(6_500);
 const LATE: Duration = wait::seconds(60);
 /// Names that are kept in the cache by being asked.
 const KNOWN: usize = 20;
+/// Of every name. So long that none ends, or is asked for early, before a test does.
+const TTL: u32 = 3600;
 
 /// The settings from which the bound of the memory follows; what one of each may take, with what the allocator adds.
 const CACHE: usize = 8 << 20;
@@ -48,7 +50,7 @@ fn setup() -> Option<(Lab, Scripted, Process)> {
     let lab = Lab::new()?;
     let script = |seen: &Seen| match seen.name() {
         name if name.ends_with("silent.test") => Reply::silence(),
-        _ => Reply::now(seen.address([192, 0, 2, 1], 300)),
+        _ => Reply::now(seen.address([192, 0, 2, 1], TTL)),
     };
     let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
     lab.node.write("/etc/onward/onward.toml", SETTINGS);
@@ -123,6 +125,18 @@ fn known(number: usize) -> String {
     format!("known{}.good.test", number % KNOWN)
 }
 
+/// Has the cache know the names; how often the upstream was asked for them.
+fn warm(lab: &Lab, upstream: &Scripted) -> usize {
+    (0..KNOWN).for_each(|number| assert!(over_udp(lab, &known(number)).is_some()));
+    upstream.count_of("known")
+}
+
+/// A name that was lost from the cache is answered too, but only by asking the upstream again.
+fn assert_kept(upstream: &Scripted, asked: usize) {
+    let again = upstream.count_of("known") - asked;
+    assert_eq!(again, 0, "the upstream was asked again for names that are asked all the time");
+}
+
 fn fresh(title: &str, number: usize) -> String {
     format!("fresh{number}-{}.good.test", title.replace(' ', "-"))
 }
@@ -173,8 +187,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn random_names_garbage_and_slow_clients_at_once() {
     let _alone = ALONE.lock();
-    let Some((lab, _upstream, mut onward)) = setup() else { return };
-    (0..KNOWN).for_each(|number| assert!(over_udp(&lab, &known(number)).is_some()));
+    let Some((lab, upstream, mut onward)) = setup() else { return };
+    let asked = warm(&lab, &upstream);
     let idle = memory(&onward);
     let before = Measured::take(&lab, "before", for_a_while());
 
@@ -198,6 +212,7 @@ fn random_names_garbage_and_slow_clients_at_once() {
         // On a busy machine it is the upstream that falls behind; then some find no place, and are told so.
         assert!(measured.misses.share() >= 0.9, "{:?}", measured.misses);
     }
+    assert_kept(&upstream, asked);
     let most = idle + (CACHE as f64 * OF_THE_CACHE) as usize + MISSES * OF_A_MISS + CONNECTIONS * OF_A_CONNECTION;
     let kib = [idle, half, whole, most].map(|bytes| bytes >> 10);
     println!(
@@ -213,8 +228,8 @@ fn random_names_garbage_and_slow_clients_at_once() {
 #[test]
 fn names_that_nobody_answers() {
     let _alone = ALONE.lock();
-    let Some((lab, _upstream, mut onward)) = setup() else { return };
-    (0..KNOWN).for_each(|number| assert!(over_udp(&lab, &known(number)).is_some()));
+    let Some((lab, upstream, mut onward)) = setup() else { return };
+    let asked = warm(&lab, &upstream);
     let mut flood = Flood::new(lab.pod.net(), SERVER);
     flood.names("silent.test", SILENT, SILENT_RATE);
     let late = Instant::now() + LATE;
@@ -222,6 +237,7 @@ fn names_that_nobody_answers() {
     assert!(flooded.hits.share() >= 0.99, "{:?}", flooded.hits);
     assert!(flooded.streams.share() >= 0.99, "{:?}", flooded.streams);
     drop(flood);
+    assert_kept(&upstream, asked);
     // Who asks for what is not cached while all places are taken is told so at once: no answer can come.
     let refused = flooded.misses.times(Outcome::ServFail);
     let median = refused.get(refused.len() / 2).expect("the places were never all taken");

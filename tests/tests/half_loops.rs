@@ -7,6 +7,7 @@ use onward_tests::dns::{Client, rcode};
 use onward_tests::hops::{self, BEYOND, HOPS, NODE};
 use onward_tests::host::Host;
 use onward_tests::process::Process;
+use onward_tests::query::{Query, types};
 use onward_tests::upstream::{Reply, Scripted};
 use onward_tests::{can_run, onward, wait};
 
@@ -36,7 +37,12 @@ fn half_a_loop_goes_on_answering() {
         let forwarder = start(&host);
         let process = onward::start(&host, NODE, &["--listen", NODE, "--upstream", hop, "--log-level", "debug"]);
         let client = Client::new(host.net(), NODE.parse().unwrap());
-        let ask = |number: &i32| client.addresses(&format!("www-half{number}.shop.example")) == [FROM_BEYOND];
+        let ask = |number: &i32| {
+            let query = Query::new(&format!("www-half{number}.shop.example"), types::A);
+            // A busy machine may lose a datagram: who hears nothing asks once more, as libc does. SERVFAIL is not asked again.
+            let answer = client.try_udp(&query).or_else(|| client.try_udp(&query));
+            answer.is_some_and(|answer| answer.addresses() == [FROM_BEYOND])
+        };
         let answered = (0..20).filter(ask).count();
         println!("half a loop through {label}: {answered} of 20 names");
         if answered < least {

@@ -1,6 +1,7 @@
 //! Upstreams that do not bear the loop guard's marks, or mark names themselves: found out by paired probes, used without,
 //! and never taken for dead or for a loop.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
@@ -52,20 +53,29 @@ fn learnt(what: &str, script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'stat
     // What was late by our doing may have it held for down for a moment; then it is used again.
     let used = || (client.addresses(&format!("www{:?}.shop.example", Instant::now().elapsed())) == [ODD]).then_some(());
     wait::until(wait::seconds(3), used).expect("it is used");
+    let tries = Cell::new(0);
+    wait::better_of_two(|| {
+        tries.set(tries.get() + 1);
+        forty_by_it(&odd, &client, &format!("www-then{}", tries.get())).map_err(|what| what + &onward.output())
+    });
+    assert_no_verdict(&onward);
+}
+
+/// Asks for forty names, which nobody asked for before: the odd upstream answers, within 50 ms each.
+fn forty_by_it(odd: &Scripted, client: &Client<'_>, prefix: &str) -> Result<(), String> {
     let (begun, mut by_it) = (Instant::now(), 0);
     for number in 0..40 {
-        let name = format!("www-then{number}.shop.example");
+        let name = format!("{prefix}-{number}.shop.example");
         let answer = client.addresses(&name);
-        assert_eq!(answer.len(), 1, "{name}: {}", onward.output());
+        assert_eq!(answer.len(), 1, "{name}");
         if answer == [ODD] {
             by_it += 1;
             assert_eq!(odd.count(&name), 1, "{name}: asked once, in the form that it bears");
         }
     }
+    let took = begun.elapsed();
     // On a busy machine one or two may be late, and the good server answers those.
-    assert!(by_it >= 36, "{by_it} of 40 by it: {}", onward.output());
-    assert!(begun.elapsed() < wait::seconds(2), "40 names took {:?}", begun.elapsed());
-    assert_no_verdict(&onward);
+    if by_it >= 36 && took < wait::seconds(2) { Ok(()) } else { Err(format!("{by_it} of 40 by it, in {took:?}\n")) }
 }
 
 #[test]
@@ -139,8 +149,12 @@ forward-zone:
 /// It keeps neither mark, so that only silence speaks; healthy, it is an upstream like any other.
 #[test]
 fn unbound_with_caps_for_id() {
+    wait::better_of_two(healthy_then_looping);
+}
+
+fn healthy_then_looping() -> Result<(), String> {
     if !can_run() {
-        return;
+        return Ok(());
     }
     let host = hops::host(&[]);
     let _servers = [hops::server(&host, BEYOND, 1), hops::server(&host, GOOD, 2)];
@@ -148,14 +162,18 @@ fn unbound_with_caps_for_id() {
     let mut onward = start(&host, &[HOPS[0], GOOD]);
     let client = Client::new(host.net(), NODE.parse().unwrap());
     let answered = (0..40).filter(|n| client.addresses(&format!("www{n}.shop.example")) == [ODD]).count();
-    assert!(answered >= 38, "{answered} of 40 through it; a busy machine may have one late\n{}", onward.output());
     assert!(!onward.output().contains("does not bear"), "{}", onward.output());
     assert_no_verdict(&onward);
+    if answered < 38 {
+        // A busy machine may have one late.
+        return Err(format!("{answered} of 40 through it\n{}", onward.output()));
+    }
     drop(unbound);
     let _loops = unbound_with_caps(&host, NODE);
     let begun = Instant::now();
     let answer = client.addresses("www-looped.shop.example");
+    let took = begun.elapsed();
     assert_eq!(answer.len(), 1, "the good server's");
-    assert!(begun.elapsed() < wait::millis(400), "{:?}", begun.elapsed());
     onward.wait_for_line("back to us over UDP (", wait::seconds(4));
+    if took < wait::millis(400) { Ok(()) } else { Err(format!("{took:?}\n{}", onward.output())) }
 }

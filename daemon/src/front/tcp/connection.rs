@@ -16,6 +16,7 @@ use hickory_net::tcp;
 use hickory_server::server::TimeoutStream;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 
 use super::gate::{Gate, Key, Way};
 use super::idle::Entry;
@@ -36,7 +37,8 @@ pub(super) async fn run<A: Answer>(
     let in_flight = shared.limits.in_flight;
     let (frames, handle) = tcp::TcpStream::from_stream_with_buffer_size(AsyncIoTokioAsStd(gate), peer, in_flight);
     let answers = Answers(handle, peer);
-    let turns = Turns { answer: &*shared.answer, peer, local, frames, answers: answers.clone(), began: false };
+    let turns =
+        Turns { answer: &*shared.answer, peer, local, frames, answers: answers.clone(), began: false, taken: 0 };
     let go = Arc::new(Notify::new());
     let mut connection = Connection {
         shared: &shared,
@@ -68,20 +70,26 @@ struct Connection<'a, A> {
 impl<'a, A: Answer> Connection<'a, A> {
     async fn serve(&mut self, shutdown: &mut watch::Receiver<bool>) {
         let mut stopped = pin!(told(shutdown));
+        let mut others_turn = false;
         loop {
+            let open = !others_turn && self.in_flight.len() < self.shared.limits.in_flight;
             // What is to be written is written all the same.
-            self.key.turn(if self.in_flight.len() < self.shared.limits.in_flight { Way::Open } else { Way::Closed });
+            self.key.turn(if open { Way::Open } else { Way::Closed });
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
                 () = &mut stopped => break, // before the turns, which a busy client never lets end
                 turn = self.turns.next() => match turn {
-                    Some(Ok(turn)) => self.take(turn),
+                    Some(Ok(turn)) => {
+                        others_turn = matches!(turn, Turn::Enough);
+                        self.take(turn);
+                    }
                     // Framing is lost, or the time is over: nothing that follows could be told from garbage.
                     Some(Err(_)) => return,
                     // The client has no more to ask, but may still listen.
                     None => break,
                 },
+                () = yield_now(), if others_turn => others_turn = false,
             }
         }
         // Counts for all that is left, or a client could take an answer at a time and stay for ever.
@@ -90,7 +98,7 @@ impl<'a, A: Answer> Connection<'a, A> {
 
     fn take(&mut self, turn: Turn<'a>) {
         match turn {
-            Turn::Over => self.rest(),
+            Turn::Over | Turn::Enough => self.rest(),
             Turn::Waits(answer) => {
                 self.idle = None;
                 self.in_flight.push(answer);
@@ -110,13 +118,19 @@ impl<'a, A: Answer> Connection<'a, A> {
         }
     }
 
-    /// Sends the answers that are due, and reads no more.
+    /// Sends the answers that are due, each when it is there, and reads no more.
     async fn finish(&mut self) {
-        self.key.turn(Way::Shut);
-        while let Some(answer) = self.in_flight.next().await {
-            self.send(answer);
+        self.key.turn(Way::Closed);
+        while !self.in_flight.is_empty() {
+            tokio::select! {
+                biased;
+                Some(answer) = self.in_flight.next() => self.send(answer),
+                // This writes. No query comes of it, at most the end of the turn that was.
+                turn = self.turns.next() => if !matches!(turn, Some(Ok(_))) { return },
+            }
         }
-        // Whatever this yields, it yields it once all is written or nothing can be.
-        let _ = self.turns.next().await;
+        self.key.turn(Way::Shut);
+        // Ends once all is written or nothing can be.
+        while let Some(Ok(_)) = self.turns.next().await {}
     }
 }

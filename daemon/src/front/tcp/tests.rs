@@ -1,17 +1,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
-use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::turns::AT_ONCE;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers by the first byte of the "query": `f`ast, `s`low (waits to be released), `n`othing, `b`ig.
+/// Answers by the first byte of the "query": `f`ast, `s`low (waits to be released), `n`othing, `b`ig, `l`ater and big.
 struct Scripted {
     release: Semaphore,
     begun: AtomicUsize,
@@ -28,9 +29,9 @@ impl Answer for Scripted {
         match query.first() {
             None | Some(b'n') => Answered::Now(None),
             Some(b'b') => Answered::Now(Some(vec![b'b'; 60_000])),
-            Some(b's') => Answered::Later(async {
+            Some(b's' | b'l') => Answered::Later(async {
                 self.release.acquire().await.ok()?.forget();
-                Some(query)
+                Some(if query[0] == b's' { query } else { vec![b'b'; 60_000] })
             }),
             Some(_) => Answered::Now(Some(query)),
         }
@@ -57,6 +58,13 @@ impl Server {
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// So that answers cannot all hide in the kernel's buffers.
+    async fn connect_with_small_window(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     async fn until_begun(&self, count: usize) {
@@ -141,6 +149,28 @@ async fn a_thousand_queries_in_one_write_are_all_answered() {
     let mut client = server.connect().await;
     let queries: Vec<Vec<u8>> = (0..1000).map(|number| format!("f{number}").into_bytes()).collect();
     send(&mut client, &queries.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    for query in queries {
+        assert_eq!(receive(&mut client).await.unwrap(), query);
+    }
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_a_client_asks_without_end() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let queries: Vec<Vec<u8>> = (0..1000).map(|number| format!("f{number}").into_bytes()).collect();
+    send(&mut client, &queries.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    // All tasks of this test share one thread, so this one sees how far the connection comes in each of its turns.
+    let (script, mut before, mut most) = (Arc::clone(&server.script), 0, 0);
+    let observer = tokio::spawn(std::future::poll_fn(move |cx| {
+        let begun = script.begun.load(Ordering::SeqCst);
+        most = most.max(begun - before);
+        before = begun;
+        cx.waker().wake_by_ref();
+        if begun < 1000 { Poll::Pending } else { Poll::Ready(most) }
+    }));
+    let most = timeout(SECOND, observer).await.expect("the queries arrive").unwrap();
+    assert_eq!(most, AT_ONCE);
     for query in queries {
         assert_eq!(receive(&mut client).await.unwrap(), query);
     }
@@ -237,12 +267,7 @@ async fn slowloris_a_query_sent_byte_by_byte_ends_in_time_and_hinders_nobody() {
 async fn a_client_that_does_not_take_its_answers_is_ended() {
     let idle = Duration::from_millis(300);
     let server = Server::start(TcpLimits { idle, in_flight: 256, ..limits() }).await;
-    // A small window, so that the answers cannot all hide in the kernel's buffers.
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let mut client = TcpStream::from_std(socket.into()).unwrap();
+    let mut client = server.connect_with_small_window().await;
     send(&mut client, &[&b"big"[..]; 256]).await;
     sleep(3 * idle).await;
     assert!(server.script.begun.load(Ordering::SeqCst) < 256, "queries are read though no answer is taken");
@@ -296,6 +321,51 @@ async fn a_client_that_has_no_more_to_ask_still_gets_its_answers() {
     server.until_begun(2).await;
     server.script.release.add_permits(2);
     assert_eq!(receive(&mut client).await.unwrap().len() + receive(&mut client).await.unwrap().len(), 12);
+    assert_eq!(receive(&mut client).await, None);
+}
+
+#[tokio::test]
+async fn answers_that_are_there_wait_for_no_later_one_though_the_client_has_no_more_to_ask() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    send(&mut client, &[b"s1", b"s2", b"fast"]).await;
+    client.shutdown().await.unwrap();
+    server.until_begun(3).await;
+    assert_eq!(receive(&mut client).await.unwrap(), b"fast");
+    for query in [b"s1", b"s2"] {
+        server.script.release.add_permits(1);
+        assert_eq!(receive(&mut client).await.unwrap(), query);
+    }
+    assert_eq!(receive(&mut client).await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_has_no_more_to_ask_gets_all_of_its_answers_though_it_takes_them_slowly() {
+    const COUNT: usize = 250;
+    let server = Server::start(TcpLimits { in_flight: 2 * COUNT, ..limits() }).await;
+    let mut client = server.connect_with_small_window().await;
+    send(&mut client, &[vec![&b"later, big"[..]; COUNT], vec![b"fast"]].concat()).await;
+    client.shutdown().await.unwrap();
+    server.until_begun(COUNT + 1).await;
+    server.script.release.add_permits(COUNT);
+    for _ in 0..=COUNT {
+        assert!(receive(&mut client).await.is_some());
+    }
+    assert_eq!(receive(&mut client).await, None);
+}
+
+#[tokio::test]
+async fn on_shutdown_answers_that_are_there_wait_for_no_later_one() {
+    let server = Server::start(limits()).await;
+    let (mut client, mut idle) = (server.connect().await, server.connect().await);
+    send(&mut client, &[b"s1", b"s2"]).await;
+    server.until_begun(2).await;
+    server.stop.send(true).unwrap();
+    assert_eq!(receive(&mut idle).await, None);
+    for query in [b"s1", b"s2"] {
+        server.script.release.add_permits(1);
+        assert_eq!(receive(&mut client).await.unwrap(), query);
+    }
     assert_eq!(receive(&mut client).await, None);
 }
 

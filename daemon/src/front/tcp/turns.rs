@@ -3,6 +3,7 @@
 //! So a cached answer costs no task, no wait and no timer of its own: hickory's idle timer runs over turns.
 
 use std::io;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,10 +21,16 @@ use super::{Answer, Answered};
 /// The longest query taken, in bytes; who sends more, speaks no DNS that we could answer. Bounds what is in flight.
 const QUERY_MAX: usize = 4096;
 
+/// So many queries are taken before the others on this thread have their turn: a client that asks without end for what is
+/// cached would have it for thousands.
+pub(super) const AT_ONCE: usize = 64;
+
 /// How a turn ended.
 pub(super) enum Turn<'a> {
     /// Nothing more has come.
     Over,
+    /// More may have come, but now others have their turn.
+    Enough,
     /// A query came whose answer takes time.
     Waits(BoxFuture<'a, Option<Vec<u8>>>),
 }
@@ -37,6 +44,8 @@ pub(super) struct Turns<'a, A> {
     pub(super) answers: Answers,
     /// Whether this turn has answered anything.
     pub(super) began: bool,
+    /// Queries taken since there was none to take.
+    pub(super) taken: usize,
 }
 
 /// Where answers go.
@@ -59,13 +68,20 @@ impl<'a, A: Answer> Stream for Turns<'a, A> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let turns = self.get_mut();
         loop {
-            let message = match turns.frames.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(message))) => message,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending if std::mem::take(&mut turns.began) => return Poll::Ready(Some(Ok(Turn::Over))),
-                Poll::Pending => return Poll::Pending,
+            if turns.taken == AT_ONCE {
+                (turns.taken, turns.began) = (0, false);
+                return Poll::Ready(Some(Ok(Turn::Enough)));
+            }
+            let Poll::Ready(message) = turns.frames.poll_next_unpin(cx) else {
+                turns.taken = 0;
+                return if take(&mut turns.began) { Poll::Ready(Some(Ok(Turn::Over))) } else { Poll::Pending };
             };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            turns.taken += 1;
             if message.bytes().len() > QUERY_MAX {
                 return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
             }
