@@ -23,7 +23,7 @@ pub enum Witness {
 pub enum Standing {
     /// Nothing is held against it.
     Free,
-    /// A witness has spoken and the judge has not: keeps its place, gets all marks that it bears, and no resend.
+    /// A witness has spoken and the judge has not: keeps its place, and gets all marks that it bears.
     Suspect,
     /// A question or a probe came back through it a moment ago, and yet it answered a probe by itself: keeps its place, and a
     /// question that comes back is asked of it again where nobody else is left. No verdict.

@@ -141,8 +141,8 @@ impl<A> Pool<A> {
     }
 
     /// Whether anything is still asked.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_quiet(&self) -> bool {
         self.asked.is_empty()
     }
 }
