@@ -14,7 +14,7 @@ mod give;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -101,7 +101,8 @@ pub struct Arrival<'p> {
 pub struct Moment {
     now: Instant,
     seconds: Seconds,
-    allow: arc_swap::Guard<Arc<AllowList>>,
+    next_second: Instant,
+    allow: Arc<AllowList>,
     /// Who was last found to be allowed: most of what comes together is from one client.
     allowed: Cell<Option<IpAddr>>,
 }
@@ -127,10 +128,23 @@ impl Moment {
 }
 
 impl Forwarder {
-    /// For packets that are taken at once. Not to be kept: it holds on to the allow-list.
+    /// For packets that are taken at once.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
-        Moment { now, seconds: self.seconds(now), allow: self.allow.load(), allowed: Cell::default() }
+        let seconds = self.seconds(now);
+        let next_second = self.started + Duration::from_secs(u64::from(seconds.0) + 1);
+        Moment { now, seconds, next_second, allow: self.allow.load_full(), allowed: Cell::default() }
+    }
+
+    /// The same for packets that are taken later: all of it is looked up anew each second. Who keeps a moment drops it when
+    /// the allow-list becomes another.
+    #[inline]
+    pub fn renew(&self, moment: &mut Moment, now: Instant) {
+        if now < moment.next_second {
+            moment.now = now;
+        } else {
+            *moment = self.moment(now);
+        }
     }
 
     /// Reads a packet into `query` and answers it to `out` where that needs no upstream.

@@ -28,6 +28,8 @@ pub enum Order {
     Widen(Key),
     /// The guard has given other verdicts, or has another key.
     Guidance,
+    /// The allow-list is another.
+    Allow,
     /// These are the upstreams now.
     Adopt(Arc<Set>),
     /// Addresses or routes changed.

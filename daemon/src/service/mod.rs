@@ -179,6 +179,7 @@ impl Service {
             self.addresses = ours;
         }
         self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
+        self.forwarder.tell_workers(|| Order::Allow);
         let chosen = match address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
             Err(reason) => return self.without_address(reason, &tables, first),

@@ -288,6 +288,7 @@ impl Worker {
                     let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
                     self.serving.engine.guide(Guidance { verdicts, key }, now);
                 }
+                Order::Allow => self.serving.forget_moment(),
                 Order::Adopt(set) => self.serving.engine.adopt(set),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),

@@ -13,7 +13,7 @@ use crate::flight::WayBack;
 use crate::front::outbox::Outbox;
 use crate::guard::HOLD;
 use crate::reply::own;
-use crate::trip::{Arrival, Forwarder, Step, Waits};
+use crate::trip::{Arrival, Forwarder, Moment, Step, Waits};
 use crate::upstream::engine::{CLIENT_BUDGET, Engine, Question};
 use crate::wire::Query;
 
@@ -36,6 +36,8 @@ pub(super) struct Serving {
     /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
     pub(super) later: VecDeque<(Instant, Later)>,
     query: Query,
+    /// That of the last batch.
+    moment: Option<Moment>,
 }
 
 /// What is held until its time.
@@ -59,7 +61,7 @@ pub(super) struct Took {
 
 impl Serving {
     pub(super) fn new(forwarder: Arc<Forwarder>, engine: Engine) -> Self {
-        Self { forwarder, engine, later: VecDeque::new(), query: Query::default() }
+        Self { forwarder, engine, later: VecDeque::new(), query: Query::default(), moment: None }
     }
 
     /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
@@ -71,22 +73,30 @@ impl Serving {
         now: Instant,
     ) -> Took {
         let Batches { incoming, outgoing } = batches;
-        let forwarder = Arc::clone(&self.forwarder);
+        let forwarder = &*Arc::clone(&self.forwarder);
+        let mut moment = self.moment.take().unwrap_or_else(|| forwarder.moment(now));
         let mut at = now;
-        let begin = || {
-            if patience == Patience::One {
-                at = clock::now();
-            }
-            forwarder.moment(at)
-        };
-        let (count, more) = incoming.receive(socket, patience, begin, |at, packet, from| {
-            let arrival = Arrival { packet, from: from.address(), over_tcp: false, at };
-            outgoing.push(from, |out| match forwarder.take(&arrival, &mut self.query, out) {
-                Step::Answer => true,
-                step => self.serve_further(step, &arrival, socket, out),
-            });
-        });
+        let (began, renewed) = (&mut at, &mut moment);
+        let (count, more) = incoming.receive(
+            socket,
+            patience,
+            move || {
+                if patience == Patience::One {
+                    *began = clock::now();
+                }
+                forwarder.renew(renewed, *began);
+                &*renewed
+            },
+            |at, packet, from| {
+                let arrival = Arrival { packet, from: from.address(), over_tcp: false, at };
+                outgoing.push(from, |out| match forwarder.take(&arrival, &mut self.query, out) {
+                    Step::Answer => true,
+                    step => self.serve_further(step, &arrival, socket, out),
+                });
+            },
+        );
         outgoing.send(socket);
+        self.moment = Some(moment);
         Took { count, more, at }
     }
 
@@ -127,6 +137,11 @@ impl Serving {
             }
         }
         false
+    }
+
+    /// The allow-list is another.
+    pub(super) fn forget_moment(&mut self) {
+        self.moment = None;
     }
 
     /// Whether nothing is asked and nothing held.
