@@ -61,8 +61,8 @@ pub enum Step {
     AnswerAndRefresh,
     /// Send nothing.
     Silence,
-    /// Send what was written to `out` when [`HOLD`] has gone by: it is a probe of ours come home, and a hop that hears
-    /// SERVFAIL at once would ask others.
+    /// Send what was written to `out` when [`PROBE_HOLD`](crate::guard::PROBE_HOLD) has gone by: it is a probe of ours
+    /// come home, and a hop that hears SERVFAIL at once would ask others.
     AnswerLater,
     /// It must be asked: [`Forwarder::wait`].
     Ask(Marks),

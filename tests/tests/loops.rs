@@ -27,9 +27,8 @@ const FROM_GOOD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const FROM_BEYOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// Datagrams for the first looped question, with the probes of the upstream that loops, without the client's own two.
 const MOST: usize = 14;
-/// The first looped question is answered within this time. The aim is 100 ms more than without a loop; the rest is for
-/// machines that have other things to do.
-const FIRST_ANSWER: Duration = wait::millis(400);
+/// The first looped question is answered within this time. Without a loop it takes one or two.
+const FIRST_ANSWER: Duration = wait::millis(100);
 /// A verdict is given within this time.
 const VERDICT: Duration = wait::seconds(3);
 /// Use begins again within this time of the loop's end.
@@ -128,8 +127,16 @@ fn play_all(cells: &[Cell]) -> Vec<Row> {
                 loop {
                     let Some((place, cell)) = next.lock().unwrap().next() else { return };
                     // A cell that cannot be played must not hide the others.
-                    let played = catch_unwind(AssertUnwindSafe(|| play(*cell)));
-                    let played = played.unwrap_or_else(|_| vec![Row::unplayed(*cell)]);
+                    let play = || {
+                        let played = catch_unwind(AssertUnwindSafe(|| play(*cell)));
+                        played.unwrap_or_else(|_| vec![Row::unplayed(*cell)])
+                    };
+                    let mut played = play();
+                    // A busy machine may be late once; on time means that it is possible.
+                    if played.iter().any(|row| row.first > FIRST_ANSWER) {
+                        played.iter().for_each(|row| print!("late, played again: {}", row.line()));
+                        played = play();
+                    }
                     rows.lock().unwrap().extend(played.into_iter().map(|row| (place, row)));
                 }
             });

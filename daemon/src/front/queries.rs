@@ -9,7 +9,7 @@ use super::inbox::Order;
 use super::tcp::{Answer, Answered};
 use crate::clock;
 use crate::flight::WayBack;
-use crate::guard::HOLD;
+use crate::guard::PROBE_HOLD;
 use crate::reply::own;
 use crate::trip::{Arrival, Forwarder, Step, Waits};
 use crate::wire::Query;
@@ -79,7 +79,7 @@ impl Queries {
 
 /// An answer that takes time.
 enum Later {
-    /// It is there, but is held for [`HOLD`].
+    /// It is there, but is held for [`PROBE_HOLD`].
     Held(Vec<u8>),
     /// It comes from an upstream.
     Asked(oneshot::Receiver<Vec<u8>>),
@@ -89,7 +89,7 @@ impl Later {
     async fn wait(self) -> Option<Vec<u8>> {
         match self {
             Self::Held(answer) => {
-                tokio::time::sleep(HOLD).await;
+                tokio::time::sleep(PROBE_HOLD).await;
                 Some(answer)
             }
             Self::Asked(answer) => answer.await.ok(),

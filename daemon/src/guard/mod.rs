@@ -80,6 +80,11 @@ pub use spelling::Strength;
 pub use tag::Passed;
 pub use verdict::{Standing, Verdict, Verdicts, Witness};
 
-/// How long a marked packet, or a probe that came home, is held before it alone is answered SERVFAIL with EDE 23: time
-/// for the flight's next upstream, or for another server of the hop, to answer first.
+/// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream
+/// to answer first.
 pub const HOLD: Duration = Duration::from_millis(50);
+
+/// How long a probe that came home is held before it is answered SERVFAIL: time for another server of the hop to answer
+/// first. Two of them in a row stand between a client whom nobody else can answer and the verdict that frees it, which is
+/// to be had within 100 ms.
+pub const PROBE_HOLD: Duration = Duration::from_millis(25);

@@ -128,8 +128,9 @@ impl Guard {
         self.tell(Event::LoopPlugin);
     }
 
-    /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held 50 ms and then
-    /// answered SERVFAIL; where this returns false it came before, and is answered at once: some hops ask five times.
+    /// A probe of ours arrived, brought by `from`, after `onwards` other Onwards. It is to be held for
+    /// [`PROBE_HOLD`](super::PROBE_HOLD) and then answered SERVFAIL; where this returns false it came before, and is
+    /// answered at once: some hops ask five times.
     #[must_use]
     pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) -> bool {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });

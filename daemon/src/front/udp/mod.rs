@@ -154,8 +154,7 @@ impl Worker {
 
     /// When something is to be done though nothing comes.
     fn next_time(&mut self) -> Option<Instant> {
-        let held = self.serving.later.front().map(|(at, _)| *at);
-        [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
+        [self.serving.next_time(), self.ends].into_iter().flatten().min()
     }
 
     /// Takes queries from a listener. Returns whether it is worth staying with.

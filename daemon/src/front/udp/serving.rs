@@ -11,7 +11,7 @@ use super::batch::{Family, Incoming, Outgoing, Patience};
 use crate::clock;
 use crate::flight::WayBack;
 use crate::front::outbox::Outbox;
-use crate::guard::HOLD;
+use crate::guard::{HOLD, PROBE_HOLD};
 use crate::reply::own;
 use crate::trip::{Arrival, Forwarder, Moment, Step, Waits};
 use crate::upstream::engine::{CLIENT_BUDGET, Engine, Question};
@@ -33,19 +33,19 @@ impl<F: Family> Default for Batches<F> {
 pub(super) struct Serving {
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) engine: Engine,
-    /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
-    pub(super) later: VecDeque<(Instant, Later)>,
+    /// Held until these times; few: answers to what nobody can forge, questions that are bounded by the flights.
+    held_answers: VecDeque<(Instant, HeldAnswer)>,
+    held_questions: VecDeque<(Instant, Question)>,
     query: Query,
     /// That of the last batch.
     moment: Option<Moment>,
 }
 
-/// What is held until its time.
-pub(super) enum Later {
-    /// To be sent.
-    Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
-    /// To be asked, if it still is.
-    Question(Question),
+/// An answer that is sent when its time has come.
+struct HeldAnswer {
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    answer: Vec<u8>,
 }
 
 /// How a batch went.
@@ -61,7 +61,14 @@ pub(super) struct Took {
 
 impl Serving {
     pub(super) fn new(forwarder: Arc<Forwarder>, engine: Engine) -> Self {
-        Self { forwarder, engine, later: VecDeque::new(), query: Query::default(), moment: None }
+        Self {
+            forwarder,
+            engine,
+            held_answers: VecDeque::new(),
+            held_questions: VecDeque::new(),
+            query: Query::default(),
+            moment: None,
+        }
     }
 
     /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
@@ -114,8 +121,8 @@ impl Serving {
             }
             Step::Silence => {}
             Step::AnswerLater => {
-                let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
-                self.later.push_back((now + HOLD, held));
+                let held = HeldAnswer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
+                self.held_answers.push_back((now + PROBE_HOLD, held));
             }
             Step::Ask(marks) => {
                 let back = WayBack::Udp(Arc::clone(socket), arrival.from);
@@ -147,36 +154,44 @@ impl Serving {
     /// Whether nothing is asked and nothing held.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.engine.is_idle() && self.later.is_empty()
+        self.engine.is_idle() && self.holds_nothing()
     }
 
     /// Whether nobody waits for an answer any more.
     pub(super) fn is_done(&self) -> bool {
-        self.engine.in_flight() == 0 && self.later.is_empty()
+        self.engine.in_flight() == 0 && self.holds_nothing()
+    }
+
+    #[inline]
+    fn holds_nothing(&self) -> bool {
+        self.held_answers.is_empty() && self.held_questions.is_empty()
+    }
+
+    /// When [`Self::let_go`] or the engine has something to do though nothing comes.
+    pub(super) fn next_time(&mut self) -> Option<Instant> {
+        let answer = self.held_answers.front().map(|(at, _)| *at);
+        let question = self.held_questions.front().map(|(at, _)| *at);
+        [self.engine.next_wake(), answer, question].into_iter().flatten().min()
     }
 
     /// Keeps a question until it is to be asked, if it still is.
     pub(super) fn hold(&mut self, question: Question, now: Instant) {
-        self.later.push_back((now + HOLD, Later::Question(question)));
+        self.held_questions.push_back((now + HOLD, question));
     }
 
-    /// Sends or asks what was held, if it is time.
+    /// Sends and asks what was held, if it is time.
     pub(super) fn let_go(&mut self, outbox: &mut Outbox, now: Instant) {
-        while self.later.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, later)) = self.later.pop_front()
-        {
-            match later {
-                Later::Answer { socket, to, answer } => outbox.push(&socket, to, |out| {
-                    answer.clone_into(out);
-                    true
-                }),
-                Later::Question(question) => {
-                    if self.forwarder.let_go(&question, outbox, now) {
-                        let key = question.key.clone();
-                        self.engine.ask(question, now);
-                        self.engine.remind(&key, now + CLIENT_BUDGET - HOLD); // its client has waited that long already
-                    }
-                }
+        while let Some((_, held)) = self.held_answers.pop_front_if(|(at, _)| *at <= now) {
+            outbox.push(&held.socket, held.to, |out| {
+                held.answer.clone_into(out);
+                true
+            });
+        }
+        while let Some((_, question)) = self.held_questions.pop_front_if(|(at, _)| *at <= now) {
+            if self.forwarder.let_go(&question, outbox, now) {
+                let key = question.key.clone();
+                self.engine.ask(question, now);
+                self.engine.remind(&key, now + CLIENT_BUDGET - HOLD); // its client has waited that long already
             }
         }
     }
