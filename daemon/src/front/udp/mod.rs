@@ -98,7 +98,7 @@ impl Worker {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
-            serving: Serving::new(Arc::clone(&forwarder), engine),
+            serving: Serving::new(engine),
             forwarder,
             sockets: Sockets::new(reserved_ports),
             streams,
@@ -135,7 +135,7 @@ impl Worker {
             if self.next_time().is_some() {
                 now = clock::now();
                 self.serving.engine.wake(now);
-                self.serving.let_go(&mut buffers.outbox, now);
+                self.serving.let_go(&self.forwarder, &mut buffers.outbox, now);
                 self.act(&mut buffers.outbox, now);
             }
             buffers.outbox.flush();
@@ -186,8 +186,12 @@ impl Worker {
     fn serve_batch(&mut self, listener: u64, buffers: &mut Buffers, patience: Patience, now: Instant) -> Took {
         let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
         let took = match listener {
-            Some(Listener { socket, is_v4: true }) => self.serving.serve(&mut buffers.v4, socket, patience, now),
-            Some(Listener { socket, is_v4: false }) => self.serving.serve(&mut buffers.v6, socket, patience, now),
+            Some(Listener { socket, is_v4: true }) => {
+                self.serving.serve(&self.forwarder, &mut buffers.v4, socket, patience, now)
+            }
+            Some(Listener { socket, is_v4: false }) => {
+                self.serving.serve(&self.forwarder, &mut buffers.v6, socket, patience, now)
+            }
             None => return Took { count: 0, more: false, at: now },
         };
         self.act(&mut buffers.outbox, took.at);

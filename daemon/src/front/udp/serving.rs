@@ -31,7 +31,6 @@ impl<F: Family> Default for Batches<F> {
 
 /// What a batch of queries needs beside its buffers.
 pub(super) struct Serving {
-    pub(super) forwarder: Arc<Forwarder>,
     pub(super) engine: Engine,
     /// Held until these times; few: answers to what nobody can forge, questions that are bounded by the flights.
     held_answers: VecDeque<(Instant, HeldAnswer)>,
@@ -60,9 +59,8 @@ pub(super) struct Took {
 }
 
 impl Serving {
-    pub(super) fn new(forwarder: Arc<Forwarder>, engine: Engine) -> Self {
+    pub(super) fn new(engine: Engine) -> Self {
         Self {
-            forwarder,
             engine,
             held_answers: VecDeque::new(),
             held_questions: VecDeque::new(),
@@ -74,13 +72,13 @@ impl Serving {
     /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
     pub(super) fn serve<F: Family>(
         &mut self,
+        forwarder: &Forwarder,
         batches: &mut Batches<F>,
         socket: &Arc<UdpSocket>,
         patience: Patience,
         now: Instant,
     ) -> Took {
         let Batches { incoming, outgoing } = batches;
-        let forwarder = &*Arc::clone(&self.forwarder);
         let mut moment = self.moment.take().unwrap_or_else(|| forwarder.moment(now));
         let mut at = now;
         let (began, renewed) = (&mut at, &mut moment);
@@ -98,7 +96,7 @@ impl Serving {
                 let arrival = Arrival { packet, from: from.address(), over_tcp: false, at };
                 outgoing.push(from, |out| match forwarder.take(&arrival, &mut self.query, out) {
                     Step::Answer => true,
-                    step => self.serve_further(step, &arrival, socket, out),
+                    step => self.serve_further(forwarder, step, &arrival, socket, out),
                 });
             },
         );
@@ -109,12 +107,19 @@ impl Serving {
 
     /// What is not simply answered; returns whether an answer is in `out` all the same.
     #[inline(never)]
-    fn serve_further(&mut self, step: Step, arrival: &Arrival<'_>, socket: &Arc<UdpSocket>, out: &mut Vec<u8>) -> bool {
+    fn serve_further(
+        &mut self,
+        forwarder: &Forwarder,
+        step: Step,
+        arrival: &Arrival<'_>,
+        socket: &Arc<UdpSocket>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let now = arrival.at.now();
         match step {
             Step::Answer => return true,
             Step::AnswerAndRefresh => {
-                if let Some(question) = self.forwarder.refresh(&self.query) {
+                if let Some(question) = forwarder.refresh(&self.query) {
                     self.engine.ask(question, now);
                 }
                 return true;
@@ -126,20 +131,20 @@ impl Serving {
             }
             Step::Ask(marks) => {
                 let back = WayBack::Udp(Arc::clone(socket), arrival.from);
-                match self.forwarder.wait(*arrival, &self.query, marks, back) {
+                match forwarder.wait(*arrival, &self.query, marks, back) {
                     Waits::Ask(question) => self.engine.ask(question, now),
                     Waits::Hold(question) => self.hold(question, now),
                     Waits::Joined => {}
                     Waits::Answer(own) => {
-                        return own::answer(arrival.packet, &own, self.forwarder.payload, out).is_some();
+                        return own::answer(arrival.packet, &own, forwarder.payload, out).is_some();
                     }
                 }
             }
             Step::TakeInstead(packet) => {
                 let arrival = Arrival { packet: &packet, ..*arrival };
-                return match self.forwarder.take(&arrival, &mut self.query, out) {
+                return match forwarder.take(&arrival, &mut self.query, out) {
                     Step::TakeInstead(_) => false, // what was written anew is plain
-                    step => self.serve_further(step, &arrival, socket, out),
+                    step => self.serve_further(forwarder, step, &arrival, socket, out),
                 };
             }
         }
@@ -180,7 +185,7 @@ impl Serving {
     }
 
     /// Sends and asks what was held, if it is time.
-    pub(super) fn let_go(&mut self, outbox: &mut Outbox, now: Instant) {
+    pub(super) fn let_go(&mut self, forwarder: &Forwarder, outbox: &mut Outbox, now: Instant) {
         while let Some((_, held)) = self.held_answers.pop_front_if(|(at, _)| *at <= now) {
             outbox.push(&held.socket, held.to, |out| {
                 held.answer.clone_into(out);
@@ -188,7 +193,7 @@ impl Serving {
             });
         }
         while let Some((_, question)) = self.held_questions.pop_front_if(|(at, _)| *at <= now) {
-            if self.forwarder.let_go(&question, outbox, now) {
+            if forwarder.let_go(&question, outbox, now) {
                 let key = question.key.clone();
                 self.engine.ask(question, now);
                 self.engine.remind(&key, now + CLIENT_BUDGET - HOLD); // its client has waited that long already
