@@ -344,6 +344,4 @@ impl Judge {
 }
 
 #[cfg(test)]
-mod rules;
-#[cfg(test)]
 mod tests;
