@@ -32,8 +32,8 @@ fn main() {
 
 fn build(criterion: &mut Criterion) {
     let key = common::key(&common::query(1, false));
-    for (name, opt) in [("build/bare", false), ("build/edns", true)] {
-        let dress = Dress { opt, ..Dress::default() };
+    for (name, payload) in [("build/bare", None), ("build/edns", Some(1232))] {
+        let dress = Dress { payload, ..Dress::default() };
         criterion.bench_function(name, |bencher| bencher.iter(|| question::build(black_box(&key), 7, dress)));
     }
 }
@@ -67,7 +67,7 @@ impl Wire {
         // The guard's task does not run: its verdicts are those of the start.
         let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
-        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, StdRng::seed_from_u64(1));
+        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, 1232, StdRng::seed_from_u64(1));
         Self { engine, now: clock::now(), packet: common::query(1, false).into(), answer: Vec::new() }
     }
 

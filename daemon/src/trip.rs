@@ -46,7 +46,7 @@ pub struct Forwarder {
     pub guard: Guard,
     /// The threads that ask.
     pub workers: Vec<Orders>,
-    /// The largest answer over UDP, in bytes.
+    /// The largest UDP message, in bytes, to clients and from upstreams.
     pub payload: u16,
     /// When the process began.
     pub started: Instant,

@@ -53,7 +53,7 @@ fn setup() -> Option<(Lab, Scripted, Process)> {
         _ => Reply::now(seen.address([192, 0, 2, 1], TTL)),
     };
     let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
-    lab.node.write("/etc/onward/onward.toml", SETTINGS);
+    lab.node.write(onward::CONFIGURATION, SETTINGS);
     let onward = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
     Some((lab, upstream, onward))
 }

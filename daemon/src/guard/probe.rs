@@ -18,6 +18,9 @@ const FIRST: &[u8] = b"probe";
 const SUFFIX: usize = 255 - (1 + FIRST.len()) - (1 + NONCE);
 /// Length of the nonce's label.
 const NONCE: usize = 32;
+/// What a probe says that we take over UDP (RFC 6891, section 6.2.3): enough for any answer to a probe, which is short
+/// whatever `limits.udp_payload` is.
+pub const PAYLOAD: u16 = 1232;
 
 /// Names one probe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +105,8 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &Key, now: Bucket) -> Vec<u8> {
             tag::write(&tag::Passed::default(), probe.upstream, key, now, &mut option);
         }
         let [length_high, length_low] = u16::try_from(option.len()).unwrap_or(0).to_be_bytes();
-        message.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, length_high, length_low]); // 1232 bytes (RFC 6891, section 6.1.2)
+        let [size_high, size_low] = PAYLOAD.to_be_bytes();
+        message.extend([0, 0, 41, size_high, size_low, 0, 0, 0, 0, length_high, length_low]);
         message.extend(option);
     }
     message

@@ -35,7 +35,7 @@ const TURN: usize = 8;
 const BUSY: usize = 4;
 /// How long a busy socket is stayed with before the others get their turn.
 const STAY: Duration = Duration::from_millis(5);
-/// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
+/// The longest answer that an upstream may send over UDP: the most that `limits.udp_payload` allows.
 const ANSWER_MAX: usize = 4096;
 /// How long a worker that is told to end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(2);

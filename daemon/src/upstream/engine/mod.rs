@@ -91,6 +91,7 @@ pub struct Engine {
     actions: VecDeque<Action>,
     rng: StdRng,
     sockets_each: usize,
+    payload: u16,
     next_socket: u64,
 }
 
@@ -115,9 +116,10 @@ impl Peers {
 }
 
 impl Engine {
-    /// An engine that keeps `sockets_each` sockets open to an upstream; `rng` must not be guessable.
+    /// An engine that keeps `sockets_each` sockets open to an upstream, and tells it that we take `payload` bytes over UDP;
+    /// `rng` must not be guessable.
     #[must_use]
-    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, rng: StdRng) -> Self {
+    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, payload: u16, rng: StdRng) -> Self {
         Self {
             set,
             guidance,
@@ -132,6 +134,7 @@ impl Engine {
             actions: VecDeque::new(),
             rng,
             sockets_each,
+            payload,
             next_socket: 0,
         }
     }

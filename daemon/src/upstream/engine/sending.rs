@@ -118,7 +118,7 @@ impl Engine {
         if marks.tag && marks.opt {
             self.tags.write(&flight.passed, upstream.number, (key, key.bucket(now)), &mut self.options);
         }
-        let dress = Dress { opt: marks.opt, options: &self.options };
+        let dress = Dress { payload: marks.opt.then_some(self.payload), options: &self.options };
         let mut way = None;
         let ask_id = self.asks.insert_with_key(|ask_id| {
             let way = way.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));

@@ -44,7 +44,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
     let set = Set::new(servers.collect(), equivalent, &mut Numbers::default());
     let now = crate::clock::now();
     World {
-        engine: Engine::new(Arc::new(set), guidance(Verdicts::default()), 4, StdRng::seed_from_u64(7)),
+        engine: Engine::new(Arc::new(set), guidance(Verdicts::default()), 4, 1400, StdRng::seed_from_u64(7)),
         now,
         start: now,
         sockets: HashMap::new(),
