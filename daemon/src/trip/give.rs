@@ -45,11 +45,15 @@ impl Forwarder {
         let key = &said.key;
         let Some(landed) = said.landed() else { return self.give_up(key, Failure::NoAnswer, outbox, now) };
         if self.flights.is_alone(key.bytes()) {
-            self.give_unremembered(&landed, outbox, now); // one upstream was asked, which says nothing of the others
-        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
-            self.give_up(key, Failure::NoAnswer, outbox, now);
-        } else {
-            self.give(&landed, outbox, now);
+            // One upstream was asked, which says nothing of the others.
+            return self.give_unremembered(&landed, outbox, now);
+        }
+        match self.cache.stale(key.bytes(), self.seconds(now)) {
+            Some(stale) => {
+                self.remember_failure(key, Failure::NoAnswer, now);
+                self.tell_all(key, Content::Block(&stale, Age::Stale), outbox);
+            }
+            None => self.give(&landed, outbox, now),
         }
     }
 
@@ -63,6 +67,12 @@ impl Forwarder {
 
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
     pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
+        self.remember_failure(key, why, now);
+        self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
+    }
+
+    /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the flight ends.
+    fn remember_failure(&self, key: &Key, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
             _ if self.flights.is_alone(key.bytes()) => None,
@@ -72,7 +82,6 @@ impl Forwarder {
         if let Some(lifetime) = lifetime {
             self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
         }
-        self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
     }
 
     /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
