@@ -8,7 +8,7 @@
 //! of it is a witness: in a mesh of eight each probe would provoke others, four times as many in all.
 
 use super::bears::Bears;
-use super::key::{Bucket, Key, Purpose};
+use super::key::{Bucket, MarkKey, Purpose};
 use super::{name, spelling, tag};
 use crate::upstream::Number;
 use crate::wire::{HEADER, rtype};
@@ -52,7 +52,7 @@ pub struct Heard {
 impl Nonce {
     /// A new one; `random` must not be foreseeable.
     #[must_use]
-    pub fn new(random: u64, key: &Key) -> Self {
+    pub fn new(random: u64, key: &MarkKey) -> Self {
         let random = random.to_be_bytes();
         let mac = key.mac(Purpose::Probe, &[&random]);
         Self(((u128::from(u64::from_be_bytes(random)) << 64) | u128::from(mac)).to_be_bytes())
@@ -60,7 +60,7 @@ impl Nonce {
 
     /// Whether this process made it.
     #[must_use]
-    pub fn is_ours(self, key: &Key) -> bool {
+    pub fn is_ours(self, key: &MarkKey) -> bool {
         self.0.first_chunk::<8>().is_some_and(|random| Self::new(u64::from_be_bytes(*random), key) == self)
     }
 
@@ -83,7 +83,7 @@ pub fn fits(suffix: &[u8]) -> bool {
 
 /// The whole query with the ID `id`.
 #[must_use]
-pub fn query(probe: &Probe<'_>, id: u16, key: &Key, now: Bucket) -> Vec<u8> {
+pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
     let mut qname = Vec::with_capacity(255);
     qname.push(5);
     qname.extend(FIRST);

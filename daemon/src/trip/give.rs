@@ -10,7 +10,7 @@ use crate::guard::Standing;
 use crate::reply::{Age, Ede, Own, dress, own};
 use crate::upstream::Transport;
 use crate::upstream::engine::{Failure, Landed, Said};
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 
 /// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -66,13 +66,13 @@ impl Forwarder {
     }
 
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
-    pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
+    pub fn give_up(&self, key: &QuestionKey, why: Failure, outbox: &mut Outbox, now: Instant) {
         self.remember_failure(key, why, now);
         self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
     }
 
     /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the flight ends.
-    fn remember_failure(&self, key: &Key, why: Failure, now: Instant) {
+    fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
             _ if self.flights.is_alone(key.bytes()) => None,
@@ -85,7 +85,7 @@ impl Forwarder {
     }
 
     /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
-    pub fn give_overdue(&self, key: &Key, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
+    pub fn give_overdue(&self, key: &QuestionKey, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
         let (waiters, next) = self.flights.overdue(key.bytes(), now);
         let (marked, waiters): (Vec<Waiter>, Vec<Waiter>) =
             waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
@@ -98,7 +98,7 @@ impl Forwarder {
     }
 
     /// The flight is over: all who wait get the same.
-    fn tell_all(&self, key: &Key, content: Content<'_>, outbox: &mut Outbox) {
+    fn tell_all(&self, key: &QuestionKey, content: Content<'_>, outbox: &mut Outbox) {
         for waiter in self.flights.finish(key.bytes()) {
             deliver(waiter, content, outbox);
         }
@@ -107,7 +107,7 @@ impl Forwarder {
     /// A stale answer, or else SERVFAIL with the reason.
     fn console(
         &self,
-        key: &Key,
+        key: &QuestionKey,
         waiters: impl IntoIterator<Item = Waiter>,
         why: Failure,
         (outbox, now): (&mut Outbox, Instant),
@@ -127,7 +127,7 @@ impl Forwarder {
     }
 
     /// Whether a witness has spoken against an upstream, for this name.
-    fn is_anyone_suspect(&self, key: &Key) -> bool {
+    fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.upstreams.iter();
         upstreams.any(|upstream| verdicts.standing(upstream.number, Transport::Udp, key.name()) > Standing::Free)

@@ -154,7 +154,7 @@ impl Worker {
 
     /// When something is to be done though nothing comes.
     fn next_time(&mut self) -> Option<Instant> {
-        let held = self.serving.later.front().map(|(at, _)| *at);
+        let held = self.serving.held.front().map(|(at, _)| *at);
         [self.serving.engine.next_wake(), held, self.ends].into_iter().flatten().min()
     }
 

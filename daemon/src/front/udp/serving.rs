@@ -34,14 +34,14 @@ pub(super) struct Serving {
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) engine: Engine,
     /// What is held, all as long; few: answers to what nobody can forge, questions that are bounded by the flights.
-    pub(super) later: VecDeque<(Instant, Later)>,
+    pub(super) held: VecDeque<(Instant, Held)>,
     query: Query,
     /// That of the last batch.
     moment: Option<Moment>,
 }
 
 /// What is held until its time.
-pub(super) enum Later {
+pub(super) enum Held {
     /// To be sent.
     Answer { socket: Arc<UdpSocket>, to: SocketAddr, answer: Vec<u8> },
     /// To be asked, if it still is.
@@ -61,7 +61,7 @@ pub(super) struct Took {
 
 impl Serving {
     pub(super) fn new(forwarder: Arc<Forwarder>, engine: Engine) -> Self {
-        Self { forwarder, engine, later: VecDeque::new(), query: Query::default(), moment: None }
+        Self { forwarder, engine, held: VecDeque::new(), query: Query::default(), moment: None }
     }
 
     /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
@@ -114,8 +114,8 @@ impl Serving {
             }
             Step::Silence => {}
             Step::AnswerLater => {
-                let held = Later::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
-                self.later.push_back((now + HOLD, held));
+                let answer = Held::Answer { socket: Arc::clone(socket), to: arrival.from, answer: out.clone() };
+                self.held.push_back((now + HOLD, answer));
             }
             Step::Ask(marks) => {
                 let back = WayBack::Udp(Arc::clone(socket), arrival.from);
@@ -147,30 +147,30 @@ impl Serving {
     /// Whether nothing is asked and nothing held.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.engine.is_idle() && self.later.is_empty()
+        self.engine.is_idle() && self.held.is_empty()
     }
 
     /// Whether nobody waits for an answer any more.
     pub(super) fn is_done(&self) -> bool {
-        self.engine.in_flight() == 0 && self.later.is_empty()
+        self.engine.in_flight() == 0 && self.held.is_empty()
     }
 
     /// Keeps a question until it is to be asked, if it still is.
     pub(super) fn hold(&mut self, question: Question, now: Instant) {
-        self.later.push_back((now + HOLD, Later::Question(question)));
+        self.held.push_back((now + HOLD, Held::Question(question)));
     }
 
     /// Sends or asks what was held, if it is time.
     pub(super) fn let_go(&mut self, outbox: &mut Outbox, now: Instant) {
-        while self.later.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, later)) = self.later.pop_front()
+        while self.held.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, held)) = self.held.pop_front()
         {
-            match later {
-                Later::Answer { socket, to, answer } => outbox.push(&socket, to, |out| {
+            match held {
+                Held::Answer { socket, to, answer } => outbox.push(&socket, to, |out| {
                     answer.clone_into(out);
                     true
                 }),
-                Later::Question(question) => {
+                Held::Question(question) => {
                     if self.forwarder.let_go(&question, outbox, now) {
                         let key = question.key.clone();
                         self.engine.ask(question, now);
