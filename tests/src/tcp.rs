@@ -1,5 +1,5 @@
-//! What clients and servers over TCP share: messages with their length in front (RFC 1035, section 4.2.2), and accepting
-//! connections until it is time to stop.
+//! What clients and servers over TCP share: messages with their length in front (RFC 1035, section 4.2.2), and
+//! accepting connections until it is time to stop.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -71,7 +71,8 @@ impl Forwarder {
         self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
     }
 
-    /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the flight ends.
+    /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the flight
+    /// ends.
     fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,

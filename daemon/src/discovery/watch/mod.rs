@@ -2,8 +2,8 @@
 //!
 //! Directories are watched, not files: files are replaced by rename, links swapped, and whole directories come late. For
 //! each path every directory on the way is watched for the one name that leads on, through symbolic links too, as far as
-//! the way exists (`plan.rs`); so the bell is quiet about whatever else happens in /run or /etc. What changed is not told:
-//! everything is read anew.
+//! the way exists (`plan.rs`); so the bell is quiet about whatever else happens in /run or /etc. What changed is not
+//! told: everything is read anew.
 //!
 //! A thread waits for inotify, since nothing safe joins an inotify descriptor to the runtime; it ends with the [`Watch`].
 

@@ -116,8 +116,8 @@ impl Peers {
 }
 
 impl Engine {
-    /// An engine that keeps `sockets_each` sockets open to an upstream, and tells it that we take `payload` bytes over UDP;
-    /// `rng` must not be guessable.
+    /// An engine that keeps `sockets_each` sockets open to an upstream, and tells it that we take `payload` bytes over
+    /// UDP; `rng` must not be guessable.
     #[must_use]
     pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, payload: u16, rng: StdRng) -> Self {
         Self {
