@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion};
 use onward::cache::Seconds;
 use onward::clock;
 use onward::reply::{Age, Wants, dress};
-use onward::wire::{Key, Query};
+use onward::wire::{Query, QuestionKey};
 
 const NAMES: usize = 1000;
 const MANY: usize = 1_000_000;
@@ -30,7 +30,7 @@ fn parse_and_key(criterion: &mut Criterion) {
         criterion.bench_function(name, |bencher| bencher.iter(|| query.read(black_box(&packet)).unwrap()));
     }
     // What a miss pays for: flights, waiters and engines share one key.
-    criterion.bench_function("key", |bencher| bencher.iter(|| Key::new(black_box(query.key()))));
+    criterion.bench_function("key", |bencher| bencher.iter(|| QuestionKey::new(black_box(query.key()))));
 }
 
 /// 1,000 names stay in the processor's cache, 1,000,000 do not.

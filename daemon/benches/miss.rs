@@ -14,7 +14,7 @@ use onward::upstream::engine::{Action, Engine, Guidance, Question};
 use onward::upstream::question::{self, Dress};
 use onward::upstream::set::Numbers;
 use onward::upstream::{Set, pool::Socket};
-use onward::wire::Key;
+use onward::wire::QuestionKey;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -32,15 +32,15 @@ fn main() {
 
 fn build(criterion: &mut Criterion) {
     let key = common::key(&common::query(1, false));
-    for (name, opt) in [("build/bare", false), ("build/edns", true)] {
-        let dress = Dress { opt, ..Dress::default() };
+    for (name, payload) in [("build/bare", None), ("build/edns", Some(1232))] {
+        let dress = Dress { payload, ..Dress::default() };
         criterion.bench_function(name, |bencher| bencher.iter(|| question::build(black_box(&key), 7, dress)));
     }
 }
 
 /// One question goes in, its message comes out, the answer goes in, the end of the flight comes out.
 fn engine(criterion: &mut Criterion) {
-    let keys: Vec<Key> = (0..2 * IN_FLIGHT).map(|n| common::key(&common::query(n, false))).collect();
+    let keys: Vec<QuestionKey> = (0..2 * IN_FLIGHT).map(|n| common::key(&common::query(n, false))).collect();
     for (name, waiting) in [("engine/alone", 0), ("engine/among 1000", IN_FLIGHT)] {
         let mut wire = Wire::new();
         for key in keys.iter().skip(IN_FLIGHT).take(waiting) {
@@ -67,12 +67,12 @@ impl Wire {
         // The guard's task does not run: its verdicts are those of the start.
         let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
-        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, StdRng::seed_from_u64(1));
+        let engine = Engine::new(Arc::new(set), guidance, SOCKETS, 1232, StdRng::seed_from_u64(1));
         Self { engine, now: clock::now(), packet: common::query(1, false).into(), answer: Vec::new() }
     }
 
     /// Asks; returns the socket that the message went out over, and leaves the message in `answer`.
-    fn ask(&mut self, key: &Key) -> Option<Socket> {
+    fn ask(&mut self, key: &QuestionKey) -> Option<Socket> {
         let (packet, passed) = (Arc::clone(&self.packet), Passed::default());
         let question = Question { key: key.clone(), packet, from: Some(common::CLIENT.ip()), through: None, passed };
         self.engine.ask(question, self.now);
@@ -88,7 +88,7 @@ impl Wire {
     }
 
     /// Whether the question came to its answer.
-    fn round_trip(&mut self, key: &Key) -> bool {
+    fn round_trip(&mut self, key: &QuestionKey) -> bool {
         let Some(socket) = self.ask(key) else { return false };
         self.now += Duration::from_micros(20); // so that sockets wear out as they do
         make_answer(&mut self.answer, key);
@@ -99,7 +99,7 @@ impl Wire {
 }
 
 /// Turns a query into its answer: one address.
-fn make_answer(message: &mut Vec<u8>, key: &Key) {
+fn make_answer(message: &mut Vec<u8>, key: &QuestionKey) {
     message.truncate(question::question_end(key));
     if let Some(flags_and_counts) = message.get_mut(2..12) {
         flags_and_counts.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);

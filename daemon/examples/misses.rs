@@ -50,7 +50,7 @@ fn ask(count: usize, mark: Mark) -> Option<usize> {
     let guidance =
         Guidance { verdicts: verdicts(&forwarder, &set, mark, now)?, key: Arc::clone(&forwarder.guard.key()) };
     forwarder.set.store(Arc::clone(&set));
-    let mut engine = Engine::new(set, guidance, SOCKETS, StdRng::seed_from_u64(1));
+    let mut engine = Engine::new(set, guidance, SOCKETS, 1232, StdRng::seed_from_u64(1));
     let (mut query, mut out, mut outbox) = (Query::default(), Vec::with_capacity(4096), Outbox::default());
     let packets: Vec<_> = (1..=count).map(|name| common::query(name, true)).collect();
     let mut answered = 0;

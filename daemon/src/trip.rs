@@ -28,7 +28,7 @@ use crate::guard::{Guard, HOLD, Passed, probe};
 use crate::reply::{Age, Ede, Own, Wants, dress, own};
 use crate::upstream::engine::{CLIENT_BUDGET, Question};
 use crate::upstream::{Set, Transport};
-use crate::wire::{Key, Query};
+use crate::wire::{Query, QuestionKey};
 use come_back::Treatment;
 
 /// What all fronts and workers share.
@@ -46,7 +46,7 @@ pub struct Forwarder {
     pub guard: Guard,
     /// The threads that ask.
     pub workers: Vec<Orders>,
-    /// The largest answer over UDP, in bytes.
+    /// The largest UDP message, in bytes, to clients and from upstreams.
     pub payload: u16,
     /// When the process began.
     pub started: Instant,
@@ -217,9 +217,10 @@ impl Forwarder {
     /// Lets a query that [`Self::take`] could not answer wait for its answer, which goes out over `back`.
     #[must_use]
     pub fn wait(&self, arrival: Arrival<'_>, query: &Query, marks: Marks, back: WayBack) -> Waits {
-        let (through, is_sure) = (marks.back.map(|back| back.through), marks.back.is_some_and(|back| back.is_sure));
+        let (through, is_sure) =
+            (marks.came_back.map(|back| back.through), marks.came_back.is_some_and(|back| back.is_sure));
         let deadline = arrival.at.now + if is_sure { HOLD } else { CLIENT_BUDGET };
-        let treatment = marks.back.map(|back| self.came_back(back, query, deadline));
+        let treatment = marks.came_back.map(|back| self.came_back(back, query, deadline));
         if treatment == Some(Treatment::Refuse) {
             return Waits::Answer(Own::ServFail(self.loops(through)));
         }
@@ -230,11 +231,11 @@ impl Forwarder {
             wants: Wants::new(query, self.payload, arrival.over_tcp),
             deadline,
             came_through: through.filter(|_| is_sure),
-            alone: marks.passed.foreign() || marks.back.is_some(),
+            alone: marks.passed.foreign() || marks.came_back.is_some(),
             held: treatment == Some(Treatment::Hold),
             back,
         };
-        let key = Key::new(query.key());
+        let key = QuestionKey::new(query.key());
         let joined = self.flights.join(&key, waiter, arrival.at.now);
         let question = |key| Question { key, packet, from: Some(arrival.from.ip()), through, passed: marks.passed };
         match joined {
@@ -260,7 +261,7 @@ impl Forwarder {
     /// A question that is about to end in the cache and is popular; `None` where it is asked already.
     #[must_use]
     pub fn refresh(&self, query: &Query) -> Option<Question> {
-        let key = Key::new(query.key());
+        let key = QuestionKey::new(query.key());
         let starts = self.flights.start(&key);
         starts.then(|| Question { key, packet: [].into(), from: None, through: None, passed: Passed::default() })
     }

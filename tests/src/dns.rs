@@ -1,12 +1,13 @@
 //! A DNS client that shows what came back to the last byte. It reads only what tests ask for, and its reader shares
 //! nothing with Onward's own.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::netns::Namespace;
-use crate::query::{Query, flags, length, types};
+use crate::query::{Query, flags, types};
+use crate::tcp;
 
 /// Longer than any client of Onward's needs to wait.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -131,18 +132,12 @@ impl Stream {
     /// # Panics
     /// If the connection is gone.
     pub fn send(&mut self, message: &[u8]) {
-        let mut framed = length(message).to_vec();
-        framed.extend(message);
-        self.0.write_all(&framed).expect("write to the server");
+        self.0.write_all(&tcp::framed(message)).expect("write to the server");
     }
 
     /// The next message, unless the connection ends or is silent for 4 s.
     pub fn receive(&mut self) -> Option<Answer> {
-        let mut length = [0; 2];
-        self.0.read_exact(&mut length).ok()?;
-        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
-        self.0.read_exact(&mut message).ok()?;
-        Some(Answer(message))
+        tcp::read(&mut self.0).map(Answer)
     }
 }
 

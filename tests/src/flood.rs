@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::garbage::Garbage;
 use crate::netns::Namespace;
-use crate::query::{Query, length, types};
+use crate::query::{Query, types};
+use crate::tcp;
 use crate::threads::{Stop, Threads};
 use crate::wait;
 
@@ -76,10 +77,7 @@ impl<'a> Flood<'a> {
     /// `known` without end and read nothing; those that ask for `unknown`, wait, and ask again.
     pub fn slow_clients(&mut self, count: usize, known: &str, unknown: &str) {
         let enter = self.namespace.entrance();
-        let frame = |name: &str| {
-            let query = Query::new(name, types::A).bytes();
-            [&length(&query)[..], &query].concat()
-        };
+        let frame = |name: &str| tcp::framed(&Query::new(name, types::A).bytes());
         let (known, unknown, server) = (frame(known).repeat(PIPELINE), frame(unknown), self.server);
         self.threads.start(move |stop| {
             enter();

@@ -209,16 +209,16 @@ pub fn dnsmasq(host: &Host, address: &str, targets: &[&str]) -> Process {
 /// Unbound that forwards all to these servers.
 #[must_use]
 pub fn unbound(host: &Host, address: &str, targets: &[&str]) -> Process {
-    let home = home(host, "unbound");
     let forward: String = targets.iter().map(|target| format!("    forward-addr: {target}\n")).collect();
+    unbound_with(host, address, &format!("forward-zone:\n    name: .\n{forward}"))
+}
+
+/// Unbound that does not validate; `lines` are the end of its configuration: more about the server, then whom it asks.
+#[must_use]
+pub fn unbound_with(host: &Host, address: &str, lines: &str) -> Process {
+    let home = home(host, "unbound");
     let server = servers::unbound_server(address, &home);
-    let text = format!(
-        "{server}    module-config: \"iterator\"
-forward-zone:
-    name: .
-{forward}"
-    );
-    let file = write(&home, "unbound.conf", &text);
+    let file = write(&home, "unbound.conf", &format!("{server}    module-config: \"iterator\"\n{lines}"));
     ready(host, address, host.start(&["unbound", "-d", "-c", &file]))
 }
 

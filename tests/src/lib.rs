@@ -16,6 +16,7 @@ pub mod query;
 pub mod relay;
 pub mod servers;
 pub mod tap;
+pub mod tcp;
 pub mod threads;
 pub mod upstream;
 pub mod wait;

@@ -10,6 +10,8 @@ use crate::process::Process;
 use crate::query::{Query, types};
 use crate::{peers, wait};
 
+/// Where it reads its configuration.
+pub const CONFIGURATION: &str = "/etc/onward/onward.toml";
 /// Where it writes the file for kubelet.
 pub const RESOLV_CONF: &str = "/run/onward/resolv.conf";
 

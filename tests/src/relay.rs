@@ -1,14 +1,15 @@
 //! A forwarder that loses every mark: it asks with an ID of its own, the name in lower case and without OPT, and remembers
 //! nothing. Over TCP it does the same, and asks over UDP.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{sleep, spawn};
+use std::thread::spawn;
 use std::time::Duration;
 
 use crate::netns::Namespace;
+use crate::tcp;
 use crate::threads::{Stop, Threads};
 
 /// How long it waits for an answer.
@@ -74,29 +75,17 @@ impl Shared {
     }
 
     fn serve_tcp(self: Arc<Self>, listener: &TcpListener, stop: &Stop) {
-        listener.set_nonblocking(true).expect("a listener that does not block");
-        while !stop.told() {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    let shared = Arc::clone(&self);
-                    spawn(move || shared.serve_connection(stream));
-                }
-                Err(_) => sleep(TICK / 5),
-            }
-        }
+        tcp::accept(listener, PATIENCE, stop, |stream, _| {
+            let shared = Arc::clone(&self);
+            spawn(move || shared.serve_connection(stream));
+        });
     }
 
     fn serve_connection(&self, mut stream: TcpStream) -> Option<()> {
-        stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(PATIENCE))).ok()?;
         loop {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).ok()?;
-            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut query).ok()?;
+            let query = tcp::read(&mut stream)?;
             let answer = self.ask(&query)?;
-            let mut framed = crate::query::length(&answer).to_vec();
-            framed.extend(answer);
-            stream.write_all(&framed).ok()?;
+            stream.write_all(&tcp::framed(&answer)).ok()?;
         }
     }
 

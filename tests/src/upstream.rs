@@ -1,6 +1,6 @@
 //! Upstream servers that follow a script: a closure decides for each query what comes back, when, and from where.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
@@ -9,10 +9,13 @@ use std::time::Duration;
 use crate::dns::Answer;
 use crate::netns::Namespace;
 use crate::query::{flags, length, name, types};
+use crate::tcp;
 use crate::threads::{Stop, Threads};
 
 /// How often the threads look whether they should end.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a connection may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Over what a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,36 +251,22 @@ impl Shared {
     }
 
     fn serve_tcp(self: Arc<Self>, listener: &TcpListener, stop: &Stop) {
-        listener.set_nonblocking(true).expect("a listener that does not block");
-        while !stop.told() {
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    let (shared, stop) = (Arc::clone(&self), stop.clone());
-                    spawn(move || shared.serve_connection(stream, peer, &stop));
-                }
-                Err(_) => sleep(TICK / 5),
-            }
-        }
+        tcp::accept(listener, PATIENCE, stop, |stream, peer| {
+            let (shared, stop) = (Arc::clone(&self), stop.clone());
+            spawn(move || shared.serve_connection(stream, peer, &stop));
+        });
     }
 
     fn serve_connection(&self, mut stream: TcpStream, peer: SocketAddr, stop: &Stop) {
-        let patience =
-            stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(10))));
-        patience.expect("a stream that blocks");
-        let mut length = [0; 2];
-        while !stop.told() && stream.read_exact(&mut length).is_ok() {
-            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
-            if stream.read_exact(&mut message).is_err() {
-                return;
-            }
+        while !stop.told()
+            && let Some(message) = tcp::read(&mut stream)
+        {
             for reply in self.ask_script(&message, Transport::Tcp, peer) {
                 if reply.message.is_empty() {
                     return;
                 }
                 let Ok(mut writer) = stream.try_clone() else { return };
-                let mut framed = crate::query::length(&reply.message).to_vec();
-                framed.extend(&reply.message);
-                later(reply.after, move || drop(writer.write_all(&framed)));
+                later(reply.after, move || drop(writer.write_all(&tcp::framed(&reply.message))));
             }
         }
     }

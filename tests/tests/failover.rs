@@ -129,7 +129,7 @@ fn a_negative_answer_of_a_later_server_waits_for_an_earlier_one() {
     let _first = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), first);
     let _second = Scripted::start(lab.upstream.net(), Lab::upstream_address(1), second);
     let servers = format!("servers = [\"{}\", \"{}\"]", UPSTREAMS[0], UPSTREAMS[1]);
-    lab.node.write("/etc/onward/onward.toml", &format!("[upstreams]\n{servers}\nequivalent = false\n"));
+    lab.node.write(onward::CONFIGURATION, &format!("[upstreams]\n{servers}\nequivalent = false\n"));
     let _onward = onward::start(&lab.node, NODE, &[]);
     // It has learnt that the first is usually quick.
     (0..5).for_each(|number| drop(lab.client().addresses(&format!("warm{number}.test"))));

@@ -13,9 +13,9 @@ use onward_tests::dns::{Answer, Stream, rcode};
 use onward_tests::flood::Flood;
 use onward_tests::lab::{Lab, NODE_IP, UPSTREAMS};
 use onward_tests::process::Process;
-use onward_tests::query::{Query, length, types};
+use onward_tests::query::{Query, types};
 use onward_tests::upstream::{Reply, Scripted, Seen};
-use onward_tests::{onward, wait};
+use onward_tests::{onward, tcp, wait};
 
 const SERVER: SocketAddr = SocketAddr::new(NODE_IP, 53);
 /// What a client waits at most.
@@ -53,7 +53,7 @@ fn setup() -> Option<(Lab, Scripted, Process)> {
         _ => Reply::now(seen.address([192, 0, 2, 1], TTL)),
     };
     let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
-    lab.node.write("/etc/onward/onward.toml", SETTINGS);
+    lab.node.write(onward::CONFIGURATION, SETTINGS);
     let onward = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
     Some((lab, upstream, onward))
 }
@@ -168,8 +168,7 @@ fn twice(lab: &Lab, name: &str) -> Option<Answer> {
 fn over_tcp(lab: &Lab, name: &str) -> Option<Answer> {
     let mut stream = Stream(lab.pod.net().connect(SERVER).ok()?);
     stream.0.set_read_timeout(Some(PATIENCE)).ok()?;
-    let query = Query::new(name, types::A).bytes();
-    stream.0.write_all(&[&length(&query)[..], &query].concat()).ok()?;
+    stream.0.write_all(&tcp::framed(&Query::new(name, types::A).bytes())).ok()?;
     stream.receive()
 }
 

@@ -8,7 +8,7 @@ use onward_tests::host::Host;
 use onward_tests::process::Process;
 use onward_tests::query::{Query, flags, types};
 use onward_tests::upstream::{Reply, Scripted, Seen, record};
-use onward_tests::{can_run, onward, servers, wait};
+use onward_tests::{can_run, onward, wait};
 
 /// The option that carries the tag.
 const TAG: u16 = 65_353;
@@ -55,19 +55,8 @@ fn root(seen: &Seen) -> Vec<Reply> {
 
 /// Unbound that iterates, from that root.
 fn iterating(host: &Host) -> Process {
-    let server = servers::unbound_server(HOPS[0], &host.path("/").display().to_string());
-    let text = format!(
-        "{server}    module-config: \"iterator\"
-    qname-minimisation: no
-stub-zone:
-    name: .
-    stub-addr: {BEYOND}
-"
-    );
-    host.write("/unbound.conf", &text);
-    let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
-    servers::answers(host, HOPS[0], "localhost", &mut unbound);
-    unbound
+    let lines = format!("    qname-minimisation: no\nstub-zone:\n    name: .\n    stub-addr: {BEYOND}\n");
+    hops::unbound_with(host, HOPS[0], &lines)
 }
 
 /// Whoever owns a zone can name this node as its name server: resolvers that iterate then bring us our own questions.

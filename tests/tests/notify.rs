@@ -10,8 +10,6 @@ use onward_tests::process::Process;
 use onward_tests::upstream::{Reply, Scripted, Seen};
 use onward_tests::{onward, peers, wait};
 
-const CONFIGURATION: &str = "/etc/onward/onward.toml";
-
 /// systemd's end of the socket.
 struct Manager<'l> {
     lab: &'l Lab,
@@ -81,7 +79,7 @@ fn a_life_under_systemd() {
     let _first = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
     let _second = Scripted::start(lab.upstream.net(), Lab::upstream_address(1), script);
     let configuration = |number: usize| format!("[upstreams]\nservers = [\"{}\"]\n", UPSTREAMS[number]);
-    lab.node.write(CONFIGURATION, &configuration(0));
+    lab.node.write(onward::CONFIGURATION, &configuration(0));
     let manager = Manager::new(&lab);
     let mut process = manager.start(&[]);
 
@@ -93,7 +91,7 @@ fn a_life_under_systemd() {
     let status = begun[0].value("STATUS").expect("STATUS beside READY").to_owned();
     assert!(status.contains("10.99.0.1:53") && status.contains(UPSTREAMS[0]), "{status}");
 
-    lab.node.write(CONFIGURATION, &configuration(1));
+    lab.node.write(onward::CONFIGURATION, &configuration(1));
     let earliest = monotonic();
     process.signal(Signal::SIGHUP);
     let reloading = manager.until("RELOADING", wait::seconds(5), &process).pop().unwrap();
@@ -103,7 +101,7 @@ fn a_life_under_systemd() {
     let status = again.value("STATUS").expect("STATUS beside READY");
     assert!(status.contains(UPSTREAMS[1]) && !status.contains(UPSTREAMS[0]), "{status}");
 
-    lab.node.write(CONFIGURATION, "lisen = []\n");
+    lab.node.write(onward::CONFIGURATION, "lisen = []\n");
     process.signal(Signal::SIGHUP);
     let told = manager.until("READY", wait::seconds(5), &process);
     assert!(told[0].says("RELOADING"), "a faulty configuration ends the reload too: {told:?}");

@@ -10,7 +10,7 @@ use onward_tests::hops::{self, BEYOND, GOOD, HOPS, NODE};
 use onward_tests::host::Host;
 use onward_tests::process::Process;
 use onward_tests::upstream::{Reply, Scripted, Seen};
-use onward_tests::{can_run, onward, servers, wait};
+use onward_tests::{can_run, onward, wait};
 
 /// The option that carries the tag.
 const TAG: [u8; 2] = 65_353_u16.to_be_bytes();
@@ -131,19 +131,8 @@ fn dnsmasq_with_strict_order_that_has_us_first() {
 
 /// Unbound that spells names itself (`use-caps-for-id`) and asks `target`.
 fn unbound_with_caps(host: &Host, target: &str) -> Process {
-    let server = servers::unbound_server(HOPS[0], &host.path("/").display().to_string());
-    let text = format!(
-        "{server}    module-config: \"iterator\"
-    use-caps-for-id: yes
-forward-zone:
-    name: .
-    forward-addr: {target}
-"
-    );
-    host.write("/unbound.conf", &text);
-    let mut unbound = host.start(&["unbound", "-d", "-c", &host.path("/unbound.conf").display().to_string()]);
-    servers::answers(host, HOPS[0], "localhost", &mut unbound);
-    unbound
+    let lines = format!("    use-caps-for-id: yes\nforward-zone:\n    name: .\n    forward-addr: {target}\n");
+    hops::unbound_with(host, HOPS[0], &lines)
 }
 
 /// It keeps neither mark, so that only silence speaks; healthy, it is an upstream like any other.

@@ -14,7 +14,6 @@ use onward_tests::{onward, wait};
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const CONFIGURATION: &str = "/etc/onward/onward.toml";
 
 fn upstream(lab: &Lab, number: usize, script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static) -> Scripted {
     Scripted::start(lab.upstream.net(), Lab::upstream_address(number), script)
@@ -63,12 +62,12 @@ fn sighup_reads_the_configuration_again_and_loses_no_query() {
     let Some(lab) = Lab::new() else { return };
     let _first = upstream(&lab, 0, |seen| Reply::after(wait::millis(30), seen.address(FIRST.octets(), 60)));
     let _second = upstream(&lab, 1, |seen| Reply::after(wait::millis(30), seen.address(SECOND.octets(), 60)));
-    lab.node.write(CONFIGURATION, &configuration(0));
+    lab.node.write(onward::CONFIGURATION, &configuration(0));
     let process = onward::start(&lab.node, NODE, &[]);
 
     let load = Load::start(lab.pod.net(), NODE_IP);
     sleep(wait::millis(500));
-    lab.node.write(CONFIGURATION, &configuration(1));
+    lab.node.write(onward::CONFIGURATION, &configuration(1));
     let changed = Instant::now();
     process.signal(Signal::SIGHUP);
     sleep(wait::millis(1_500));
@@ -81,9 +80,9 @@ fn sighup_reads_the_configuration_again_and_loses_no_query() {
 fn sighup_with_a_broken_configuration_changes_nothing() {
     let Some(lab) = Lab::new() else { return };
     let _first = upstream(&lab, 0, |seen| Reply::now(seen.address(FIRST.octets(), 60)));
-    lab.node.write(CONFIGURATION, &configuration(0));
+    lab.node.write(onward::CONFIGURATION, &configuration(0));
     let mut process = onward::start(&lab.node, NODE, &[]);
-    lab.node.write(CONFIGURATION, "lisen = [\"node\"]\n");
+    lab.node.write(onward::CONFIGURATION, "lisen = [\"node\"]\n");
     process.signal(Signal::SIGHUP);
     process.wait_for_line("lisen", wait::seconds(3));
     assert_eq!(lab.client().addresses("still.test"), [FIRST]);

@@ -70,6 +70,25 @@ fn truncated_answers_are_asked_again_over_tcp_and_never_kept() {
     assert_eq!(lab.client().tcp(&Query::new("other.test", types::A)).addresses().len(), 1);
 }
 
+/// `limits.udp_payload`, told to both sides (RFC 6891, section 6.2.3), also in answers that Onward makes itself.
+#[test]
+fn the_largest_message_over_udp_is_as_configured() {
+    let Some(lab) = Lab::new() else { return };
+    let script = |seen: &Seen| Reply::now(seen.address([192, 0, 2, 8], 60));
+    let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
+    lab.node.write(onward::CONFIGURATION, "[limits]\nudp_payload = 700\n");
+    let _onward = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
+    let client = lab.client();
+    let query = Query::new("www.odd.example", types::A);
+    let made_here = query.clone().edns_version(1);
+    for query in [query.edns(4096), made_here] {
+        assert_eq!(client.udp(&query).opt().expect("an OPT record").class, 700, "{query:?}");
+    }
+    let asked = &upstream.seen("www.odd.example")[0].query.0;
+    let opt = asked.windows(5).find(|five| five[..3] == [0, 0, 41]).expect("an OPT record");
+    assert_eq!(opt[3..], 700_u16.to_be_bytes());
+}
+
 #[test]
 fn a_client_over_tcp_is_answered_by_an_upstream_over_udp() {
     let Some(lab) = Lab::new() else { return };

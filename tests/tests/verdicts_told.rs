@@ -5,8 +5,6 @@ use onward_tests::dns::Client;
 use onward_tests::hops::{self, BEYOND, GOOD, Hop, Kind, NODE};
 use onward_tests::{can_run, onward, wait};
 
-const CONFIGURATION: &str = "/etc/onward/onward.toml";
-
 #[test]
 fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_upstreams() {
     if !can_run() {
@@ -17,7 +15,7 @@ fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_ups
     let mut hop = Hop::start(&host, Kind::Dnsmasq, NODE);
     let address = Kind::Dnsmasq.address();
     let configuration = |more: &str| format!("listen = [\"{NODE}\"]\n[upstreams]\nservers = [\"{address}\"{more}]\n");
-    host.write(CONFIGURATION, &configuration(&format!(", \"{GOOD}\"")));
+    host.write(onward::CONFIGURATION, &configuration(&format!(", \"{GOOD}\"")));
     let mut process = onward::start(&host, NODE, &[]);
     let client = Client::new(host.net(), NODE.parse().unwrap());
     let lines = |process: &onward_tests::process::Process, what: &str| -> Vec<String> {
@@ -45,7 +43,7 @@ fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_ups
     let counted = holds.iter().any(|line| line.contains("tags_seen"));
     assert!(counted, "how often each witness spoke: {holds:?}");
 
-    host.write(CONFIGURATION, &configuration(""));
+    host.write(onward::CONFIGURATION, &configuration(""));
     process.signal(Signal::SIGHUP);
     let again = wait::until(wait::seconds(3), || (lines(&process, "event holds").len() == 4).then_some(()));
     assert!(again.is_some(), "{}", process.output());

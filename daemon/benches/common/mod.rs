@@ -11,7 +11,7 @@ use onward::flight::Flights;
 use onward::guard::{self, Guard};
 use onward::trip::{Arrival, Forwarder, Moment};
 use onward::upstream::Number;
-use onward::wire::{Answer, HEADER, Key, Query};
+use onward::wire::{Answer, HEADER, Query, QuestionKey};
 
 /// Who asks: a pod.
 pub(crate) const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 10)), 40_000);
@@ -42,10 +42,10 @@ pub(crate) fn answer(query: &[u8]) -> Vec<u8> {
 }
 
 /// The key of a plain query.
-pub(crate) fn key(packet: &[u8]) -> Key {
+pub(crate) fn key(packet: &[u8]) -> QuestionKey {
     let mut query = Query::default();
     assert!(query.read(packet).is_ok(), "the benchmark's queries are plain");
-    Key::new(query.key())
+    QuestionKey::new(query.key())
 }
 
 /// A cache that knows the answers to the first `names` queries.

@@ -1,6 +1,6 @@
 //! What the guard's marks on a query say: which Onwards it has passed, and whether it is ours come back. Pure.
 
-use crate::guard::{Key, Passed, Strength, Witness, spelling, tag};
+use crate::guard::{MarkKey, Passed, Strength, Witness, spelling, tag};
 use crate::upstream::Number;
 use crate::wire::Query;
 
@@ -10,12 +10,12 @@ pub struct Marks {
     /// The Onwards that it has passed.
     pub passed: Passed,
     /// Whether it is ours come back.
-    pub back: Option<Back>,
+    pub came_back: Option<CameBack>,
 }
 
 /// A question of ours has come back, as a witness says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Back {
+pub struct CameBack {
     /// Through this upstream.
     pub through: Number,
     /// Who says so.
@@ -26,18 +26,18 @@ pub struct Back {
 
 /// Reads the marks; `in_flight` are the upstreams that the question may have been asked of, where it is being asked.
 #[must_use]
-pub fn read(packet: &[u8], query: &Query, key: &Key, now: std::time::Instant, in_flight: &[Number]) -> Marks {
+pub fn read(packet: &[u8], query: &Query, key: &MarkKey, now: std::time::Instant, in_flight: &[Number]) -> Marks {
     let tag = tag::find(query.options(packet)).map(|option| tag::read(option, key, key.bucket(now)));
     let passed = tag.unwrap_or_default();
     if let Some(through) = passed.own {
-        return Marks { passed, back: Some(Back { through, witness: Witness::Tag, is_sure: true }) };
+        return Marks { passed, came_back: Some(CameBack { through, witness: Witness::Tag, is_sure: true }) };
     }
     let name = query.question_end().checked_sub(4).and_then(|end| packet.get(crate::wire::HEADER..end));
-    let back = name.and_then(|name| {
+    let came_back = name.and_then(|name| {
         in_flight.iter().find_map(|number| {
             let strength = spelling::recognise(name, *number, key)?;
-            Some(Back { through: *number, witness: Witness::Spelling, is_sure: strength == Strength::Witness })
+            Some(CameBack { through: *number, witness: Witness::Spelling, is_sure: strength == Strength::Witness })
         })
     });
-    Marks { passed, back }
+    Marks { passed, came_back }
 }

@@ -88,7 +88,7 @@ impl Block {
         self.0.get(end(10)..end(12)).unwrap_or_default()
     }
 
-    /// What the answer is to: the bytes of a [`crate::wire::Key`].
+    /// What the answer is to: the bytes of a [`crate::wire::QuestionKey`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {

@@ -96,7 +96,7 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// Questions in progress on one connection; 1 to 1,024.
     pub tcp_pipelined: u32,
-    /// The largest UDP message that we announce, and that we send; 512 to 4,096 bytes.
+    /// The largest UDP message that clients are sent, and that clients and upstreams are told we take; 512 to 4,096.
     pub udp_payload: u16,
 }
 

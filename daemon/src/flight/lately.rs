@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 
 /// Longer than hops resend.
 const SPAN: Duration = Duration::from_secs(5);
@@ -15,12 +15,12 @@ const MOST: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Lately {
-    refused: Mutex<VecDeque<(Key, Instant)>>,
+    refused: Mutex<VecDeque<(QuestionKey, Instant)>>,
     count: AtomicUsize,
 }
 
 impl Lately {
-    pub(super) fn keep(&self, key: Key, now: Instant) {
+    pub(super) fn keep(&self, key: QuestionKey, now: Instant) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.truncate(MOST - 1);
         refused.push_front((key, now));

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 
 use crate::reply::Wants;
 use crate::upstream::Number;
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 use lately::Lately;
 
 const SHARDS: usize = 16;
@@ -84,7 +84,7 @@ pub struct Flights {
     lately: Lately,
 }
 
-type Shard = HashMap<Key, Flight, RandomState>;
+type Shard = HashMap<QuestionKey, Flight, RandomState>;
 
 #[derive(Debug, Default)]
 struct Flight {
@@ -114,7 +114,7 @@ impl Flights {
     }
 
     /// Lets `waiter` wait for `key`.
-    pub fn join(&self, key: &Key, waiter: Waiter, now: Instant) -> Joined {
+    pub fn join(&self, key: &QuestionKey, waiter: Waiter, now: Instant) -> Joined {
         if waiter.held && self.lately.has(key.bytes(), now) {
             return Joined::Refused;
         }
@@ -151,7 +151,7 @@ impl Flights {
     }
 
     /// Starts a flight that nobody waits for, to refresh what is about to end; false where one is under way or no room is.
-    pub fn start(&self, key: &Key) -> bool {
+    pub fn start(&self, key: &QuestionKey) -> bool {
         let mut shard = self.shard(key.bytes());
         if shard.contains_key(key) || !self.take_off() {
             return false;
@@ -220,7 +220,7 @@ impl Flights {
         if !shard.get(key).is_some_and(|flight| flight.held) {
             return SmallVec::new();
         }
-        self.lately.keep(Key::new(key), now);
+        self.lately.keep(QuestionKey::new(key), now);
         self.ended(shard.remove(key))
     }
 
@@ -287,36 +287,36 @@ mod tests {
     #[test]
     fn the_first_flies_and_the_others_wait() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
-        assert!(!flights.start(&Key::new(b"a")) && flights.start(&Key::new(b"b")));
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
+        assert!(!flights.start(&QuestionKey::new(b"a")) && flights.start(&QuestionKey::new(b"b")));
         assert_eq!((flights.len(), flights.waiting()), (2, 2));
         assert_eq!(flights.finish(b"a").len(), 2);
         assert_eq!(flights.finish(b"a").len(), 0);
         assert_eq!((flights.len(), flights.waiting()), (1, 0));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
     }
 
     #[test]
     fn those_whose_time_is_up_leave_and_the_flight_goes_on() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let later = now + Duration::from_secs(1);
-        let _ = flights.join(&Key::new(b"a"), waiter(now), now);
-        let _ = flights.join(&Key::new(b"a"), waiter(later), now);
+        let _ = flights.join(&QuestionKey::new(b"a"), waiter(now), now);
+        let _ = flights.join(&QuestionKey::new(b"a"), waiter(later), now);
         let (due, next) = flights.overdue(b"a", now);
         assert_eq!((due.len(), next), (1, Some(later)));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
     }
 
     #[test]
     fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let marked = || Waiter { came_through: Some(Number(1)), ..waiter(now) };
-        let _ = flights.join(&Key::new(b"a"), waiter(now + Duration::from_secs(1)), now);
-        assert_eq!(flights.join(&Key::new(b"a"), marked(), now), Joined::Waits);
+        let _ = flights.join(&QuestionKey::new(b"a"), waiter(now + Duration::from_secs(1)), now);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), marked(), now), Joined::Waits);
         assert_eq!(flights.overdue(b"a", now).0.len(), 1);
-        assert_eq!(flights.join(&Key::new(b"a"), marked(), now), Joined::Refused);
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), marked(), now), Joined::Refused);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
         assert_eq!(flights.waiting(), 2);
     }
 
@@ -324,14 +324,14 @@ mod tests {
     fn a_client_who_joins_a_question_of_another_onward_makes_its_flight_an_ordinary_one() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let foreign = || Waiter { alone: true, ..waiter(now) };
-        assert_eq!(flights.join(&Key::new(b"a"), foreign(), now), Joined::First);
-        assert_eq!(flights.join(&Key::new(b"a"), foreign(), now), Joined::Waits);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), foreign(), now), Joined::First);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), foreign(), now), Joined::Waits);
         assert!(flights.is_alone(b"a"));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Widens);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Widens);
         assert!(!flights.is_alone(b"a"));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits, "once is enough");
-        assert_eq!(flights.join(&Key::new(b"b"), waiter(now), now), Joined::First);
-        assert_eq!(flights.join(&Key::new(b"b"), foreign(), now), Joined::Waits);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits, "once is enough");
+        assert_eq!(flights.join(&QuestionKey::new(b"b"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&QuestionKey::new(b"b"), foreign(), now), Joined::Waits);
         assert!(!flights.is_alone(b"b"));
     }
 
@@ -339,13 +339,17 @@ mod tests {
     fn what_came_back_asking_for_more_is_held_and_a_client_has_it_asked_at_once() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let held = || Waiter { held: true, alone: true, ..waiter(now) };
-        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Held);
-        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Waits);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Held);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Waits);
         assert!(flights.is_held(b"a") && !flights.is_flying(b"a") && flights.concerns(b"a", now));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First, "it is asked for the client's sake");
+        assert_eq!(
+            flights.join(&QuestionKey::new(b"a"), waiter(now), now),
+            Joined::First,
+            "it is asked for the client's sake"
+        );
         assert!(!flights.release(b"a") && flights.is_flying(b"a") && flights.refuse(b"a", now).is_empty());
         assert_eq!(flights.finish(b"a").len(), 3);
-        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Held);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Held);
         assert!(flights.release(b"a") && flights.is_flying(b"a"), "after 50 ms it is asked like any other");
     }
 
@@ -353,15 +357,15 @@ mod tests {
     fn repeats_of_what_was_held_and_refused_are_refused_for_a_while_and_clients_never() {
         let (flights, now) = (Flights::new(10, 10), crate::clock::now());
         let held = || Waiter { held: true, ..waiter(now) };
-        let _ = flights.join(&Key::new(b"a"), held(), now);
+        let _ = flights.join(&QuestionKey::new(b"a"), held(), now);
         assert_eq!((flights.refuse(b"a", now).len(), flights.len()), (1, 0));
-        assert_eq!(flights.join(&Key::new(b"a"), held(), now), Joined::Refused);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Refused);
         assert!(flights.concerns(b"a", now) && !flights.concerns(b"b", now));
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::First);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
         let _ = flights.finish(b"a");
         let later = now + Duration::from_secs(5);
         assert!(!flights.concerns(b"a", later));
-        assert_eq!(flights.join(&Key::new(b"a"), held(), later), Joined::Held);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), later), Joined::Held);
         assert_eq!(flights.waiting(), 1);
     }
 
@@ -369,12 +373,12 @@ mod tests {
     fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
         let (flights, now) = (Flights::new(2, 7), crate::clock::now());
         for name in [b"a", b"b"] {
-            assert_eq!(flights.join(&Key::new(name), waiter(now), now), Joined::First);
+            assert_eq!(flights.join(&QuestionKey::new(name), waiter(now), now), Joined::First);
         }
-        assert_eq!(flights.join(&Key::new(b"c"), waiter(now), now), Joined::Full);
+        assert_eq!(flights.join(&QuestionKey::new(b"c"), waiter(now), now), Joined::Full);
         for _ in 0..6 {
-            assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Waits);
+            assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
         }
-        assert_eq!(flights.join(&Key::new(b"a"), waiter(now), now), Joined::Full);
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Full);
     }
 }

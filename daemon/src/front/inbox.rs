@@ -11,7 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::upstream::engine::{AskId, Question};
 use crate::upstream::{Number, Set};
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -23,9 +23,9 @@ pub enum Order {
     /// What a stream brought for an ask.
     Streamed(AskId, Option<Vec<u8>>),
     /// Our own question came back through this upstream; somebody who brought it waits until the time given.
-    CameBack(Key, Number, Instant),
+    CameBack(QuestionKey, Number, Instant),
     /// Somebody waits for this for whom one upstream is not enough.
-    Widen(Key),
+    Widen(QuestionKey),
     /// The guard has given other verdicts, or has another key.
     Guidance,
     /// The allow-list is another.

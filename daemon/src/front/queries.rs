@@ -39,7 +39,7 @@ impl Queries {
     }
 
     /// The answer, or where it will come from.
-    fn take(&self, packet: &[u8], from: SocketAddr) -> Answered<Later> {
+    fn take(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingAnswer> {
         let (mut query, mut out) = (Query::default(), Vec::with_capacity(ROOM));
         let at = self.forwarder.moment(clock::now());
         let mut arrival = Arrival { packet, from, over_tcp: true, at: &at };
@@ -53,7 +53,7 @@ impl Queries {
         match step {
             Step::Silence | Step::TakeInstead(_) => Answered::Now(None),
             Step::Answer => Answered::Now(Some(out)),
-            Step::AnswerLater => Answered::Later(Later::Held(out)),
+            Step::AnswerLater => Answered::Later(PendingAnswer::Held(out)),
             Step::AnswerAndRefresh => {
                 if let Some(question) = self.forwarder.refresh(&query) {
                     self.tell_one(from, Order::Ask(question));
@@ -71,21 +71,21 @@ impl Queries {
                         return Answered::Now(written.map(|()| out));
                     }
                 }
-                Answered::Later(Later::Asked(answer))
+                Answered::Later(PendingAnswer::Asked(answer))
             }
         }
     }
 }
 
 /// An answer that takes time.
-enum Later {
+enum PendingAnswer {
     /// It is there, but is held for [`PROBE_HOLD`].
     Held(Vec<u8>),
     /// It comes from an upstream.
     Asked(oneshot::Receiver<Vec<u8>>),
 }
 
-impl Later {
+impl PendingAnswer {
     async fn wait(self) -> Option<Vec<u8>> {
         match self {
             Self::Held(answer) => {
@@ -106,7 +106,7 @@ impl Answer for Queries {
     ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send> {
         match self.take(&query, peer) {
             Answered::Now(answer) => Answered::Now(answer),
-            Answered::Later(later) => Answered::Later(later.wait()),
+            Answered::Later(pending) => Answered::Later(pending.wait()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::key::Key;
+use super::key::MarkKey;
 use super::probe::{Heard, Nonce};
 use super::report::Report;
 use super::verdict::{Verdicts, Witness};
@@ -46,7 +46,7 @@ pub enum Event {
     /// Other upstreams.
     SetChanged(Arc<Set>),
     /// Another key, since the node's addresses changed.
-    KeyChanged(Arc<Key>),
+    KeyChanged(Arc<MarkKey>),
     /// [`super::Judge::due`] has come.
     Tick,
 }

@@ -34,7 +34,7 @@ async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Hear
     let socket = UdpSocket::bind(any).await?;
     socket.connect(address).await?;
     socket.send(message).await?;
-    let mut buffer = [0; 1232];
+    let mut buffer = vec![0; probe::PAYLOAD.into()];
     loop {
         let length = socket.recv(&mut buffer).await?;
         // What is no answer to this probe is not ours to judge; the answer may still come.

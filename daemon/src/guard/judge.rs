@@ -25,7 +25,7 @@ use rand::{RngExt, SeedableRng};
 use super::Settings;
 use super::bears::Bears;
 use super::event::{Action, Event};
-use super::key::Key;
+use super::key::MarkKey;
 use super::limits::{Provoked, Window};
 use super::marks::Known;
 use super::name;
@@ -61,7 +61,7 @@ struct Asked {
 #[derive(Debug)]
 pub struct Judge {
     settings: Settings,
-    key: Arc<Key>,
+    key: Arc<MarkKey>,
     rng: StdRng,
     set: Arc<Set>,
     tracks: BTreeMap<Whom, Track>,
@@ -78,7 +78,7 @@ pub struct Judge {
 impl Judge {
     /// A judge without upstreams. `seed` must be random: nonces come from it.
     #[must_use]
-    pub fn new(settings: Settings, key: Arc<Key>, seed: [u8; 32]) -> Self {
+    pub fn new(settings: Settings, key: Arc<MarkKey>, seed: [u8; 32]) -> Self {
         Self {
             settings,
             key,
@@ -343,7 +343,5 @@ impl Judge {
     }
 }
 
-#[cfg(test)]
-mod rules;
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ pub struct Bucket(u32);
 
 /// Makes the marks of one process and knows them again.
 #[derive(Clone)]
-pub struct Key {
+pub struct MarkKey {
     secret: [u8; 16],
     process: u64,
     born: Instant,
@@ -70,7 +70,7 @@ impl Secret {
     }
 }
 
-impl Key {
+impl MarkKey {
     /// The key of a process with this secret, on a node with these addresses (in any order). `born` is when the process
     /// started, by which buckets are counted.
     #[must_use]
@@ -141,9 +141,9 @@ impl Bucket {
     }
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for MarkKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Key(process {:016x})", self.process)
+        write!(f, "MarkKey(process {:016x})", self.process)
     }
 }
 
@@ -161,17 +161,17 @@ fn hasher(secret: &[u8; 16], purpose: Purpose) -> SipHasher13 {
 
 /// A key for tests; different seeds, different processes.
 #[cfg(test)]
-pub(super) fn of(seed: u8) -> Key {
-    Key::new(&Secret::new([seed; 16]), &[], crate::clock::now())
+pub(super) fn of(seed: u8) -> MarkKey {
+    MarkKey::new(&Secret::new([seed; 16]), &[], crate::clock::now())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key(secret: u8, addresses: &[&str]) -> Key {
+    fn key(secret: u8, addresses: &[&str]) -> MarkKey {
         let addresses: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        Key::new(&Secret::new([secret; 16]), &addresses, crate::clock::now())
+        MarkKey::new(&Secret::new([secret; 16]), &addresses, crate::clock::now())
     }
 
     #[test]

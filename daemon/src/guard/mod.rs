@@ -72,7 +72,7 @@ pub use crate::config::Guard as Settings;
 pub use bears::Bears;
 pub use event::{Action, Event};
 pub use judge::Judge;
-pub use key::{Bucket, Key, Secret};
+pub use key::{Bucket, MarkKey, Secret};
 pub use probe::Nonce;
 pub use report::Report;
 pub use run::{Driver, Guard};

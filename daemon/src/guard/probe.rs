@@ -8,7 +8,7 @@
 //! of it is a witness: in a mesh of eight each probe would provoke others, four times as many in all.
 
 use super::bears::Bears;
-use super::key::{Bucket, Key, Purpose};
+use super::key::{Bucket, MarkKey, Purpose};
 use super::{name, spelling, tag};
 use crate::upstream::Number;
 use crate::wire::{HEADER, rtype};
@@ -18,6 +18,9 @@ const FIRST: &[u8] = b"probe";
 const SUFFIX: usize = 255 - (1 + FIRST.len()) - (1 + NONCE);
 /// Length of the nonce's label.
 const NONCE: usize = 32;
+/// What a probe says that we take over UDP (RFC 6891, section 6.2.3): enough for any answer to a probe, which is short
+/// whatever `limits.udp_payload` is.
+pub const PAYLOAD: u16 = 1232;
 
 /// Names one probe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,7 +52,7 @@ pub struct Heard {
 impl Nonce {
     /// A new one; `random` must not be foreseeable.
     #[must_use]
-    pub fn new(random: u64, key: &Key) -> Self {
+    pub fn new(random: u64, key: &MarkKey) -> Self {
         let random = random.to_be_bytes();
         let mac = key.mac(Purpose::Probe, &[&random]);
         Self(((u128::from(u64::from_be_bytes(random)) << 64) | u128::from(mac)).to_be_bytes())
@@ -57,7 +60,7 @@ impl Nonce {
 
     /// Whether this process made it.
     #[must_use]
-    pub fn is_ours(self, key: &Key) -> bool {
+    pub fn is_ours(self, key: &MarkKey) -> bool {
         self.0.first_chunk::<8>().is_some_and(|random| Self::new(u64::from_be_bytes(*random), key) == self)
     }
 
@@ -80,7 +83,7 @@ pub fn fits(suffix: &[u8]) -> bool {
 
 /// The whole query with the ID `id`.
 #[must_use]
-pub fn query(probe: &Probe<'_>, id: u16, key: &Key, now: Bucket) -> Vec<u8> {
+pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
     let mut qname = Vec::with_capacity(255);
     qname.push(5);
     qname.extend(FIRST);
@@ -102,7 +105,8 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &Key, now: Bucket) -> Vec<u8> {
             tag::write(&tag::Passed::default(), probe.upstream, key, now, &mut option);
         }
         let [length_high, length_low] = u16::try_from(option.len()).unwrap_or(0).to_be_bytes();
-        message.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, length_high, length_low]); // 1232 bytes (RFC 6891, section 6.1.2)
+        let [size_high, size_low] = PAYLOAD.to_be_bytes();
+        message.extend([0, 0, 41, size_high, size_low, 0, 0, 0, 0, length_high, length_low]);
         message.extend(option);
     }
     message

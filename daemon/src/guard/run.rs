@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::event::{Action, Event};
 use super::probe;
 use super::report::Kind;
-use super::{Bears, Judge, Key, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
+use super::{Bears, Judge, MarkKey, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Number, Set, Transport};
 
@@ -36,7 +36,7 @@ pub struct Driver {
     judge: Judge,
     events: mpsc::Receiver<Event>,
     set: watch::Receiver<Arc<Set>>,
-    key: watch::Receiver<Arc<Key>>,
+    key: watch::Receiver<Arc<MarkKey>>,
     published: Arc<Published>,
 }
 
@@ -44,11 +44,11 @@ pub struct Driver {
 struct Shared {
     secret: Secret,
     born: Instant,
-    key: ArcSwap<Key>,
-    key_before: ArcSwap<Key>,
+    key: ArcSwap<MarkKey>,
+    key_before: ArcSwap<MarkKey>,
     events: mpsc::Sender<Event>,
     set: watch::Sender<Arc<Set>>,
-    new_key: watch::Sender<Arc<Key>>,
+    new_key: watch::Sender<Arc<MarkKey>>,
     home: Mutex<VecDeque<(Nonce, Instant)>>,
     published: Arc<Published>,
 }
@@ -68,7 +68,7 @@ impl Guard {
     #[must_use]
     pub fn new(settings: Settings, addresses: &[IpAddr]) -> (Self, Driver) {
         let (secret, born) = (Secret::new(rand::random()), clock::now());
-        let first_key = Arc::new(Key::new(&secret, addresses, born));
+        let first_key = Arc::new(MarkKey::new(&secret, addresses, born));
         let published = Arc::<Published>::default();
         let (sender, events) = mpsc::channel(QUEUE);
         let (set_sender, set) = watch::channel(Arc::default());
@@ -102,7 +102,7 @@ impl Guard {
 
     /// The key that marks are made and known with.
     #[must_use]
-    pub fn key(&self) -> arc_swap::Guard<Arc<Key>> {
+    pub fn key(&self) -> arc_swap::Guard<Arc<MarkKey>> {
         self.0.key.load()
     }
 
@@ -158,7 +158,7 @@ impl Guard {
 
     /// The node's addresses changed: another key, so that cloned machines do not share one.
     pub fn addresses_changed(&self, addresses: &[IpAddr]) {
-        let key = Arc::new(Key::new(&self.0.secret, addresses, self.0.born));
+        let key = Arc::new(MarkKey::new(&self.0.secret, addresses, self.0.born));
         self.0.key_before.store(self.0.key.swap(Arc::clone(&key)));
         self.0.new_key.send_replace(key);
     }

@@ -15,7 +15,7 @@
 //! million ordinary queries see none. Names with fewer letters still get their pattern, against forged answers, but it
 //! tells nothing.
 
-use super::key::Key;
+use super::key::MarkKey;
 use crate::upstream::Number;
 
 /// From as many letters on a match is a hint.
@@ -35,7 +35,7 @@ pub enum Strength {
 }
 
 /// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
-pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &Key) {
+pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &MarkKey) {
     name.make_ascii_lowercase();
     pattern(name, upstream, key);
     if name == asker {
@@ -45,7 +45,7 @@ pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &Key) {
 
 /// Whether `arrived`, a name as it was asked, is spelled as we spell it for `upstream`.
 #[must_use]
-pub fn recognise(arrived: &[u8], upstream: Number, key: &Key) -> Option<Strength> {
+pub fn recognise(arrived: &[u8], upstream: Number, key: &MarkKey) -> Option<Strength> {
     let mut buffer = [0; NAME];
     let spelled = buffer.get_mut(..arrived.len())?;
     spelled.copy_from_slice(arrived);
@@ -69,7 +69,7 @@ pub fn recognise(arrived: &[u8], upstream: Number, key: &Key) -> Option<Strength
 }
 
 /// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
-fn pattern(name: &mut [u8], upstream: Number, key: &Key) {
+fn pattern(name: &mut [u8], upstream: Number, key: &MarkKey) {
     let mut words = [0; NAME.div_ceil(64)];
     for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {
         *word = key.mac_of_name(upstream, part, name);

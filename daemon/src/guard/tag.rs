@@ -10,7 +10,7 @@
 //! The MAC holds 64 bits. It is compared as one number, not in constant time by design: whoever finds a valid one, or
 //! replays one, has a witness, and a witness costs the healthy one probe (see the module's documentation).
 
-use super::key::{Bucket, Key, Purpose};
+use super::key::{Bucket, MarkKey, Purpose};
 use crate::upstream::Number;
 
 /// The option's code, from the range for local use (RFC 6891, section 9; IANA: 65001 to 65534).
@@ -60,7 +60,7 @@ pub fn find(options: &[u8]) -> Option<&[u8]> {
 
 /// Reads the option's data.
 #[must_use]
-pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
+pub fn read(option: &[u8], key: &MarkKey, now: Bucket) -> Passed {
     let mut passed = Passed::default();
     let (entries, rest) = option.as_chunks::<ENTRY>();
     if !rest.is_empty() || entries.len() > MOST {
@@ -81,7 +81,7 @@ pub fn read(option: &[u8], key: &Key, now: Bucket) -> Passed {
 }
 
 /// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
-pub fn write(passed: &Passed, upstream: Number, key: &Key, now: Bucket, out: &mut Vec<u8>) {
+pub fn write(passed: &Passed, upstream: Number, key: &MarkKey, now: Bucket, out: &mut Vec<u8>) {
     append(passed, own(upstream, key, now), out);
 }
 
@@ -110,7 +110,7 @@ struct Made {
 
 impl Entries {
     /// As [`write()`].
-    pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&Key, Bucket), out: &mut Vec<u8>) {
+    pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&MarkKey, Bucket), out: &mut Vec<u8>) {
         let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
         let entry = match self.0.iter().find(holds) {
             Some(made) => made.entry,
@@ -126,7 +126,7 @@ impl Entries {
     }
 }
 
-fn own(number: Number, key: &Key, bucket: Bucket) -> [u8; ENTRY] {
+fn own(number: Number, key: &MarkKey, bucket: Bucket) -> [u8; ENTRY] {
     let process = key.process().to_be_bytes();
     let number = number.0.to_be_bytes();
     let mac = key.mac(Purpose::Tag, &[&process, &number, &bucket.bytes()]).to_be_bytes();
@@ -145,13 +145,13 @@ mod tests {
     use crate::guard::key;
 
     /// The data of what [`write`] makes.
-    fn written(passed: &Passed, upstream: u16, key: &Key, now: Bucket) -> Vec<u8> {
+    fn written(passed: &Passed, upstream: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
         let mut out = Vec::new();
         write(passed, Number(upstream), key, now, &mut out);
         find(&out).unwrap().to_vec()
     }
 
-    fn bucket(key: &Key, after: u64) -> Bucket {
+    fn bucket(key: &MarkKey, after: u64) -> Bucket {
         key.bucket(crate::clock::now() + Duration::from_secs(after))
     }
 

@@ -59,7 +59,7 @@ impl Workers {
             let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
             let guard = &forwarder.guard;
             let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
-            let engine = Engine::new(forwarder.set.load_full(), guidance, sockets_each, rng);
+            let engine = Engine::new(forwarder.set.load_full(), guidance, sockets_each, forwarder.payload, rng);
             let worker = Worker::new(parts, engine)?;
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
         }

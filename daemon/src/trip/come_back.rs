@@ -19,7 +19,7 @@ use crate::guard::HOLD;
 use crate::reply::{Ede, Own};
 use crate::upstream::engine::Question;
 use crate::upstream::{Number, Transport};
-use crate::wire::{Key, Query};
+use crate::wire::{Query, QuestionKey};
 
 /// The spelling of so many upstreams is looked for at most in a question that is being asked.
 const SPELLINGS: usize = 3;
@@ -44,13 +44,13 @@ impl Forwarder {
     }
 
     /// The flights that ask this question, also those without DO or CD.
-    fn asking(&self, query: &Query) -> impl Iterator<Item = Key> {
-        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key)).map(|key| Key::new(&key))
+    fn asking(&self, query: &Query) -> impl Iterator<Item = QuestionKey> {
+        query.keys_that_ask_less().filter(|key| self.flights.is_flying(key)).map(|key| QuestionKey::new(&key))
     }
 
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &Marks, arrival: &Arrival<'_>, query: &Query) {
-        if let Some(back) = marks.back {
+        if let Some(back) = marks.came_back {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
             if arrival.over_tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
@@ -60,8 +60,8 @@ impl Forwarder {
 
     /// Has the flights go on that this question seems to come from. Returns whether it has to be refused at once, or else
     /// whether it is to be held.
-    pub(super) fn came_back(&self, back: marks::Back, query: &Query, until: Instant) -> Treatment {
-        let asking: Vec<Key> = self.asking(query).collect();
+    pub(super) fn came_back(&self, back: marks::CameBack, query: &Query, until: Instant) -> Treatment {
+        let asking: Vec<QuestionKey> = self.asking(query).collect();
         for key in &asking {
             self.tell_workers(|| Order::CameBack(key.clone(), back.through, until));
         }

@@ -10,7 +10,7 @@ use crate::guard::Standing;
 use crate::reply::{Age, Ede, Own, dress, own};
 use crate::upstream::Transport;
 use crate::upstream::engine::{Failure, Landed, Said};
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 
 /// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -45,11 +45,15 @@ impl Forwarder {
         let key = &said.key;
         let Some(landed) = said.landed() else { return self.give_up(key, Failure::NoAnswer, outbox, now) };
         if self.flights.is_alone(key.bytes()) {
-            self.give_unremembered(&landed, outbox, now); // one upstream was asked, which says nothing of the others
-        } else if self.cache.stale(key.bytes(), self.seconds(now)).is_some() {
-            self.give_up(key, Failure::NoAnswer, outbox, now);
-        } else {
-            self.give(&landed, outbox, now);
+            // One upstream was asked, which says nothing of the others.
+            return self.give_unremembered(&landed, outbox, now);
+        }
+        match self.cache.stale(key.bytes(), self.seconds(now)) {
+            Some(stale) => {
+                self.remember_failure(key, Failure::NoAnswer, now);
+                self.tell_all(key, Content::Block(&stale, Age::Stale), outbox);
+            }
+            None => self.give(&landed, outbox, now),
         }
     }
 
@@ -62,7 +66,14 @@ impl Forwarder {
     }
 
     /// No upstream answered: tell all who wait, with what was known before if there is anything.
-    pub fn give_up(&self, key: &Key, why: Failure, outbox: &mut Outbox, now: Instant) {
+    pub fn give_up(&self, key: &QuestionKey, why: Failure, outbox: &mut Outbox, now: Instant) {
+        self.remember_failure(key, why, now);
+        self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
+    }
+
+    /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the flight
+    /// ends.
+    fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
             _ if self.flights.is_alone(key.bytes()) => None,
@@ -72,11 +83,10 @@ impl Forwarder {
         if let Some(lifetime) = lifetime {
             self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
         }
-        self.console(key, self.flights.finish(key.bytes()), why, (outbox, now));
     }
 
     /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
-    pub fn give_overdue(&self, key: &Key, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
+    pub fn give_overdue(&self, key: &QuestionKey, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
         let (waiters, next) = self.flights.overdue(key.bytes(), now);
         let (marked, waiters): (Vec<Waiter>, Vec<Waiter>) =
             waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
@@ -89,7 +99,7 @@ impl Forwarder {
     }
 
     /// The flight is over: all who wait get the same.
-    fn tell_all(&self, key: &Key, content: Content<'_>, outbox: &mut Outbox) {
+    fn tell_all(&self, key: &QuestionKey, content: Content<'_>, outbox: &mut Outbox) {
         for waiter in self.flights.finish(key.bytes()) {
             deliver(waiter, content, outbox);
         }
@@ -98,7 +108,7 @@ impl Forwarder {
     /// A stale answer, or else SERVFAIL with the reason.
     fn console(
         &self,
-        key: &Key,
+        key: &QuestionKey,
         waiters: impl IntoIterator<Item = Waiter>,
         why: Failure,
         (outbox, now): (&mut Outbox, Instant),
@@ -118,7 +128,7 @@ impl Forwarder {
     }
 
     /// Whether a witness has spoken against an upstream, for this name.
-    fn is_anyone_suspect(&self, key: &Key) -> bool {
+    fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.upstreams.iter();
         upstreams.any(|upstream| verdicts.standing(upstream.number, Transport::Udp, key.name()) > Standing::Free)

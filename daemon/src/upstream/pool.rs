@@ -42,7 +42,7 @@ struct Slot {
 
 /// Where a question goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct Assignment {
     /// Over this socket.
     pub socket: Socket,
     /// With this ID.
@@ -71,7 +71,7 @@ impl<A> Pool<A> {
     }
 
     /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
-    pub fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Way {
+    pub fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
         let last = u8::try_from(self.slots.len() - 1).unwrap_or(u8::MAX);
         let index = rng.random_range(0..=last);
         let mut closes = None;
@@ -99,7 +99,7 @@ impl<A> Pool<A> {
                 break id; // a socket takes 4096 questions, so most of the 65,536 are free
             }
         };
-        Way { socket, id, opens, closes }
+        Assignment { socket, id, opens, closes }
     }
 
     /// Who asked with this ID over this socket.
@@ -159,13 +159,13 @@ mod tests {
     #[test]
     fn sockets_and_ids_are_spread_and_nothing_is_asked_twice() {
         let (mut pool, mut rng, now, mut next) = (Pool::new(SOCKETS), StdRng::seed_from_u64(1), crate::clock::now(), 0);
-        let ways: Vec<_> = (0..2000).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
-        assert_eq!(ways.iter().filter(|way| way.opens).count(), SOCKETS);
-        let ids: std::collections::HashSet<_> = ways.iter().map(|way| (way.socket, way.id)).collect();
+        let assigned: Vec<_> = (0..2000).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
+        assert_eq!(assigned.iter().filter(|one| one.opens).count(), SOCKETS);
+        let ids: std::collections::HashSet<_> = assigned.iter().map(|one| (one.socket, one.id)).collect();
         assert_eq!(ids.len(), 2000);
-        assert_eq!(pool.who(ways[7].socket, ways[7].id), Some(&7));
-        for way in &ways {
-            assert_eq!(pool.forget(way.socket, way.id), None);
+        assert_eq!(pool.who(assigned[7].socket, assigned[7].id), Some(&7));
+        for one in &assigned {
+            assert_eq!(pool.forget(one.socket, one.id), None);
         }
         assert!(pool.is_quiet());
     }
@@ -180,19 +180,20 @@ mod tests {
         while seen.len() < 1000 {
             seen.push(pool.ask(1, later, &mut rng, &mut next));
         }
-        assert!(seen.iter().all(|way| way.closes != Some(first.socket)));
+        assert!(seen.iter().all(|one| one.closes != Some(first.socket)));
         assert_eq!(pool.forget(first.socket, first.id), Some(first.socket));
     }
 
     #[test]
     fn renewed_sockets_are_closed_at_once_or_by_their_last_answer() {
         let (mut pool, mut rng, now, mut next) = (Pool::new(2), StdRng::seed_from_u64(1), crate::clock::now(), 0);
-        let ways: Vec<_> = (0..20).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
-        let (busy, idle): (Vec<Way>, Vec<Way>) = ways.iter().partition(|way| way.socket == ways[0].socket);
-        assert!(idle.iter().all(|way| pool.forget(way.socket, way.id).is_none()));
+        let assigned: Vec<_> = (0..20).map(|i| pool.ask(i, now, &mut rng, &mut next)).collect();
+        let (busy, idle): (Vec<Assignment>, Vec<Assignment>) =
+            assigned.iter().partition(|one| one.socket == assigned[0].socket);
+        assert!(idle.iter().all(|one| pool.forget(one.socket, one.id).is_none()));
         assert_eq!(pool.renew(), [idle[0].socket]);
         let (last, others) = busy.split_last().unwrap();
-        assert!(others.iter().all(|way| pool.forget(way.socket, way.id).is_none()));
+        assert!(others.iter().all(|one| pool.forget(one.socket, one.id).is_none()));
         assert_eq!(pool.forget(last.socket, last.id), Some(last.socket));
         assert!(pool.is_quiet() && pool.ask(1, now, &mut rng, &mut next).opens);
     }
@@ -200,9 +201,9 @@ mod tests {
     #[test]
     fn a_lost_socket_gives_back_what_was_asked_over_it() {
         let (mut pool, mut rng, now, mut next) = (Pool::new(SOCKETS), StdRng::seed_from_u64(1), crate::clock::now(), 0);
-        let way = pool.ask(5, now, &mut rng, &mut next);
-        assert_eq!(pool.lose(way.socket), [5]);
-        assert_eq!(pool.who(way.socket, way.id), None);
+        let one = pool.ask(5, now, &mut rng, &mut next);
+        assert_eq!(pool.lose(one.socket), [5]);
+        assert_eq!(pool.who(one.socket, one.id), None);
         assert!(pool.is_quiet());
     }
 }

@@ -3,7 +3,6 @@
 //! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`Number`].
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Server;
@@ -52,7 +51,8 @@ impl Upstream {
     /// Whether the server is on loopback, link-local, private or unique local space: near, and perhaps part of a loop.
     #[must_use]
     pub fn is_near(&self) -> bool {
-        is_near(self.server.ip())
+        let ip = self.server.ip().to_canonical();
+        ip.is_loopback() || reach::is_private(ip) || reach::is_link_local(ip)
     }
 }
 
@@ -87,13 +87,6 @@ impl Numbers {
         }));
         *self.known.entry(server.clone()).or_insert(next)
     }
-}
-
-/// Loopback, link-local (RFC 3927, RFC 4291), private (RFC 1918, RFC 6598) and unique local (RFC 4193) addresses.
-#[must_use]
-pub fn is_near(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    ip.is_loopback() || reach::is_private(ip) || reach::is_link_local(ip)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub mod answer;
 pub mod query;
 
 pub use answer::Answer;
-pub use query::{Key, Query};
+pub use query::{Query, QuestionKey};
 
 /// Length of a message's header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;

@@ -30,7 +30,7 @@ pub struct NotPlain;
 /// One byte with the bits of DO and CD, then the question's wire form, lower-cased.
 /// Cheap to clone, since flights, waiters and engines share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key(Arc<[u8]>);
+pub struct QuestionKey(Arc<[u8]>);
 
 /// A plain query as read from a packet. Made once and read into again, so that nothing is allocated for a packet.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl Query {
         }
     }
 
-    /// The key's bytes, as [`Key`] holds them.
+    /// The key's bytes, as [`QuestionKey`] holds them.
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
@@ -217,7 +217,7 @@ impl Query {
     }
 }
 
-impl Key {
+impl QuestionKey {
     /// Keeps a key's bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
@@ -261,15 +261,15 @@ impl Key {
     }
 }
 
-impl std::borrow::Borrow<[u8]> for Key {
+impl std::borrow::Borrow<[u8]> for QuestionKey {
     fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for QuestionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Key({} type {})", shown(self.name()), self.qtype())
+        write!(f, "QuestionKey({} type {})", shown(self.name()), self.qtype())
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Directories are watched, not files: files are replaced by rename, links swapped, and whole directories come late. For
 //! each path every directory on the way is watched for the one name that leads on, through symbolic links too, as far as
-//! the way exists (`way.rs`); so the bell is quiet about whatever else happens in /run or /etc. What changed is not told:
-//! everything is read anew.
+//! the way exists (`plan.rs`); so the bell is quiet about whatever else happens in /run or /etc. What changed is not
+//! told: everything is read anew.
 //!
 //! A thread waits for inotify, since nothing safe joins an inotify descriptor to the runtime; it ends with the [`Watch`].
 
-mod way;
+mod plan;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc;
 
-use way::{Names, plan};
+use plan::{Names, plan};
 
 /// The bell rings when nothing has changed for this long, ...
 const QUIET: Duration = Duration::from_millis(100);

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::yield_now;
 
-use super::gate::{Gate, Key, Way};
+use super::gate::{Gate, GateHandle, GateState};
 use super::idle::Entry;
 use super::turns::{Answers, Turn, Turns};
 use super::{Answer, Shared, told};
@@ -33,7 +33,7 @@ pub(super) async fn run<A: Answer>(
     let Ok(local) = socket.local_addr() else { return };
     // Answers are whole messages; holding them back to fill a segment would only delay them. Without it they still go out.
     let _ = socket.set_nodelay(true);
-    let (gate, key) = Gate::new(socket);
+    let (gate, gate_handle) = Gate::new(socket);
     let in_flight = shared.limits.in_flight;
     let (frames, handle) = tcp::TcpStream::from_stream_with_buffer_size(AsyncIoTokioAsStd(gate), peer, in_flight);
     let answers = Answers(handle, peer);
@@ -44,7 +44,7 @@ pub(super) async fn run<A: Answer>(
         shared: &shared,
         turns: TimeoutStream::new(turns, shared.limits.idle),
         answers,
-        key,
+        gate_handle,
         in_flight: FuturesUnordered::new(),
         go: &go,
         idle: Some(shared.idle.enter(&go)),
@@ -60,7 +60,7 @@ struct Connection<'a, A> {
     shared: &'a Shared<A>,
     turns: TimeoutStream<Turns<'a, A>>,
     answers: Answers,
-    key: Key,
+    gate_handle: GateHandle,
     in_flight: FuturesUnordered<BoxFuture<'a, Option<Vec<u8>>>>,
     go: &'a Arc<Notify>,
     /// There while nothing is in flight.
@@ -74,7 +74,7 @@ impl<'a, A: Answer> Connection<'a, A> {
         loop {
             let open = !others_turn && self.in_flight.len() < self.shared.limits.in_flight;
             // What is to be written is written all the same.
-            self.key.turn(if open { Way::Open } else { Way::Closed });
+            self.gate_handle.set(if open { GateState::Open } else { GateState::Paused });
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
@@ -120,7 +120,7 @@ impl<'a, A: Answer> Connection<'a, A> {
 
     /// Sends the answers that are due, each when it is there, and reads no more.
     async fn finish(&mut self) {
-        self.key.turn(Way::Closed);
+        self.gate_handle.set(GateState::Paused);
         while !self.in_flight.is_empty() {
             tokio::select! {
                 biased;
@@ -129,7 +129,7 @@ impl<'a, A: Answer> Connection<'a, A> {
                 turn = self.turns.next() => if !matches!(turn, Some(Ok(_))) { return },
             }
         }
-        self.key.turn(Way::Shut);
+        self.gate_handle.set(GateState::Shut);
         // Ends once all is written or nothing can be.
         while let Some(Ok(_)) = self.turns.next().await {}
     }

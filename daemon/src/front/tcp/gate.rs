@@ -25,11 +25,11 @@ const KEPT: usize = 4 * 1024;
 /// What a gate lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Way {
+pub(super) enum GateState {
     /// What comes.
     Open,
     /// Nothing for now.
-    Closed,
+    Paused,
     /// Nothing any more: the end of input.
     Shut,
 }
@@ -38,26 +38,26 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Gate {
     socket: TcpStream,
-    way: Arc<AtomicU8>,
+    state: Arc<AtomicU8>,
     ahead: Ahead,
     /// What is to be written, of which the first `written` bytes are.
     out: Vec<u8>,
     written: usize,
 }
 
-/// Turns the gate; for the task that also reads, which reads on afterwards.
+/// Opens, pauses and shuts the gate; for the task that also reads, which reads on afterwards.
 #[derive(Debug)]
-pub(super) struct Key(Arc<AtomicU8>);
+pub(super) struct GateHandle(Arc<AtomicU8>);
 
 impl Gate {
-    pub(super) fn new(socket: TcpStream) -> (Self, Key) {
-        let way = Arc::new(AtomicU8::new(Way::Open as u8));
-        let key = Key(Arc::clone(&way));
-        (Self { socket, way, ahead: Ahead::default(), out: Vec::new(), written: 0 }, key)
+    pub(super) fn new(socket: TcpStream) -> (Self, GateHandle) {
+        let state = Arc::new(AtomicU8::new(GateState::Open as u8));
+        let handle = GateHandle(Arc::clone(&state));
+        (Self { socket, state, ahead: Ahead::default(), out: Vec::new(), written: 0 }, handle)
     }
 
-    fn is(&self, way: Way) -> bool {
-        self.way.load(Ordering::Relaxed) == way as u8
+    fn is(&self, state: GateState) -> bool {
+        self.state.load(Ordering::Relaxed) == state as u8
     }
 
     /// Writes all that is kept.
@@ -75,9 +75,9 @@ impl Gate {
     }
 }
 
-impl Key {
-    pub(super) fn turn(&self, way: Way) {
-        self.0.store(way as u8, Ordering::Relaxed);
+impl GateHandle {
+    pub(super) fn set(&self, state: GateState) {
+        self.0.store(state as u8, Ordering::Relaxed);
     }
 }
 
@@ -85,14 +85,14 @@ impl AsyncRead for Gate {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
         // Nothing is asked for where a client says that its message has no bytes. Linux would have us wait for the next one.
-        if buf.remaining() == 0 || (gate.is(Way::Open) && gate.ahead.give(buf)) {
+        if buf.remaining() == 0 || (gate.is(GateState::Open) && gate.ahead.give(buf)) {
             return Poll::Ready(Ok(()));
         }
         ready!(gate.poll_write_out(cx))?;
-        if gate.is(Way::Shut) {
+        if gate.is(GateState::Shut) {
             return Poll::Ready(Ok(()));
         }
-        if gate.is(Way::Closed) {
+        if gate.is(GateState::Paused) {
             return Poll::Pending; // who opens it asks again
         }
         ready!(gate.ahead.poll_fill(&mut gate.socket, cx))?;

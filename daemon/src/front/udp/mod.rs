@@ -17,7 +17,7 @@ use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
 pub use batch::Outgoing;
 use batch::Patience;
-use serving::{Batches, Serving, Took};
+use serving::{Batches, Entrance, Serving, Took};
 
 use super::inbox::{Inbox, Order, Orders};
 use super::outbox::Outbox;
@@ -35,7 +35,7 @@ const TURN: usize = 8;
 const BUSY: usize = 4;
 /// How long a busy socket is stayed with before the others get their turn.
 const STAY: Duration = Duration::from_millis(5);
-/// The longest answer that an upstream may send over UDP; we ask for 1232 bytes at most.
+/// The longest answer that an upstream may send over UDP: the most that `limits.udp_payload` allows.
 const ANSWER_MAX: usize = 4096;
 /// How long a worker that is told to end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -185,14 +185,11 @@ impl Worker {
 
     fn serve_batch(&mut self, listener: u64, buffers: &mut Buffers, patience: Patience, now: Instant) -> Took {
         let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
-        let took = match listener {
-            Some(Listener { socket, is_v4: true }) => {
-                self.serving.serve(&self.forwarder, &mut buffers.v4, socket, patience, now)
-            }
-            Some(Listener { socket, is_v4: false }) => {
-                self.serving.serve(&self.forwarder, &mut buffers.v6, socket, patience, now)
-            }
-            None => return Took { count: 0, more: false, at: now },
+        let Some(Listener { socket, is_v4 }) = listener else { return Took { count: 0, more: false, at: now } };
+        let entrance = Entrance { forwarder: &self.forwarder, socket };
+        let took = match is_v4 {
+            true => self.serving.serve(entrance, &mut buffers.v4, patience, now),
+            false => self.serving.serve(entrance, &mut buffers.v6, patience, now),
         };
         self.act(&mut buffers.outbox, took.at);
         took

@@ -47,6 +47,15 @@ struct HeldAnswer {
     answer: Vec<u8>,
 }
 
+/// Where queries come in.
+#[derive(Clone, Copy)]
+pub(super) struct Entrance<'w> {
+    /// What they are answered from. Borrowed: a count of those who hold it would be written to by all workers.
+    pub(super) forwarder: &'w Forwarder,
+    /// The socket that they come through.
+    pub(super) socket: &'w Arc<UdpSocket>,
+}
+
 /// How a batch went.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Took {
@@ -72,12 +81,12 @@ impl Serving {
     /// Takes one batch of queries, answers what it can, and gives the engine the rest. `now` is the time if none goes by.
     pub(super) fn serve<F: Family>(
         &mut self,
-        forwarder: &Forwarder,
+        entrance: Entrance<'_>,
         batches: &mut Batches<F>,
-        socket: &Arc<UdpSocket>,
         patience: Patience,
         now: Instant,
     ) -> Took {
+        let Entrance { forwarder, socket } = entrance;
         let Batches { incoming, outgoing } = batches;
         let mut moment = self.moment.take().unwrap_or_else(|| forwarder.moment(now));
         let mut at = now;
@@ -96,7 +105,7 @@ impl Serving {
                 let arrival = Arrival { packet, from: from.address(), over_tcp: false, at };
                 outgoing.push(from, |out| match forwarder.take(&arrival, &mut self.query, out) {
                     Step::Answer => true,
-                    step => self.serve_further(forwarder, step, &arrival, socket, out),
+                    step => self.serve_further(entrance, step, &arrival, out),
                 });
             },
         );
@@ -107,14 +116,8 @@ impl Serving {
 
     /// What is not simply answered; returns whether an answer is in `out` all the same.
     #[inline(never)]
-    fn serve_further(
-        &mut self,
-        forwarder: &Forwarder,
-        step: Step,
-        arrival: &Arrival<'_>,
-        socket: &Arc<UdpSocket>,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    fn serve_further(&mut self, entrance: Entrance<'_>, step: Step, arrival: &Arrival<'_>, out: &mut Vec<u8>) -> bool {
+        let Entrance { forwarder, socket } = entrance;
         let now = arrival.at.now();
         match step {
             Step::Answer => return true,
@@ -144,7 +147,7 @@ impl Serving {
                 let arrival = Arrival { packet: &packet, ..*arrival };
                 return match forwarder.take(&arrival, &mut self.query, out) {
                     Step::TakeInstead(_) => false, // what was written anew is plain
-                    step => self.serve_further(forwarder, step, &arrival, socket, out),
+                    step => self.serve_further(entrance, step, &arrival, out),
                 };
             }
         }
@@ -186,13 +189,13 @@ impl Serving {
 
     /// Sends and asks what was held, if it is time.
     pub(super) fn let_go(&mut self, forwarder: &Forwarder, outbox: &mut Outbox, now: Instant) {
-        while let Some((_, held)) = self.held_answers.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(held) = take_due(&mut self.held_answers, now) {
             outbox.push(&held.socket, held.to, |out| {
                 held.answer.clone_into(out);
                 true
             });
         }
-        while let Some((_, question)) = self.held_questions.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(question) = take_due(&mut self.held_questions, now) {
             if forwarder.let_go(&question, outbox, now) {
                 let key = question.key.clone();
                 self.engine.ask(question, now);
@@ -200,4 +203,10 @@ impl Serving {
             }
         }
     }
+}
+
+/// What is first in a queue, if its time has come.
+fn take_due<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<T> {
+    queue.front().filter(|(at, _)| *at <= now)?;
+    queue.pop_front().map(|(_, held)| held)
 }

@@ -10,8 +10,8 @@ use super::{Answer, Node, Out, Place, Query, SERVFAIL, Timer};
 use crate::guard::probe::{self, Heard};
 use crate::guard::silence::{self, End};
 use crate::guard::{
-    Action, Event, HOLD, Judge, Key, Nonce, Secret, Settings, Standing, Strength, Verdicts, Witness, name, spelling,
-    tag,
+    Action, Event, HOLD, Judge, MarkKey, Nonce, Secret, Settings, Standing, Strength, Verdicts, Witness, name,
+    spelling, tag,
 };
 use crate::upstream::set::Numbers;
 use crate::upstream::{Number, Server, Set, Transport};
@@ -31,7 +31,7 @@ pub(super) struct Witnesses {
 }
 
 pub(super) struct Onward {
-    key: Key,
+    key: MarkKey,
     judge: Judge,
     set: Arc<Set>,
     places: HashMap<Number, Place>,
@@ -64,7 +64,7 @@ struct Flight {
 
 impl Onward {
     pub(super) fn new(seed: u8, witnesses: Witnesses, upstreams: &[Place]) -> Self {
-        let key = Key::new(&Secret::new([seed; 16]), &[], crate::clock::now());
+        let key = MarkKey::new(&Secret::new([seed; 16]), &[], crate::clock::now());
         let server = |place: &Place| {
             let ip = Ipv4Addr::new(10, 0, 0, u8::try_from(*place).unwrap());
             (Server::new(ip.into(), 53), "a".into())

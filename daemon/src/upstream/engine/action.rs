@@ -7,7 +7,7 @@ use super::flying::AskId;
 use crate::upstream::pool::Socket;
 use crate::upstream::question;
 use crate::upstream::{Number, Transport, Upstream};
-use crate::wire::{Answer, Key};
+use crate::wire::{Answer, QuestionKey};
 
 /// What the engine wants done.
 #[derive(Debug)]
@@ -25,18 +25,18 @@ pub enum Action {
     /// The question has none but this failure, which an upstream told of.
     Refused(Said),
     /// The question has none.
-    Failed(Key, Failure),
+    Failed(QuestionKey, Failure),
     /// Some who wait for this question may have waited long enough; the flight goes on.
-    Overdue(Key),
+    Overdue(QuestionKey),
     /// An upstream let a question wait, or failed it: perhaps it loops.
-    Silent(Number, Transport, Key),
+    Silent(Number, Transport, QuestionKey),
 }
 
 /// What an upstream said to a question, kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// The question.
-    pub key: Key,
+    pub key: QuestionKey,
     /// Who said it.
     pub upstream: Number,
     /// The whole message.
@@ -47,7 +47,7 @@ pub struct Said {
 #[derive(Debug)]
 pub struct Landed<'m> {
     /// The question.
-    pub key: Key,
+    pub key: QuestionKey,
     /// Who answered it.
     pub upstream: Number,
     /// The answer.

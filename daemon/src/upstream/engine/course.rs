@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, Flight, FlightId, Kept, Stage, Way};
+use super::flying::{Ask, AskId, CLIENT_BUDGET, DUE, Flight, FlightId, Kept, SentOver, Stage};
 use super::sending::Target;
 use super::{Action, Engine, Failure, SENDS, Said, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Number, Transport};
-use crate::wire::Key;
+use crate::wire::QuestionKey;
 
 /// What came back to us is refused after [`crate::guard::HOLD`], and the hops pass that on: by then a loop has ended.
 const RETURNS: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ const RETURNS: Duration = Duration::from_millis(100);
 impl Engine {
     /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its
     /// flight was to ask one upstream only, it asks as many as any other from now on.
-    pub fn widen(&mut self, key: &Key, now: Instant) {
+    pub fn widen(&mut self, key: &QuestionKey, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(flight) = self.flights.get_mut(id.0) else { return };
         flight.alone = false;
@@ -27,7 +27,7 @@ impl Engine {
 
     /// Event: our own question came back through `upstream`. The flight goes on to the next at once; where there is
     /// none and that upstream is known to answer some questions, to itself.
-    pub fn came_back(&mut self, key: &Key, upstream: Number, now: Instant) {
+    pub fn came_back(&mut self, key: &QuestionKey, upstream: Number, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(flight) = self.flights.get_mut(id.0) else { return };
         flight.came_back = Some(upstream);
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// A message came to an ask, or the ask failed. Returns the question where that very message is its answer.
-    pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) -> Option<Key> {
+    pub(super) fn came(&mut self, ask_id: AskId, worth: Worth, message: &[u8], now: Instant) -> Option<QuestionKey> {
         let ask = self.end_ask(ask_id)?;
         let id = ask.flight;
         if self.is_answered_by(&ask, worth) {
@@ -82,7 +82,7 @@ impl Engine {
                     flight.failure.get_or_insert_with(kept);
                 }
                 if !flight.alone {
-                    let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
+                    let silent = Action::Silent(ask.upstream.number, transport(ask.sent_over), flight.key.clone());
                     self.actions.push_back(silent);
                 }
                 self.go_on(id, now);
@@ -115,13 +115,14 @@ impl Engine {
     /// Asks the same upstream the same over a stream.
     fn send_over_stream(&mut self, ask: Ask, now: Instant) {
         let key = self.flights.get(ask.flight.0).map(|flight| flight.key.clone());
-        let loops = |key: &Key| self.standing(ask.upstream.number, Transport::Tcp, key) == Standing::Quarantined;
+        let loops =
+            |key: &QuestionKey| self.standing(ask.upstream.number, Transport::Tcp, key) == Standing::Quarantined;
         if key.as_ref().is_some_and(loops) {
             return self.go_on(ask.flight, now);
         }
         let Some(flight) = self.flights.get_mut(ask.flight.0) else { return };
         let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + flight.patience(CLIENT_BUDGET)));
-        let ask = Ask { way: Way::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
+        let ask = Ask { sent_over: SentOver::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
         let ask_id = AskId(self.asks.insert(ask));
         flight.asks.push(ask_id);
         self.actions.push_back(Action::Stream(ask_id, upstream, flight.ends));
@@ -194,7 +195,7 @@ impl Engine {
             (ask.stage, ask.step) = (Stage::GivenUp, None); // a time that stayed would come for ever
             return self.go_on(id, now);
         };
-        if ask.other_spelling && ask.way != Way::Stream {
+        if ask.other_spelling && ask.sent_over != SentOver::Stream {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
             if let Some(ask) = self.end_ask(ask_id) {
                 self.send_over_stream(ask, now);
@@ -209,13 +210,13 @@ impl Engine {
         let stage;
         (stage, ask.step) = match was {
             _ if ask.trial || flight.done => (Stage::GivenUp, None),
-            Stage::Fresh if ask.way != Way::Stream => (Stage::Late, Some((sent + patience).max(now))),
+            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
         ask.stage = stage;
         if was == Stage::Fresh && !flight.alone {
-            let silent = Action::Silent(ask.upstream.number, transport(ask.way), flight.key.clone());
+            let silent = Action::Silent(ask.upstream.number, transport(ask.sent_over), flight.key.clone());
             self.actions.push_back(silent);
         }
         if let Some(upstream) = went_down {
@@ -260,7 +261,7 @@ impl Engine {
         let is_convicted = |ask: &Ask| {
             let flight = self.flights.get(ask.flight.0);
             flight.is_some_and(|flight| {
-                self.standing(ask.upstream.number, transport(ask.way), &flight.key) == Standing::Quarantined
+                self.standing(ask.upstream.number, transport(ask.sent_over), &flight.key) == Standing::Quarantined
             })
         };
         let convicted: Vec<AskId> =
@@ -280,7 +281,7 @@ impl Engine {
         let Some(ask) = self.asks.get_mut(ask_id.0) else { return };
         let Some(flight) = self.flights.get(ask.flight.0) else { return };
         let others = flight.order.len() > flight.asked && !flight.alone;
-        if let Way::Udp(socket, _) = ask.way
+        if let SentOver::Udp(socket, _) = ask.sent_over
             && ask.sends < SENDS
             && (!others || ask.stage == Stage::Late)
             && !flight.done
@@ -301,7 +302,7 @@ impl Engine {
     }
 
     /// The clients get their answer; what is still awaited only teaches how its upstream does. Returns the question.
-    fn close(&mut self, id: FlightId) -> Option<Key> {
+    fn close(&mut self, id: FlightId) -> Option<QuestionKey> {
         let flight = self.flights.get_mut(id.0)?;
         flight.done = true;
         let key = flight.key.clone();
@@ -324,9 +325,9 @@ impl Engine {
     }
 }
 
-fn transport(way: Way) -> Transport {
-    match way {
-        Way::Udp(..) => Transport::Udp,
-        Way::Stream => Transport::Tcp,
+fn transport(sent_over: SentOver) -> Transport {
+    match sent_over {
+        SentOver::Udp(..) => Transport::Udp,
+        SentOver::Stream => Transport::Tcp,
     }
 }

@@ -12,7 +12,7 @@ use super::Question;
 use crate::guard::Passed;
 use crate::upstream::pool::Socket;
 use crate::upstream::{Number, Upstream};
-use crate::wire::{HEADER, Key};
+use crate::wire::{HEADER, QuestionKey};
 
 /// Every client gets an answer within this: CoreDNS gives up after 2 s.
 pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
@@ -48,7 +48,7 @@ pub(super) struct Kept {
 #[derive(Debug)]
 pub(super) struct Flight {
     /// The question.
-    pub(super) key: Key,
+    pub(super) key: QuestionKey,
     /// The question's hash, by which it is found.
     pub(super) hash: u64,
     /// The packet of the first asker.
@@ -84,9 +84,9 @@ pub(super) struct Flight {
 /// Upstreams in the order in which they are asked.
 pub(super) type Order = SmallVec<[Number; 4]>;
 
-/// How an ask goes.
+/// Over what an ask is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum SentOver {
     /// As a datagram over a socket, with an ID.
     Udp(Socket, u16),
     /// Over a stream.
@@ -115,8 +115,8 @@ pub(super) struct Ask {
     pub(super) upstream: Arc<Upstream>,
     /// Where the upstream stands in the flight's order.
     pub(super) position: usize,
-    /// How.
-    pub(super) way: Way,
+    /// Over what.
+    pub(super) sent_over: SentOver,
     /// The query as sent.
     pub(super) message: Vec<u8>,
     /// Where its question ends.

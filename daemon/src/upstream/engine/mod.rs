@@ -39,8 +39,8 @@ use crate::upstream::check::{self, Match, Worth};
 use crate::upstream::health::Health;
 use crate::upstream::pool::{Pool, Socket};
 use crate::upstream::{Number, Set};
-use crate::wire::{Answer, Key, u16_at};
-use flying::{Ask, Flight, FlightId, Way};
+use crate::wire::{Answer, QuestionKey, u16_at};
+use flying::{Ask, Flight, FlightId, SentOver};
 use timers::Timers;
 
 pub use action::{Action, Failure, Landed, Said};
@@ -53,7 +53,7 @@ const SENDS: u8 = 3;
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The question.
-    pub key: Key,
+    pub key: QuestionKey,
     /// The packet of the first asker, whose spelling of the name ours will not be. Empty where nobody asked.
     pub packet: Arc<[u8]>,
     /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
@@ -72,7 +72,7 @@ pub struct Guidance {
     /// Who is not to be asked, or last; which marks each bears.
     pub verdicts: Arc<Verdicts>,
     /// For tags and spellings.
-    pub key: Arc<guard::Key>,
+    pub key: Arc<guard::MarkKey>,
 }
 
 /// Asks upstreams. See the module.
@@ -91,6 +91,7 @@ pub struct Engine {
     actions: VecDeque<Action>,
     rng: StdRng,
     sockets_each: usize,
+    payload: u16,
     next_socket: u64,
 }
 
@@ -115,9 +116,10 @@ impl Peers {
 }
 
 impl Engine {
-    /// An engine that keeps `sockets_each` sockets open to an upstream; `rng` must not be guessable.
+    /// An engine that keeps `sockets_each` sockets open to an upstream, and tells it that we take `payload` bytes over
+    /// UDP; `rng` must not be guessable.
     #[must_use]
-    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, rng: StdRng) -> Self {
+    pub fn new(set: Arc<Set>, guidance: Guidance, sockets_each: usize, payload: u16, rng: StdRng) -> Self {
         Self {
             set,
             guidance,
@@ -132,6 +134,7 @@ impl Engine {
             actions: VecDeque::new(),
             rng,
             sockets_each,
+            payload,
             next_socket: 0,
         }
     }
@@ -270,13 +273,13 @@ impl Engine {
     }
 
     /// The flight that asks this and has no answer yet.
-    fn find(&self, key: &Key) -> Option<FlightId> {
+    fn find(&self, key: &QuestionKey) -> Option<FlightId> {
         let id = *self.by_hash.get(&self.hasher.hash_one(key.bytes()))?;
         self.flights.get(id.0).filter(|flight| flight.key == *key).map(|_| id)
     }
 
     /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
-    pub fn remind(&mut self, key: &Key, at: Instant) {
+    pub fn remind(&mut self, key: &QuestionKey, at: Instant) {
         let Some(id) = self.find(key) else { return };
         if let Some(flight) = self.flights.get_mut(id.0) {
             flight.overdue = flight.overdue.min(at);
@@ -321,7 +324,7 @@ impl Engine {
         if let Some(flight) = self.flights.get_mut(ask.flight.0) {
             flight.asks.retain(|id| *id != ask_id);
         }
-        if let Way::Udp(socket, id) = ask.way
+        if let SentOver::Udp(socket, id) = ask.sent_over
             && let Some(peer) = self.peers.get_mut(ask.upstream.number)
         {
             self.actions.extend(peer.pool.forget(socket, id).map(Action::Close));

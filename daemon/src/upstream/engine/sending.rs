@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::flying::{Ask, AskId, FlightId, Order, Stage, Way};
+use super::flying::{Ask, AskId, FlightId, Order, SentOver, Stage};
 use super::{Action, Engine, Peer, Question};
 use crate::guard::{Bears, Standing, probe, silence, spelling};
 use crate::upstream::health::Health;
 use crate::upstream::pool::Pool;
 use crate::upstream::question::{self, Dress};
 use crate::upstream::{Number, Transport, Upstream};
-use crate::wire::{HEADER, Key};
+use crate::wire::{HEADER, QuestionKey};
 
 /// A question that came back through an upstream that answers some is asked of it so often again.
 const AGAIN: u8 = 3;
@@ -45,7 +45,7 @@ impl Engine {
         order.into_iter().map(|(_, number)| number).collect()
     }
 
-    pub(super) fn standing(&self, upstream: Number, transport: Transport, key: &Key) -> Standing {
+    pub(super) fn standing(&self, upstream: Number, transport: Transport, key: &QuestionKey) -> Standing {
         self.guidance.verdicts.standing(upstream, transport, key.name())
     }
 
@@ -118,11 +118,11 @@ impl Engine {
         if marks.tag && marks.opt {
             self.tags.write(&flight.passed, upstream.number, (key, key.bucket(now)), &mut self.options);
         }
-        let dress = Dress { opt: marks.opt, options: &self.options };
-        let mut way = None;
+        let dress = Dress { payload: marks.opt.then_some(self.payload), options: &self.options };
+        let mut assigned = None;
         let ask_id = self.asks.insert_with_key(|ask_id| {
-            let way = way.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));
-            let mut message = question::build(&flight.key, way.id, dress);
+            let assigned = assigned.insert(peer.pool.ask(AskId(ask_id), now, &mut self.rng, &mut self.next_socket));
+            let mut message = question::build(&flight.key, assigned.id, dress);
             let name_end = HEADER + flight.key.name().len();
             if let Some(name) = message.get_mut(HEADER..name_end).filter(|_| marks.spelling) {
                 spelling::spell(name, upstream.number, flight.spelled(), key);
@@ -130,7 +130,7 @@ impl Engine {
             Ask {
                 flight: id,
                 position,
-                way: Way::Udp(way.socket, way.id),
+                sent_over: SentOver::Udp(assigned.socket, assigned.id),
                 question_end: question::question_end(&flight.key),
                 message,
                 with_opt: marks.opt,
@@ -144,13 +144,13 @@ impl Engine {
                 upstream: Arc::clone(&upstream),
             }
         });
-        let (ask_id, Some(way)) = (AskId(ask_id), way) else { return };
+        let (ask_id, Some(assigned)) = (AskId(ask_id), assigned) else { return };
         flight.asks.push(ask_id);
-        self.actions.extend(way.closes.map(Action::Close));
-        if way.opens {
-            self.actions.push_back(Action::Open(way.socket, upstream));
+        self.actions.extend(assigned.closes.map(Action::Close));
+        if assigned.opens {
+            self.actions.push_back(Action::Open(assigned.socket, upstream));
         }
-        self.actions.push_back(Action::Send(way.socket, ask_id));
+        self.actions.push_back(Action::Send(assigned.socket, ask_id));
     }
 }
 

@@ -103,7 +103,7 @@ fn a_name_of_255_bytes_is_plain_and_one_of_256_is_not() {
     assert!(read(&long(62)).is_err());
 }
 
-/// Key and payload of a packet that hickory reads as a plain query.
+/// The key and the payload size of a packet that hickory reads as a plain query.
 fn as_hickory_reads(packet: &[u8]) -> Option<(Vec<u8>, Option<u16>)> {
     let mut decoder = BinDecoder::new(packet);
     let message = Message::read(&mut decoder).ok()?;

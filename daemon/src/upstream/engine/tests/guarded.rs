@@ -4,7 +4,7 @@ use super::*;
 
 /// A question that has passed another Onward.
 pub(super) fn foreign(w: &World, name: &str) -> Question {
-    let other = guard::Key::new(&guard::Secret::new([2; 16]), &[], w.now);
+    let other = guard::MarkKey::new(&guard::Secret::new([2; 16]), &[], w.now);
     let mut option = vec![];
     tag::write(&Passed::default(), Number(1), &other, other.bucket(w.now), &mut option);
     let passed = tag::read(&option[4..], &w.engine.guidance.key, other.bucket(w.now));
@@ -33,7 +33,7 @@ fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
 fn another_onwards_probe_is_asked_of_two_upstreams_at_most() {
     let mut w = world(&["10.0.0.2", "10.0.0.3", "10.0.0.4"], None);
     let name = b"\x05probe\x200123456789abcdef0123456789abcdef\0";
-    let key = Key::new(&[&[0], &name[..], &[0, 1, 0, 1]].concat());
+    let key = QuestionKey::new(&[&[0], &name[..], &[0, 1, 0, 1]].concat());
     w.engine.ask(Question { key, ..question("a") }, w.now);
     w.act();
     w.answer(0, 2, false);

@@ -21,7 +21,7 @@ struct World {
     sent: Vec<(usize, Socket, Vec<u8>)>,
     streams: Vec<(AskId, usize)>,
     done: Vec<Done>,
-    ended: Vec<Key>,
+    ended: Vec<QuestionKey>,
     overdue: usize,
     silent: Vec<u16>,
 }
@@ -32,11 +32,11 @@ enum Done {
     Failed(Failure),
 }
 
-fn key(name: &str) -> Key {
+fn key(name: &str) -> QuestionKey {
     let mut bytes = vec![0, u8::try_from(name.len()).unwrap()];
     bytes.extend(name.as_bytes());
     bytes.extend([0, 0, 1, 0, 1]);
-    Key::new(&bytes)
+    QuestionKey::new(&bytes)
 }
 
 fn world(servers: &[&str], equivalent: Option<bool>) -> World {
@@ -44,7 +44,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
     let set = Set::new(servers.collect(), equivalent, &mut Numbers::default());
     let now = crate::clock::now();
     World {
-        engine: Engine::new(Arc::new(set), guidance(Verdicts::default()), 4, StdRng::seed_from_u64(7)),
+        engine: Engine::new(Arc::new(set), guidance(Verdicts::default()), 4, 1400, StdRng::seed_from_u64(7)),
         now,
         start: now,
         sockets: HashMap::new(),
@@ -59,7 +59,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
 
 fn guidance(verdicts: Verdicts) -> Guidance {
     let secret = guard::Secret::new([1; 16]);
-    Guidance { verdicts: Arc::new(verdicts), key: Arc::new(guard::Key::new(&secret, &[], crate::clock::now())) }
+    Guidance { verdicts: Arc::new(verdicts), key: Arc::new(guard::MarkKey::new(&secret, &[], crate::clock::now())) }
 }
 
 fn question(name: &str) -> Question {
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    fn heard(&mut self, (key, by, code): (Key, Number, u8)) {
+    fn heard(&mut self, (key, by, code): (QuestionKey, Number, u8)) {
         self.ended.push(key);
         let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
         self.done.push(Done::Answer { by: by.0, code, at });

@@ -114,13 +114,13 @@ fn respond(m: &mut Vec<u8>, how: How) {
 struct Run {
     w: World,
     sets: [Arc<Set>; 5],
-    asked: Vec<Key>,
+    asked: Vec<QuestionKey>,
 }
 
 impl Run {
     fn ask(&mut self, name: &str, who: Who) {
         let key = key(name);
-        let count = |keys: &[Key]| keys.iter().filter(|one| **one == key).count();
+        let count = |keys: &[QuestionKey]| keys.iter().filter(|one| **one == key).count();
         if count(&self.asked) > count(&self.w.ended) {
             return; // who asks the same meanwhile joins, and the engine hears nothing of it
         }

@@ -1,4 +1,4 @@
-//! The ways to some paths: which directories must be watched, and for which names in them.
+//! What to watch so that no change of some paths is missed: which directories, and which names in them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};

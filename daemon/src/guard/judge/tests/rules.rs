@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::tests::set;
 use super::*;
 use crate::guard::name::wire;
 use crate::guard::verdict::Standing;
