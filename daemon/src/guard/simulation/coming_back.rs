@@ -1,0 +1,184 @@
+//! Questions that come back: those that ask for more than what they stem from are held, those that come back through an
+//! upstream that wavers are asked of it again, witnesses that speak too early or too often are heard later, and probes of
+//! other Onwards walk on to two upstreams only.
+
+use std::time::Duration;
+
+use super::onward::Onward;
+use super::servers::{Forwarder, Good, Manners, Replays};
+use super::tests::{ALL, forwarder, good, ms, onward};
+use super::{Asked, Node, World};
+use crate::guard::Standing;
+use crate::guard::name::wire;
+use crate::wire::flag;
+
+/// Sets DO, strips the tag and asks again, as unbound does.
+const UNBOUND: Manners = Manners {
+    strips: true,
+    lowers: false,
+    merges: true,
+    all: false,
+    sets: flag::DO,
+    random: None,
+    again: 4,
+    zone: None,
+};
+
+/// A name whose spelling is a hint only: it has fewer than 24 letters.
+fn short(n: usize) -> Vec<u8> {
+    wire(&format!("www-{n}.shop.example"))
+}
+
+/// A name whose spelling is a witness.
+fn long(n: usize) -> Vec<u8> {
+    wire(&format!("www-{n}.some-service.default.svc.cluster.local"))
+}
+
+fn at(world: &World, place: usize) -> &Onward {
+    world.nodes[place].onward().unwrap()
+}
+
+fn took(asked: Asked) -> (u8, Duration) {
+    let (at, code) = asked.answered.expect("every question ends");
+    (code, at - asked.sent)
+}
+
+/// Asks for a name that comes back asking for more, five times since the hop asks again; a good server is second.
+fn comes_back_asking_for_more(name: &[u8], held: usize) {
+    for sets in [flag::DO, flag::DO | flag::CD] {
+        let hop = forwarder(Manners { sets, ..UNBOUND }, &[0]);
+        let mut world = World::new(1, vec![onward(1, &[1, 2]), hop, good()]);
+        world.ask(0, name); // before any probe is back
+        world.run(ms(3_000));
+        let (code, took) = took(world.asked[0]);
+        assert!(code == 0 && took < ms(60), "{code} after {took:?}");
+        // The client's, ours to both, and five times the hop's to us.
+        assert_eq!(world.queries(name), 1 + 2 + 5);
+        assert_eq!((at(&world, 0).questions_held, at(&world, 0).refused), (held, 5));
+        assert_eq!(at(&world, 0).standing(1), Standing::Quarantined);
+    }
+}
+
+#[test]
+fn what_perhaps_comes_back_asking_for_more_is_held_and_its_repeats_refused_at_once() {
+    comes_back_asking_for_more(&short(0), 1);
+}
+
+/// The last of them come when the client has its answer and no flight asks this any more.
+#[test]
+fn what_surely_comes_back_asking_for_more_is_refused_at_once_however_late_it_is_repeated() {
+    comes_back_asking_for_more(&long(0), 0);
+}
+
+#[test]
+fn a_hint_that_is_wrong_costs_50_ms_and_no_refusal() {
+    let replays = Box::new(Replays { takes: ms(150), to: 0 });
+    let mut world = World::new(2, vec![onward(1, &[1]), replays]);
+    for n in 0..40 {
+        world.ask(0, &short(n));
+        world.run(ms(1_000));
+        let (code, took) = took(world.asked[n]);
+        assert!(code == 0 && took < ms(200), "{code} after {took:?}");
+        // The client's and ours, the replay, which is asked once it was held, and the replay of that. Seen to send something
+        // back and to answer, the upstream wavers, and each of both is asked of it three times more.
+        assert_eq!(world.queries(&short(n)), if n == 0 { 5 } else { 5 + 2 * 2 * 3 });
+    }
+    assert_eq!((at(&world, 0).questions_held, at(&world, 0).refused), (40, 0));
+    assert!(!at(&world, 0).convicts());
+}
+
+#[test]
+fn what_comes_back_through_one_that_wavers_is_asked_of_it_again() {
+    let (mut wavered, mut answered) = (0, 0);
+    for seed in 0..60 {
+        let by_chance = forwarder(Manners { random: Some(seed), ..Manners::default() }, &[0, 2]);
+        let mut world = World::new(seed, vec![onward(1, &[1]), by_chance, good()]);
+        for n in 0..40 {
+            world.run(ms(500));
+            let wavers = at(&world, 0).standing(1) == Standing::Wavers;
+            world.ask(0, &long(n));
+            world.run(ms(2_000));
+            let (code, _) = took(world.asked[n]);
+            wavered += usize::from(wavers);
+            answered += usize::from(wavers && code == 0);
+            assert!(world.queries(&long(n)) <= 1 + 2 * (1 + 3), "three times again at most");
+        }
+    }
+    // One of sixteen comes back four times; without asking again one of two would stay without an answer.
+    assert!(wavered > 200, "{wavered}");
+    assert!(answered * 100 > wavered * 88, "{answered} of {wavered}");
+}
+
+#[test]
+fn half_a_loop_by_chance_that_was_convicted_is_asked_again_too() {
+    let (mut convicted, mut answered) = (0, 0);
+    for seed in 0..30 {
+        let by_chance = forwarder(Manners { random: Some(seed), ..Manners::default() }, &[0, 2]);
+        let mut world = World::new(seed, vec![onward(1, &[1]), by_chance, good()]);
+        for n in 0..40 {
+            world.run(ms(500));
+            let is_convicted = at(&world, 0).standing(1) == Standing::AskedLast;
+            world.ask(0, &long(n));
+            world.run(ms(2_000));
+            convicted += usize::from(is_convicted);
+            answered += usize::from(is_convicted && took(world.asked[n]).0 == 0);
+        }
+    }
+    assert!(convicted > 100, "{convicted}");
+    assert!(answered * 100 > convicted * 88, "{answered} of {convicted}");
+}
+
+#[test]
+fn a_witness_that_speaks_before_the_judge_knows_the_upstreams_is_heard_then() {
+    let zone = forwarder(Manners { zone: Some("corp.example"), ..Manners::default() }, &[0, 2]);
+    let mut first = Onward::new(1, ALL, &[1, 2]);
+    first.judges_from = Some(crate::clock::now() + ms(1_000));
+    let mut world = World::new(3, vec![Box::new(first), zone, good()]);
+    let (looped, other) = (wire("www.loops-for-sure.corp.example"), wire("www.example"));
+    world.ask(0, &looped);
+    world.run(ms(500));
+    assert_eq!(took(world.asked[0]).0, 0);
+    assert_eq!(at(&world, 0).standing_for(1, &looped), Standing::Free, "the judge has not begun");
+    world.run(ms(2_000));
+    assert_eq!(at(&world, 0).standing_for(1, &looped), Standing::Quarantined);
+    assert!(at(&world, 0).standing_for(1, &other) < Standing::AskedLast);
+}
+
+#[test]
+fn a_mark_that_the_limits_keep_waiting_is_heard_a_little_later() {
+    let slow = || Box::new(Good { takes: ms(500) });
+    let mut world = World::new(4, vec![onward(1, &[1]), forwarder(Manners::default(), &[2]), slow()]);
+    world.run(ms(3_000));
+    world.ask(0, &long(0)); // is late, so that a probe is sent, which is answered
+    world.run(ms(1_000));
+    world.nodes[1].reconfigure(&[0]);
+    world.ask(0, &long(1));
+    world.run(ms(150));
+    assert_eq!(took(world.asked[1]).0, 2, "it came back");
+    assert!(!at(&world, 0).convicts(), "one probe a second");
+    world.run(ms(4_000));
+    assert_eq!(at(&world, 0).standing(1), Standing::Quarantined);
+}
+
+/// Onwards and forwarders that lose the tag in turns, so that nothing but the rule for probes keeps these small.
+#[test]
+fn probes_of_others_walk_on_to_two_upstreams_in_a_mesh_that_loses_marks() {
+    const SIZE: usize = 8;
+    let mut nodes: Vec<Box<dyn Node>> = Vec::new();
+    for n in 0..SIZE {
+        let others: Vec<_> = (0..SIZE).filter(|other| *other != n).map(|other| SIZE + other).collect();
+        nodes.push(onward(u8::try_from(n).unwrap(), &others));
+    }
+    for n in 0..SIZE {
+        let manners = Manners { strips: n % 2 == 0, ..Manners::default() };
+        nodes.push(Box::new(Forwarder::new(manners, vec![n])));
+    }
+    let mut world = World::new(5, nodes);
+    world.run(ms(3_000));
+    let probes: usize = world.queries.iter().filter(|(name, _)| name.starts_with(b"\x05probe")).map(|(_, n)| n).sum();
+    let names = world.queries.len();
+    assert!(probes > 0 && probes <= names * 40, "{probes} queries for {names} probes");
+    world.ask(0, &long(0));
+    world.run(ms(10_000));
+    assert!(world.queries(&long(0)) <= 60, "{}", world.queries(&long(0)));
+}
