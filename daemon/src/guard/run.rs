@@ -74,7 +74,8 @@ impl Guard {
     fn with(settings: Settings, addresses: &[IpAddr], secret: Secret, seed: [u8; 32]) -> (Self, Driver) {
         let born = clock::now();
         let first_key = Arc::new(Key::new(&secret, addresses, born));
-        let published = Arc::<Published>::default();
+        let verdicts = ArcSwap::from_pointee(Verdicts::new(settings));
+        let published = Arc::new(Published { verdicts, ..Published::default() });
         let (sender, events) = mpsc::channel(QUEUE);
         let (set_sender, set) = watch::channel(Arc::default());
         let (new_key, key) = watch::channel(Arc::clone(&first_key));
