@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::onward::Onward;
-use super::servers::{Forwarder, Good, Manners, Replays};
+use super::servers::{Good, Manners, Replays};
 use super::tests::{ALL, forwarder, good, ms, onward};
-use super::{Asked, Node, World};
+use super::{Asked, World};
 use crate::guard::Standing;
 use crate::guard::name::wire;
 use crate::wire::flag;
@@ -160,25 +160,42 @@ fn a_mark_that_the_limits_keep_waiting_is_heard_a_little_later() {
     assert_eq!(at(&world, 0).standing(1), Standing::Quarantined);
 }
 
-/// Onwards and forwarders that lose the tag in turns, so that nothing but the rule for probes keeps these small.
+/// How many probes there were, and how many queries were made of them.
+fn probes(world: &World) -> (usize, usize) {
+    let probes = world.queries.iter().filter(|(name, _)| name.starts_with(b"\x05probe"));
+    probes.fold((0, 0), |(probes, queries), (_, count)| (probes + 1, queries + count))
+}
+
+/// Each asks all others through forwarders, half of which lose the tag.
 #[test]
 fn probes_of_others_walk_on_to_two_upstreams_in_a_mesh_that_loses_marks() {
     const SIZE: usize = 8;
-    let mut nodes: Vec<Box<dyn Node>> = Vec::new();
-    for n in 0..SIZE {
-        let others: Vec<_> = (0..SIZE).filter(|other| *other != n).map(|other| SIZE + other).collect();
-        nodes.push(onward(u8::try_from(n).unwrap(), &others));
-    }
-    for n in 0..SIZE {
-        let manners = Manners { strips: n % 2 == 0, ..Manners::default() };
-        nodes.push(Box::new(Forwarder::new(manners, vec![n])));
-    }
-    let mut world = World::new(5, nodes);
+    let others = |n| (0..SIZE).filter(|other| *other != n).map(|other| SIZE + other).collect::<Vec<_>>();
+    let onwards = (0..SIZE).map(|n| onward(u8::try_from(n).unwrap(), &others(n)));
+    let forwarders = (0..SIZE).map(|n| forwarder(Manners { strips: n % 2 == 0, ..Manners::default() }, &[n]));
+    let mut world = World::new(5, onwards.chain(forwarders).collect());
     world.run(ms(3_000));
-    let probes: usize = world.queries.iter().filter(|(name, _)| name.starts_with(b"\x05probe")).map(|(_, n)| n).sum();
-    let names = world.queries.len();
-    assert!(probes > 0 && probes <= names * 40, "{probes} queries for {names} probes");
+    let (probes, queries) = probes(&world);
+    assert!(probes > 100 && queries <= probes * 20, "{queries} queries for {probes} probes");
     world.ask(0, &long(0));
     world.run(ms(10_000));
     assert!(world.queries(&long(0)) <= 60, "{}", world.queries(&long(0)));
+}
+
+#[test]
+fn the_probe_of_another_that_comes_back_provokes_no_probe_of_ours() {
+    // It asks us first, and the good server when we fail.
+    let mut world = World::new(6, vec![onward(1, &[1]), forwarder(Manners::default(), &[0, 2]), good()]);
+    world.run(ms(3_000));
+    let (before, _) = probes(&world);
+    let of_another = wire("probe.0123456789abcdef0123456789abcdef");
+    world.ask(0, &of_another);
+    world.run(ms(5_000));
+    assert_eq!(took(world.asked[0]).0, 0);
+    // The client's, ours, the one that comes back and the one to the good server; perhaps those once more.
+    assert!((4..=7).contains(&world.queries(&of_another)), "{}", world.queries(&of_another));
+    assert_eq!(probes(&world).0, before + 1, "it, and none of ours");
+    world.ask(0, &long(0));
+    world.run(ms(5_000));
+    assert!(probes(&world).0 > before + 1, "an ordinary question that comes back does");
 }
