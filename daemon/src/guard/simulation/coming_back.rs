@@ -70,6 +70,18 @@ fn what_surely_comes_back_asking_for_more_is_refused_at_once_however_late_it_is_
     comes_back_asking_for_more(&long(0), 0);
 }
 
+/// The hop asks five times, and only the first of them waits: so its client and ours hear of the failure soon.
+#[test]
+fn repeats_of_what_came_back_and_was_refused_do_not_wait_again() {
+    let hop = forwarder(Manners { again: 4, ..Manners::default() }, &[0]);
+    let mut world = World::new(7, vec![onward(1, &[1]), hop]);
+    world.ask(0, &long(0));
+    world.run(ms(3_000));
+    let (code, took) = took(world.asked[0]);
+    assert!(code == 2 && took < ms(90), "{code} after {took:?}");
+    assert_eq!(world.queries(&long(0)), 1 + 1 + 5);
+}
+
 #[test]
 fn a_hint_that_is_wrong_costs_50_ms_and_no_refusal() {
     let replays = Box::new(Replays { takes: ms(150), to: 0 });
