@@ -93,6 +93,13 @@ impl Topology {
         reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
     }
 
+    /// Whether one of the marks of `place` survives whatever a question to `upstream` goes through.
+    fn keeps_a_mark(&self, place: Place, upstream: Place) -> bool {
+        let reach = self.reach(upstream, Some(place));
+        let hops = || reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
+        hops().all(|manners| !manners.strips) || hops().all(|manners| !manners.lowers)
+    }
+
     fn is_good(&self, place: Place) -> bool {
         place >= self.onwards + self.forwarders
     }
@@ -160,7 +167,9 @@ proptest! {
             for (place, onward) in world.onwards() {
                 let first = topology.edges[place][0];
                 let convicted = onward.standing(first) >= Standing::AskedLast;
-                prop_assert!(convicted || !topology.is_loop(place, first), "{place} asks {first}: {topology:?}");
+                // Where only silence speaks, of an upstream that was late before, it may take until the next probe of routine.
+                let is_seen = topology.is_loop(place, first) && topology.keeps_a_mark(place, first);
+                prop_assert!(convicted || !is_seen, "{place} asks {first}: {topology:?}");
             }
         }
         early.extend(ask(&mut world, topology.onwards, 60));
