@@ -200,7 +200,8 @@ impl Forwarder {
         let marks = self.marks(arrival, query);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let over = if arrival.over_tcp { Transport::Tcp } else { Transport::Udp };
-            let is_first = self.guard.probe_home(nonce, arrival.from.ip(), over, marks.passed.onwards());
+            let by = (arrival.from.ip(), over);
+            let is_first = self.guard.probe_home(nonce, by, marks.passed.onwards(), arrival.at.now);
             return match self.answer_ourselves(packet, &Own::ServFail(probe_came_home()), out) {
                 Step::Answer if is_first => Step::AnswerLater,
                 other => other,
@@ -222,6 +223,7 @@ impl Forwarder {
         let deadline = arrival.at.now + if is_sure { HOLD } else { CLIENT_BUDGET };
         let treatment = marks.came_back.map(|back| self.came_back(back, query, deadline));
         if treatment == Some(Treatment::Refuse) {
+            self.flights.was_refused(query.key(), arrival.at.now);
             return Waits::Answer(Own::ServFail(self.loops(through)));
         }
         let packet: Arc<[u8]> = arrival.packet.into();

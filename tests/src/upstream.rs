@@ -199,6 +199,15 @@ impl Scripted {
         seen.iter().filter(|seen| seen.name() == name).cloned().collect()
     }
 
+    /// All that it has seen, probes of the loop guard among it.
+    ///
+    /// # Panics
+    /// If a script panicked.
+    #[must_use]
+    pub fn all(&self) -> Vec<Seen> {
+        self.shared.seen.lock().expect("no script panicked").clone()
+    }
+
     /// How many probes of the loop guard it has seen.
     ///
     /// # Panics

@@ -22,6 +22,7 @@ pub(super) struct Lately {
 impl Lately {
     pub(super) fn keep(&self, key: QuestionKey, now: Instant) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|(one, _)| *one != key);
         refused.truncate(MOST - 1);
         refused.push_front((key, now));
         self.count.store(refused.len(), Ordering::Relaxed);

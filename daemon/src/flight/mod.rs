@@ -224,6 +224,12 @@ impl Flights {
         self.ended(shard.remove(key))
     }
 
+    /// Somebody who asked for `key`, surely a question of ours that came back, was refused at once. Its repeats are known
+    /// for a while: what it stems from may be answered by then.
+    pub fn was_refused(&self, key: &[u8], now: Instant) {
+        self.lately.keep(QuestionKey::new(key), now);
+    }
+
     /// Whether one upstream is enough for all who wait for `key`.
     #[must_use]
     pub fn is_alone(&self, key: &[u8]) -> bool {
@@ -367,6 +373,15 @@ mod tests {
         assert!(!flights.concerns(b"a", later));
         assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), later), Joined::Held);
         assert_eq!(flights.waiting(), 1);
+    }
+
+    #[test]
+    fn repeats_of_what_was_surely_ours_are_known_when_its_flight_is_over() {
+        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
+        flights.was_refused(b"a", now);
+        flights.was_refused(b"a", now);
+        assert!(flights.concerns(b"a", now) && !flights.concerns(b"a", now + Duration::from_secs(5)));
+        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First, "it has no mark");
     }
 
     #[test]

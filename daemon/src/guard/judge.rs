@@ -91,7 +91,7 @@ impl Judge {
             early: Vec::new(),
             overall: Window::new(10, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
-            published: Arc::default(),
+            published: Arc::new(Verdicts::new(settings)),
             actions: Vec::new(),
         }
     }

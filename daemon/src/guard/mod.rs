@@ -5,8 +5,8 @@
 //! front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`]
 //! the handle on it; [`limits`], [`marks`] and [`bears`] say how many probes and which marks. All but `run` and
-//! `exchange` is pure, and `simulation` runs it in random networks. A fourth witness would be a file here, a variant of
-//! [`Witness`], and a call of `suspect`.
+//! `exchange` is pure, and `simulation` runs it, engine and all, in random networks. A fourth witness would be a file
+//! here, a variant of [`Witness`], and a call of `suspect`.
 //!
 //! # Why it is no weapon
 //!
@@ -21,7 +21,7 @@
 //!   probe, answered, and it is acquitted. Entries of others cannot be checked and only make us do *less*: a question
 //!   that has them is asked of one upstream, without hedge, failover or probe; the forger slows his own question. A
 //!   full list hides nothing ([`tag`]). What is malformed, over-long or unknown is never relayed. The tag names a
-//!   process by a hash that changes with each start and, but for suspects, does not leave the near networks.
+//!   process by a hash that changes with each start and, but to suspects and on probes, does not leave the near networks.
 //! * **Spelling.** Only a question in flight is compared, and only with the upstreams that were asked. A hit by chance
 //!   or by replay is worth a hint for short names, and never a verdict ([`spelling`] has the figures). A hint costs a
 //!   client who asks for more than the flight (DO, CD) 50 ms; it is refused only if a probe of ours comes home about

@@ -18,7 +18,7 @@ use super::probe;
 use super::report::Kind;
 use super::{Bears, Judge, MarkKey, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
-use crate::upstream::{Number, Set, Transport};
+use crate::upstream::{Number, Set, Transport, Upstream};
 
 /// What waits for the judge at most.
 const QUEUE: usize = 256;
@@ -67,13 +67,19 @@ impl Guard {
     /// randomness.
     #[must_use]
     pub fn new(settings: Settings, addresses: &[IpAddr]) -> (Self, Driver) {
-        let (secret, born) = (Secret::new(rand::random()), clock::now());
+        Self::with(settings, addresses, Secret::new(rand::random()), rand::random())
+    }
+
+    /// The same with what is else random given.
+    fn with(settings: Settings, addresses: &[IpAddr], secret: Secret, seed: [u8; 32]) -> (Self, Driver) {
+        let born = clock::now();
         let first_key = Arc::new(MarkKey::new(&secret, addresses, born));
-        let published = Arc::<Published>::default();
+        let verdicts = ArcSwap::from_pointee(Verdicts::new(settings));
+        let published = Arc::new(Published { verdicts, ..Published::default() });
         let (sender, events) = mpsc::channel(QUEUE);
         let (set_sender, set) = watch::channel(Arc::default());
         let (new_key, key) = watch::channel(Arc::clone(&first_key));
-        let judge = Judge::new(settings, Arc::clone(&first_key), rand::random());
+        let judge = Judge::new(settings, Arc::clone(&first_key), seed);
         let shared = Shared {
             secret,
             born,
@@ -132,13 +138,13 @@ impl Guard {
     /// [`PROBE_HOLD`](super::PROBE_HOLD) and then answered SERVFAIL; where this returns false it came before, and is
     /// answered at once: some hops ask five times.
     #[must_use]
-    pub fn probe_home(&self, nonce: Nonce, from: IpAddr, over: Transport, onwards: usize) -> bool {
+    pub fn probe_home(&self, nonce: Nonce, (from, over): (IpAddr, Transport), onwards: usize, now: Instant) -> bool {
         self.tell(Event::ProbeHome { nonce, from, over, onwards });
         let mut home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = home.iter().all(|(known, _)| *known != nonce);
         if is_first {
             home.truncate(HOME - 1);
-            home.push_front((nonce, clock::now()));
+            home.push_front((nonce, now));
         }
         is_first
     }
@@ -219,7 +225,12 @@ impl Driver {
             }
             for action in self.judge.handle(event, clock::now()) {
                 let is_news = matches!(action, Action::Publish(_));
-                self.perform(action, &mut probes);
+                self.perform(action, |nonce, upstream, transport, message| {
+                    probes.spawn(async move {
+                        let heard = exchange::ask(&upstream.server, transport, &message).await;
+                        Event::ProbeOver { nonce, heard }
+                    });
+                });
                 if is_news {
                     published();
                 }
@@ -227,16 +238,14 @@ impl Driver {
         }
     }
 
-    fn perform(&self, action: Action, probes: &mut JoinSet<Event>) {
+    /// Does what the judge wants done; `send` sends its probes.
+    fn perform(&self, action: Action, send: impl FnOnce(Nonce, Arc<Upstream>, Transport, Vec<u8>)) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
             Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.number)),
             Action::SendProbe { nonce, upstream, transport, message } => {
                 self.published.sent(nonce, upstream.number);
-                probes.spawn(async move {
-                    let heard = exchange::ask(&upstream.server, transport, &message).await;
-                    Event::ProbeOver { nonce, heard }
-                });
+                send(nonce, upstream, transport, message);
             }
         }
     }
@@ -291,6 +300,9 @@ fn log(report: &Report, counts: &[(Witness, u64)]) {
 }
 
 #[cfg(test)]
+mod stepped;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -307,7 +319,7 @@ mod tests {
             let nonce = probe::nonce(&buffer[12..end]).unwrap();
             assert!(nonce.is_ours(&guard.key()));
             if loops {
-                let _ = guard.probe_home(nonce, from.ip(), Transport::Udp, 0);
+                let _ = guard.probe_home(nonce, (from.ip(), Transport::Udp), 0, clock::now());
             }
             (buffer[2], buffer[3]) = (0x81, if loops { 0x82 } else { 0x83 });
             socket.send_to(&buffer[..length], from).await.unwrap();
@@ -338,7 +350,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::AskedLast);
         let nonce = Nonce::new(1, &guard.key());
-        let home = || guard.probe_home(nonce, [10, 0, 0, 9].into(), Transport::Udp, 0);
+        let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");
         let an_hour_ago = guard.0.born - Duration::from_secs(3600);
         assert!(guard.has_probe_come_home(bad, an_hour_ago) && !guard.has_probe_come_home(good, an_hour_ago));

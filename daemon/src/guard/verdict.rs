@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::bears::Bears;
-use super::name;
+use super::{Settings, name};
 use crate::upstream::{Number, Transport};
 
 /// Who raised a suspicion.
@@ -65,12 +65,20 @@ pub struct Verdict {
 }
 
 /// All that the guard knows at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdicts {
     pub(super) given: Vec<Verdict>,
     pub(super) suspects: Vec<(Number, Transport)>,
     pub(super) wavering: Vec<(Number, Transport)>,
     pub(super) marks: Vec<(Number, Bears)>,
+    /// The marks for those that the judge has not heard of yet.
+    pub(super) unheard_of: Bears,
+}
+
+impl Default for Verdicts {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +104,13 @@ impl Verdicts {
 }
 
 impl Verdicts {
+    /// Nothing is known.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let unheard_of = settings.marks(Bears::ALL, false, false);
+        Self { given: Vec::new(), suspects: Vec::new(), wavering: Vec::new(), marks: Vec::new(), unheard_of }
+    }
+
     /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
     #[must_use]
     pub fn standing(&self, upstream: Number, transport: Transport, name: &[u8]) -> Standing {
@@ -127,8 +142,7 @@ impl Verdicts {
     /// The marks that a query to `upstream` is to carry now.
     #[must_use]
     pub fn marks(&self, upstream: Number) -> Bears {
-        let unknown = Bears { opt: true, tag: false, spelling: true };
-        self.marks.iter().find(|(number, _)| *number == upstream).map_or(unknown, |(_, marks)| *marks)
+        self.marks.iter().find(|(number, _)| *number == upstream).map_or(self.unheard_of, |(_, marks)| *marks)
     }
 }
 
@@ -145,7 +159,16 @@ impl std::fmt::Display for Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Mark;
     use crate::guard::name::wire;
+
+    #[test]
+    fn what_the_settings_forbid_is_not_sent_before_the_judge_has_begun_either() {
+        let marks = |tag, spelling| Verdicts::new(Settings { tag, spelling }).marks(Number(1));
+        assert_eq!(marks(Mark::Auto, Mark::Auto), Bears { tag: false, ..Bears::ALL });
+        assert_eq!(marks(Mark::Always, Mark::Never), Bears { spelling: false, ..Bears::ALL });
+        assert_eq!(marks(Mark::Never, Mark::Always), Bears { tag: false, ..Bears::ALL });
+    }
 
     #[test]
     fn a_verdict_holds_for_its_transport_and_suffix_only() {
@@ -162,7 +185,7 @@ mod tests {
             given: vec![verdict("corp.example", Standing::Quarantined), verdict("example", Standing::AskedLast)],
             suspects: vec![(Number(1), Transport::Udp)],
             wavering: vec![(Number(3), Transport::Udp)],
-            marks: Vec::new(),
+            ..Verdicts::default()
         };
         let standing = |number, transport, name: &str| verdicts.standing(Number(number), transport, &wire(name));
         assert_eq!(standing(1, Transport::Udp, "a.corp.example"), Standing::Quarantined);

@@ -2,10 +2,11 @@
 //! to be had.
 //!
 //! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems from.
-//! Where it is surely ours it is refused at once, since the answer that is due would not fit it. Where only a hint says so
-//! it is **held** for [`HOLD`]: should a probe of ours come home through that upstream about then, which nobody can forge,
-//! it is refused, and its repeats for a while; else it is asked like any other. So a false hint costs 50 ms and no refusal;
-//! and a client without any who asks the same meanwhile has it asked at once.
+//! Where it is surely ours it is refused at once, since the answer that is due would not fit it, and so are its repeats
+//! for a while, also when its flight is over. Where only a hint says so it is **held** for [`HOLD`]: should a probe of ours
+//! come home through that upstream about then, which nobody can forge, it is refused, and its repeats for a while; else it
+//! is asked like any other. So a false hint costs 50 ms and no refusal; and a client without any who asks the same meanwhile
+//! has it asked at once.
 
 use std::time::{Duration, Instant};
 

@@ -45,7 +45,7 @@ impl Judge {
         });
         let marks = marks.collect();
         let given = self.tracks.values().flat_map(Track::verdicts).cloned().collect();
-        let verdicts = Verdicts { given, suspects, wavering, marks };
+        let verdicts = Verdicts { given, suspects, wavering, marks, unheard_of: self.published.unheard_of };
         if verdicts != *self.published {
             self.published = Arc::new(verdicts);
             self.actions.push(Action::Publish(Arc::clone(&self.published)));

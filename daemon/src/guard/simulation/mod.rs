@@ -1,9 +1,12 @@
 //! The guard in a model of the world: a network of forwarders, good servers and Onwards that runs in a deterministic
 //! simulation. Time passes by events only.
 //!
-//! The Onward of the model ([`onward`]) calls the real tag, spelling, probes and judge; its flights mirror the rules of
-//! the engine in little. [`servers`] has everyone else. [`tests`] says what must hold.
+//! The Onward of the model ([`onward`]) is the real one: what it shows is what the program does. [`servers`] has everyone
+//! else, [`messages`] what they say to an Onward, in bytes. [`tests`], [`coming_back`] and
+//! [`topologies`] say what must hold.
 
+mod coming_back;
+mod messages;
 mod onward;
 mod servers;
 mod tests;
@@ -26,6 +29,8 @@ struct Query {
     from: Place,
     id: u64,
     name: Vec<u8>,
+    /// DO and CD, as in the key of a question.
+    bits: u8,
     tag: Option<Vec<u8>>,
 }
 
@@ -44,13 +49,10 @@ enum Packet {
 /// What rings at a node that set it; the numbers are the node's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
+    Start,
     Attempt(u64, usize),
-    Late(u64, u16),
-    Deadline(u64),
-    Marked(u64, Place, u64),
-    HeldProbe(Place, u64),
     ProbeTimeout(u64),
-    Judge,
+    Due,
 }
 
 #[derive(Debug)]
@@ -80,8 +82,7 @@ trait Node {
 }
 
 impl Out {
-    fn ask(&mut self, to: Place, id: u64, name: &[u8], tag: Option<Vec<u8>>) {
-        let query = Query { from: self.place, id, name: name.to_vec(), tag };
+    fn ask(&mut self, to: Place, query: Query) {
         self.sends.push((to, Packet::Query(query), Duration::ZERO));
     }
 
@@ -133,7 +134,7 @@ impl World {
             queries: BTreeMap::new(),
         };
         for place in 0..world.nodes.len() {
-            world.add(world.now, Happening::Rings(place, Timer::Judge));
+            world.add(world.now, Happening::Rings(place, Timer::Start));
         }
         world
     }
@@ -148,7 +149,7 @@ impl World {
     fn ask(&mut self, place: Place, name: &[u8]) -> usize {
         let id = u64::try_from(self.asked.len()).unwrap();
         self.asked.push(Asked { sent: self.now, answered: None });
-        let query = Query { from: CLIENT, id, name: name.to_vec(), tag: None };
+        let query = Query { from: CLIENT, id, name: name.to_vec(), bits: 0, tag: None };
         self.send(place, Packet::Query(query), Duration::ZERO);
         self.asked.len() - 1
     }

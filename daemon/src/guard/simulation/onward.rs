@@ -1,28 +1,50 @@
-//! The Onward of the model: the real guard around flights that keep the engine's rules in little. One worker, no cache
-//! but of failures, UDP only.
+//! The Onward of the model: the real trip, flights, engine and guard, with time and network of the model. One worker, UDP
+//! only. What is told here is what a worker's thread does between them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Answer, Node, Out, Place, Query, SERVFAIL, Timer};
-use crate::guard::probe::{self, Heard};
-use crate::guard::silence::{self, End};
-use crate::guard::{
-    Action, Event, HOLD, Judge, MarkKey, Nonce, Secret, Settings, Standing, Strength, Verdicts, Witness, name,
-    spelling, tag,
-};
+use arc_swap::ArcSwap;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot::Receiver;
+
+use super::{Answer, CLIENT, Node, Out, Place, Query, Timer, messages};
+use crate::address::table::Tables;
+use crate::admit::acl::{AllowList, Allowed};
+use crate::admit::marks::Marks;
+use crate::cache::{self, Cache};
+use crate::config::Mark;
+use crate::flight::{Flights, WayBack};
+use crate::front::inbox::{Inbox, Order, inbox};
+use crate::front::outbox::Outbox;
+use crate::guard::{Driver, Event, Guard, HOLD, Nonce, PROBE_HOLD, Settings, Standing, Witness, name, probe};
+use crate::reply::own;
+use crate::trip::{Arrival, Forwarder, Step, Waits};
+use crate::upstream::engine::{Action, CLIENT_BUDGET, Engine, Guidance, Question};
+use crate::upstream::pool::Socket;
 use crate::upstream::set::Numbers;
 use crate::upstream::{Number, Server, Set, Transport};
+use crate::wire;
 
-const LATE: Duration = Duration::from_millis(400);
-const DEADLINE: Duration = Duration::from_millis(1800);
-const FAILED: Duration = Duration::from_secs(1);
-const FAILED_SUSPECT: Duration = Duration::from_secs(5);
+/// How long an upstream has to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which marks the model sends; a test can switch witnesses off.
+/// As the program has it, but with little room.
+const CACHE: cache::Limits = cache::Limits {
+    entries: 256,
+    bytes: 1 << 20,
+    ttl_min: 0,
+    ttl_max: 3_600,
+    negative_ttl_max: 900,
+    failure_ttl: 5,
+    stale_max: 0,
+    prefetch: true,
+};
+
+/// Which witnesses there are; a test can switch them off.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Witnesses {
     pub(super) tag: bool,
@@ -31,299 +53,277 @@ pub(super) struct Witnesses {
 }
 
 pub(super) struct Onward {
-    key: MarkKey,
-    judge: Judge,
-    set: Arc<Set>,
+    forwarder: Forwarder,
+    engine: Engine,
+    driver: Driver,
+    inbox: Inbox,
+    outbox: Outbox,
+    silence: bool,
     places: HashMap<Number, Place>,
-    witnesses: Witnesses,
     next: u64,
-    flights: BTreeMap<u64, Flight>,
-    asks: HashMap<u64, (u64, Number)>,
-    probes: HashMap<u64, Nonce>,
-    failed: HashMap<Vec<u8>, Instant>,
-    tick: Option<Instant>,
-    pub(super) verdicts: Arc<Verdicts>,
+    sockets: HashMap<Socket, Number>,
+    asks: HashMap<u64, (Number, Socket, Vec<u8>)>,
+    probes: HashMap<u64, (Nonce, Vec<u8>)>,
+    /// Held until these times: answers to probes that came home, and questions that are perhaps ours come back.
+    held_answers: VecDeque<(Instant, (Place, u64), Vec<u8>)>,
+    held_questions: VecDeque<(Instant, Question)>,
+    waiting: Vec<(Place, u64, Receiver<Vec<u8>>)>,
+    due: Option<Instant>,
+    /// When the judge hears of the upstreams, if not at once.
+    pub(super) judges_from: Option<Instant>,
     /// Packets that were refused for a mark.
     pub(super) refused: usize,
-    pub(super) probes_sent: usize,
+    /// Questions that were held, as perhaps ours come back.
+    pub(super) questions_held: usize,
 }
 
-struct Flight {
-    name: Vec<u8>,
-    asker: Vec<u8>,
-    passed: tag::Passed,
-    waiters: Vec<(Place, u64)>,
-    /// Upstreams that were not asked yet, and those that were.
-    left: Vec<Number>,
-    asked: Vec<Number>,
-    due: usize,
-    refuses: bool,
-    /// A witness has spoken: its failure is remembered for longer than hops resend.
-    suspected: bool,
+/// The address of a place.
+fn address(place: Place) -> IpAddr {
+    let host = if place == CLIENT { 255 } else { u8::try_from(place).unwrap() };
+    Ipv4Addr::new(10, 0, 0, host).into()
 }
 
 impl Onward {
     pub(super) fn new(seed: u8, witnesses: Witnesses, upstreams: &[Place]) -> Self {
-        let key = MarkKey::new(&Secret::new([seed; 16]), &[], crate::clock::now());
-        let server = |place: &Place| {
-            let ip = Ipv4Addr::new(10, 0, 0, u8::try_from(*place).unwrap());
-            (Server::new(ip.into(), 53), "a".into())
-        };
-        let set = Set::new(upstreams.iter().map(server).collect(), None, &mut Numbers::default());
+        let mark = |on: bool| if on { Mark::Auto } else { Mark::Never };
+        let settings = Settings { tag: mark(witnesses.tag), spelling: mark(witnesses.spelling) };
+        let (guard, driver) = Guard::seeded(settings, seed);
+        let server = |place: &Place| (Server::new(address(*place), 53), "a".into());
+        let set = Arc::new(Set::new(upstreams.iter().map(server).collect(), None, &mut Numbers::default()));
         let places = set.upstreams.iter().map(|upstream| upstream.number).zip(upstreams.iter().copied()).collect();
-        let judge = Judge::new(Settings::default(), Arc::new(key.clone()), [seed; 32]);
+        let (orders, inbox) = inbox().unwrap();
+        let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
+        let allowed = Allowed { private: true, ..Allowed::default() };
+        let forwarder = Forwarder {
+            cache: Cache::new(CACHE),
+            flights: Flights::new(1_000, 100),
+            allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
+            set: ArcSwap::new(Arc::clone(&set)),
+            guard,
+            workers: vec![orders],
+            payload: 1232,
+            started: crate::clock::now(),
+        };
         Self {
-            key,
-            judge,
-            set: Arc::new(set),
+            forwarder,
+            engine: Engine::new(set, guidance, 4, 1232, StdRng::seed_from_u64(seed.into())),
+            driver,
+            inbox,
+            outbox: Outbox::default(),
+            silence: witnesses.silence,
             places,
-            witnesses,
             next: 0,
-            flights: BTreeMap::new(),
+            sockets: HashMap::new(),
             asks: HashMap::new(),
             probes: HashMap::new(),
-            failed: HashMap::new(),
-            tick: None,
-            verdicts: Arc::default(),
+            held_answers: VecDeque::new(),
+            held_questions: VecDeque::new(),
+            waiting: Vec::new(),
+            due: None,
+            judges_from: None,
             refused: 0,
-            probes_sent: 0,
+            questions_held: 0,
         }
     }
 
-    fn tell(&mut self, event: Event, out: &mut Out) {
-        for action in self.judge.handle(event, out.now) {
-            match action {
-                Action::Publish(verdicts) => self.verdicts = verdicts,
-                Action::Tell(_) => (),
-                Action::SendProbe { nonce, upstream, transport, message } => {
-                    let end = 12 + message[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
-                    let options = message.get(end + 4 + 11..).unwrap_or_default();
-                    self.next += 1;
-                    self.probes.insert(self.next, nonce);
-                    if transport == Transport::Udp {
-                        let tag = tag::find(options).filter(|_| self.witnesses.tag).map(<[u8]>::to_vec);
-                        out.ask(self.places[&upstream.number], self.next, &message[12..end], tag);
-                        self.probes_sent += 1;
-                    }
-                    out.after(PATIENCE, Timer::ProbeTimeout(self.next));
-                }
+    /// The standing of the upstream at `place` for all names.
+    pub(super) fn standing(&self, place: Place) -> Standing {
+        self.standing_for(place, name::ROOT)
+    }
+
+    /// Its standing for `name`, in lower case.
+    pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
+        let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
+        self.forwarder.guard.verdicts().standing(number, Transport::Udp, name)
+    }
+
+    /// Whether any upstream is convicted.
+    pub(super) fn convicts(&self) -> bool {
+        !self.forwarder.guard.verdicts().all().is_empty()
+    }
+
+    fn reply(&mut self, (to, id): (Place, u64), answer: &[u8], out: &mut Out) {
+        let (code, came_back) = messages::code(answer);
+        self.refused += usize::from(came_back);
+        out.reply(to, id, code);
+    }
+
+    /// Does all that is to be done now, and sets the time of what comes next.
+    fn settle(&mut self, event: Option<Event>, out: &mut Out) {
+        let mut event = event;
+        loop {
+            self.obey(out.now);
+            while let Some(action) = self.engine.next_action() {
+                self.perform(action, out);
+            }
+            if !self.judge(event.take(), out) {
+                break;
             }
         }
-        // A tick at a time: another is set only where it is due earlier than the one that waits.
-        if let Some(due) = self.judge.due(out.now).map(|due| due.max(out.now + Duration::from_millis(1)))
-            && self.tick.is_none_or(|tick| tick <= out.now || due < tick)
+        for (to, id, mut answer) in std::mem::take(&mut self.waiting) {
+            match answer.try_recv() {
+                Ok(answer) => self.reply((to, id), &answer, out),
+                Err(_) => self.waiting.push((to, id, answer)),
+            }
+        }
+        let answer = self.held_answers.front().map(|(at, ..)| *at);
+        let question = self.held_questions.front().map(|(at, _)| *at);
+        let due = [self.engine.next_wake(), answer, question, self.driver.due(out.now)].into_iter().flatten().min();
+        if let Some(due) = due.map(|due| due.max(out.now + Duration::from_millis(1)))
+            && self.due.is_none_or(|before| before <= out.now || due < before)
         {
-            self.tick = Some(due);
-            out.timers.push((due, Timer::Judge));
+            self.due = Some(due);
+            out.timers.push((due, Timer::Due));
         }
     }
 
-    fn suspect(&mut self, upstream: Number, witness: Witness, qname: &[u8], out: &mut Out) {
-        let name = qname.to_ascii_lowercase().into();
-        self.tell(Event::Witness { upstream, transport: Transport::Udp, witness, name }, out);
-    }
-
-    /// Asks the flight's next upstream.
-    fn ask_next(&mut self, number: u64, out: &mut Out) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        if flight.left.is_empty() {
-            return;
-        }
-        let upstream = flight.left.remove(0);
-        flight.asked.push(upstream);
-        flight.due += 1;
-        let marks = self.verdicts.marks(upstream);
-        let mut qname = flight.name.clone();
-        if self.witnesses.spelling && marks.spelling {
-            spelling::spell(&mut qname, upstream, &flight.asker, &self.key);
-        }
-        let mut option = Vec::new();
-        if self.witnesses.tag && marks.tag {
-            tag::write(&flight.passed, upstream, &self.key, self.key.bucket(out.now), &mut option);
-        }
-        self.next += 1;
-        self.asks.insert(self.next, (number, upstream));
-        out.ask(self.places[&upstream], self.next, &qname, tag::find(&option).map(<[u8]>::to_vec));
-        out.after(LATE, Timer::Late(number, upstream.0));
-    }
-
-    /// One ask ended without an answer: the next, if there is one and the rules allow it, or the end.
-    fn go_on(&mut self, number: u64, out: &mut Out) {
-        let Some(flight) = self.flights.get(&number) else { return };
-        if !flight.left.is_empty() && !flight.passed.foreign() {
-            self.ask_next(number, out);
-        } else if flight.due == 0 {
-            self.end(number, SERVFAIL, out);
+    fn obey(&mut self, now: Instant) {
+        while let Some(order) = self.inbox.next() {
+            match order {
+                Order::CameBack(key, upstream, until) => {
+                    self.engine.came_back(&key, upstream, now);
+                    self.engine.remind(&key, until);
+                }
+                Order::Widen(key) => self.engine.widen(&key, now),
+                other => panic!("a worker without streams is not told {other:?}"),
+            }
         }
     }
 
-    fn end(&mut self, number: u64, code: u8, out: &mut Out) {
-        let Some(flight) = self.flights.remove(&number) else { return };
-        if code == SERVFAIL {
-            let remembered = if flight.suspected { FAILED_SUSPECT } else { FAILED };
-            self.failed.insert(flight.name.clone(), out.now + remembered);
-        }
-        for (to, id) in flight.waiters {
-            out.reply(to, id, code);
+    fn perform(&mut self, action: Action, out: &mut Out) {
+        let (forwarder, outbox) = (&self.forwarder, &mut self.outbox);
+        match action {
+            Action::Open(socket, upstream) => drop(self.sockets.insert(socket, upstream.number)),
+            Action::Close(socket) => drop(self.sockets.remove(&socket)),
+            Action::Send(socket, ask) => {
+                let (upstream, message) = (self.sockets[&socket], self.engine.message(ask).unwrap().to_vec());
+                self.next += 1;
+                out.ask(self.places[&upstream], messages::read(&message, out.place, self.next));
+                self.asks.insert(self.next, (upstream, socket, message));
+            }
+            Action::Stream(..) => panic!("no answer is cut"),
+            Action::Answered(said) => forwarder.give(&said.landed().unwrap(), outbox, out.now),
+            Action::Refused(said) => forwarder.give_failure(&said, outbox, out.now),
+            Action::Failed(key, why) => forwarder.give_up(&key, why, outbox, out.now),
+            Action::Overdue(key) => {
+                let next = forwarder.give_overdue(&key, outbox, out.now);
+                self.engine.remind(&key, next.unwrap_or(out.now + CLIENT_BUDGET));
+            }
+            Action::Silent(upstream, transport, key) if self.silence => {
+                forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
+            }
+            Action::Silent(..) => {}
         }
     }
 
-    /// Whose mark, if any, the packet carries: the upstream, the witness, and whether the packet is surely ours.
-    fn mark(&self, query: &Query, passed: &tag::Passed, flight: Option<&Flight>) -> Option<(Number, Witness, bool)> {
-        if let Some(own) = passed.own.filter(|_| self.witnesses.tag) {
-            return Some((own, Witness::Tag, true));
+    /// Lets the judge take what there is; returns whether there are other verdicts. Nobody listens over TCP.
+    fn judge(&mut self, event: Option<Event>, out: &mut Out) -> bool {
+        let (next, probes, places) = (&mut self.next, &mut self.probes, &self.places);
+        let is_news = self.driver.step(event, out.now, |nonce, upstream, transport, message| {
+            *next += 1;
+            if transport == Transport::Udp {
+                out.ask(places[&upstream.number], messages::read(&message, out.place, *next));
+            }
+            out.after(PATIENCE, Timer::ProbeTimeout(*next));
+            probes.insert(*next, (nonce, message));
+        });
+        if is_news {
+            let guard = &self.forwarder.guard;
+            let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
+            self.engine.guide(Guidance { verdicts, key }, out.now);
         }
-        let asked = flight.filter(|_| self.witnesses.spelling)?.asked.iter();
-        asked.copied().find_map(|upstream| {
-            let strength = spelling::recognise(&query.name, upstream, &self.key)?;
-            Some((upstream, Witness::Spelling, strength == Strength::Witness))
-        })
+        is_news
     }
 
-    /// A question that no flight is under way for.
-    fn start(&mut self, query: &Query, passed: tag::Passed, out: &mut Out) {
-        let name = query.name.to_ascii_lowercase();
-        let standing = |number| self.verdicts.standing(number, Transport::Udp, &name);
-        let mut left: Vec<_> = self.set.upstreams.iter().map(|upstream| upstream.number).collect();
-        left.retain(|number| standing(*number) != Standing::Quarantined);
-        left.sort_by_key(|number| standing(*number) == Standing::AskedLast);
-        if self.failed.get(&name).is_some_and(|until| out.now < *until) || left.is_empty() {
-            return out.reply(query.from, query.id, SERVFAIL);
+    /// A question that the cache does not answer.
+    fn ask(&mut self, arrival: Arrival<'_>, (query, marks): (&wire::Query, Marks), to: (Place, u64), out: &mut Out) {
+        let (back, answer) = tokio::sync::oneshot::channel();
+        match self.forwarder.wait(arrival, query, marks, WayBack::Tcp(back)) {
+            Waits::Ask(question) => self.engine.ask(question, out.now),
+            Waits::Hold(question) => {
+                self.questions_held += 1;
+                self.held_questions.push_back((out.now + HOLD, question));
+            }
+            Waits::Joined => {}
+            Waits::Answer(own) => {
+                let mut message = Vec::new();
+                own::answer(arrival.packet, &own, self.forwarder.payload, &mut message).unwrap();
+                return self.reply(to, &message, out);
+            }
         }
-        self.next += 1;
-        let number = self.next;
-        let flight = Flight {
-            name,
-            asker: query.name.clone(),
-            passed,
-            waiters: vec![(query.from, query.id)],
-            left,
-            asked: Vec::new(),
-            due: 0,
-            refuses: false,
-            suspected: false,
-        };
-        self.flights.insert(number, flight);
-        out.after(DEADLINE, Timer::Deadline(number));
-        self.ask_next(number, out);
+        self.waiting.push((to.0, to.1, answer));
     }
 
-    /// A marked packet: the flight goes on at once, the suspect gets a probe, the packet waits 50 ms.
-    fn marked(&mut self, number: u64, query: &Query, mark: (Number, Witness, bool), out: &mut Out) {
-        let (upstream, witness, sure) = mark;
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        flight.suspected = true;
-        if sure && flight.refuses {
-            self.refused += 1;
-            return out.reply(query.from, query.id, SERVFAIL);
+    fn let_go(&mut self, out: &mut Out) {
+        while self.held_answers.front().is_some_and(|(at, ..)| *at <= out.now) {
+            let (_, to, answer) = self.held_answers.pop_front().unwrap();
+            self.reply(to, &answer, out);
         }
-        flight.waiters.push((query.from, query.id));
-        if sure {
-            out.after(HOLD, Timer::Marked(number, query.from, query.id));
-        }
-        let foreign = flight.passed.foreign();
-        if !foreign && flight.asked.last() == Some(&upstream) {
-            self.ask_next(number, out);
-        }
-        if !foreign {
-            self.suspect(upstream, witness, &query.name, out);
+        while self.held_questions.front().is_some_and(|(at, _)| *at <= out.now) {
+            let (_, question) = self.held_questions.pop_front().unwrap();
+            if self.forwarder.let_go(&question, &mut self.outbox, out.now) {
+                let key = question.key.clone();
+                self.engine.ask(question, out.now);
+                self.engine.remind(&key, out.now + CLIENT_BUDGET - HOLD);
+            }
         }
     }
 }
 
 impl Node for Onward {
     fn query(&mut self, query: Query, out: &mut Out) {
-        let bucket = self.key.bucket(out.now);
-        let passed = query.tag.as_deref().map(|tag| tag::read(tag, &self.key, bucket)).unwrap_or_default();
-        if let Some(nonce) = probe::nonce(&query.name).filter(|nonce| nonce.is_ours(&self.key)) {
-            let from = Ipv4Addr::LOCALHOST.into();
-            self.tell(Event::ProbeHome { nonce, from, over: Transport::Udp, onwards: passed.onwards() }, out);
-            return out.after(HOLD, Timer::HeldProbe(query.from, query.id));
+        let (packet, to) = (messages::query(&query), (query.from, query.id));
+        let moment = self.forwarder.moment(out.now);
+        let from = SocketAddr::new(address(query.from), 53_053);
+        let arrival = Arrival { packet: &packet, from, over_tcp: false, at: &moment };
+        let (mut read, mut answer) = (wire::Query::default(), Vec::new());
+        match self.forwarder.take(&arrival, &mut read, &mut answer) {
+            Step::Answer | Step::AnswerAndRefresh => self.reply(to, &answer, out),
+            Step::AnswerLater => self.held_answers.push_back((out.now + PROBE_HOLD, to, answer)),
+            Step::Ask(marks) => self.ask(arrival, (&read, marks), to, out),
+            step => panic!("a plain query that is allowed: {step:?}"),
         }
-        let flight = self.flights.iter().find(|(_, flight)| flight.name.eq_ignore_ascii_case(&query.name));
-        let mark = self.mark(&query, &passed, flight.map(|(_, flight)| flight));
-        let number = flight.map(|(number, _)| *number);
-        match (number, mark) {
-            (Some(number), Some(mark)) => self.marked(number, &query, mark, out),
-            (Some(number), None) => {
-                let Some(flight) = self.flights.get_mut(&number) else { return };
-                flight.waiters.push((query.from, query.id));
-                if !passed.foreign() {
-                    flight.passed = tag::Passed::default(); // now someone of our own waits
-                }
-            }
-            // Its flight is over, so it has been answered or refused already.
-            (None, Some(_)) => {
-                self.refused += 1;
-                out.reply(query.from, query.id, SERVFAIL);
-            }
-            (None, None) => self.start(&query, passed, out),
-        }
+        self.settle(None, out);
     }
 
     fn answer(&mut self, answer: Answer, out: &mut Out) {
-        if let Some(nonce) = self.probes.remove(&answer.id) {
-            let heard = Some(Heard { own: answer.code != SERVFAIL, spelling_kept: true });
-            return self.tell(Event::ProbeOver { nonce, heard }, out);
+        if let Some((nonce, message)) = self.probes.remove(&answer.id) {
+            let heard = probe::heard(&message, &messages::answer(&message, answer.code));
+            return self.settle(Some(Event::ProbeOver { nonce, heard }), out);
         }
-        let Some((number, upstream)) = self.asks.remove(&answer.id) else { return };
-        if answer.code != SERVFAIL {
-            return self.end(number, answer.code, out);
+        let Some((upstream, socket, asked)) = self.asks.remove(&answer.id) else { return };
+        let message = messages::answer(&asked, answer.code);
+        if let Some(landed) = self.engine.datagram(upstream, socket, &message, out.now) {
+            self.forwarder.give(&landed, &mut self.outbox, out.now);
         }
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        flight.due -= 1;
-        flight.suspected |= self.witnesses.silence;
-        if self.witnesses.silence && silence::is_suspicion(End::Servfail) && !flight.passed.foreign() {
-            let name = flight.name.clone();
-            self.suspect(upstream, Witness::Silence, &name, out);
-        }
-        self.go_on(number, out);
+        self.settle(None, out);
     }
 
     fn ring(&mut self, timer: Timer, out: &mut Out) {
         match timer {
-            Timer::HeldProbe(to, id) => out.reply(to, id, SERVFAIL),
+            Timer::Start if self.judges_from.is_some_and(|from| out.now < from) => {
+                out.timers.extend(self.judges_from.map(|from| (from, Timer::Start)));
+            }
+            Timer::Start => {
+                let set = Arc::clone(&self.forwarder.set.load());
+                self.settle(Some(Event::SetChanged(set)), out);
+            }
             Timer::ProbeTimeout(id) => {
-                if let Some(nonce) = self.probes.remove(&id) {
-                    self.tell(Event::ProbeOver { nonce, heard: None }, out);
+                if let Some((nonce, _)) = self.probes.remove(&id) {
+                    self.settle(Some(Event::ProbeOver { nonce, heard: None }), out);
                 }
             }
-            Timer::Judge if self.tick.is_none() => self.tell(Event::SetChanged(Arc::clone(&self.set)), out),
-            Timer::Judge => self.tell(Event::Tick, out),
-            Timer::Late(number, upstream) => {
-                let due = self.asks.values().any(|ask| *ask == (number, Number(upstream)));
-                let Some(flight) = self.flights.get_mut(&number).filter(|_| due) else { return };
-                flight.suspected |= self.witnesses.silence;
-                if flight.passed.foreign() {
-                    return;
-                }
-                let name = flight.name.clone();
-                if self.witnesses.silence && silence::is_suspicion(End::Late) {
-                    self.suspect(Number(upstream), Witness::Silence, &name, out);
-                }
-                self.ask_next(number, out);
+            Timer::Due => {
+                self.engine.wake(out.now);
+                self.let_go(out);
+                let is_due = self.driver.due(out.now).is_some_and(|at| at <= out.now);
+                self.settle(is_due.then_some(Event::Tick), out);
             }
-            Timer::Deadline(number) => self.end(number, SERVFAIL, out),
-            Timer::Marked(number, to, id) => {
-                let Some(flight) = self.flights.get_mut(&number) else { return };
-                flight.refuses = true;
-                flight.waiters.retain(|waiter| *waiter != (to, id));
-                self.refused += 1;
-                out.reply(to, id, SERVFAIL);
-            }
-            Timer::Attempt(..) => (),
+            Timer::Attempt(..) => {}
         }
     }
 
     fn onward(&self) -> Option<&Onward> {
         Some(self)
-    }
-}
-
-impl Onward {
-    /// The standing of the upstream at `place` for all names.
-    pub(super) fn standing(&self, place: Place) -> Standing {
-        let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
-        self.verdicts.standing(number, Transport::Udp, name::ROOT)
     }
 }

@@ -12,6 +12,7 @@ use super::servers::{Forwarder, Good, Manners};
 use super::{Node, Place, World};
 use crate::guard::Standing;
 use crate::guard::name::wire;
+use crate::wire::flag;
 
 /// Who forwards to whom: Onwards first, then forwarders, then good servers, which forward to nobody.
 #[derive(Debug)]
@@ -43,11 +44,18 @@ impl Topology {
             edges.push(others);
         }
         edges.resize(count, Vec::new());
-        let manners = |rng: &mut StdRng| Manners {
-            strips: rng.random(),
-            lowers: rng.random(),
-            merges: rng.random(),
-            all: rng.random_bool(0.2),
+        let manners = |rng: &mut StdRng| {
+            let all = rng.random_bool(0.2);
+            Manners {
+                strips: rng.random(),
+                lowers: rng.random(),
+                merges: rng.random(),
+                all,
+                sets: [0, flag::DO, flag::DO | flag::CD][rng.random_range(0..3)],
+                random: (!all && rng.random_bool(0.2)).then(|| rng.random()),
+                again: usize::from(!all && rng.random_bool(0.2)),
+                zone: None,
+            }
         };
         let manners = (0..forwarders).map(|_| manners(rng)).collect();
         let takes = (0..good).map(|_| Duration::from_millis(rng.random_range(1..200))).collect();
@@ -83,6 +91,13 @@ impl Topology {
     fn is_loop(&self, place: Place, upstream: Place) -> bool {
         let reach = self.reach(upstream, Some(place));
         reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
+    }
+
+    /// Whether one of the marks of `place` survives whatever a question to `upstream` goes through.
+    fn keeps_a_mark(&self, place: Place, upstream: Place) -> bool {
+        let reach = self.reach(upstream, Some(place));
+        let hops = || reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
+        hops().all(|manners| !manners.strips) || hops().all(|manners| !manners.lowers)
     }
 
     fn is_good(&self, place: Place) -> bool {
@@ -127,8 +142,11 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
     asked
 }
 
-/// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each.
-const BOUND: usize = 80;
+/// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each. It is far more
+/// than usual where several forwarders lose all marks, ask again by themselves for seconds, and nobody knows the answer.
+const BOUND: usize = 300;
+/// And on the average of all questions in a network.
+const AVERAGE: usize = 60;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
@@ -149,10 +167,11 @@ proptest! {
             for (place, onward) in world.onwards() {
                 let first = topology.edges[place][0];
                 let convicted = onward.standing(first) >= Standing::AskedLast;
-                prop_assert!(convicted || !topology.is_loop(place, first), "{place} asks {first}: {topology:?}");
+                // Where only silence speaks, of an upstream that was late before, it may take until the next probe of routine.
+                let is_seen = topology.is_loop(place, first) && topology.keeps_a_mark(place, first);
+                prop_assert!(convicted || !is_seen, "{place} asks {first}: {topology:?}");
             }
         }
-        if false { eprintln!("x"); }
         early.extend(ask(&mut world, topology.onwards, 60));
         let late = ask(&mut world, topology.onwards, 10);
         for (place, number) in early.iter().chain(&late) {
@@ -163,6 +182,8 @@ proptest! {
             let queries = world.queries(&name(*number));
             prop_assert!(queries <= BOUND, "{queries} queries at {place}: {topology:?}");
         }
+        let all: usize = late.iter().map(|(_, number)| world.queries(&name(*number))).sum();
+        prop_assert!(all <= AVERAGE * late.len(), "{all} queries for {} questions: {topology:?}", late.len());
         for (place, number) in late {
             let (at, code) = world.asked[number].answered.expect("every question ends");
             let took = at - world.asked[number].sent;
@@ -191,8 +212,8 @@ proptest! {
             prop_assert_eq!(code, 0, "at {}: {:?}", place, topology);
         }
         for (_, onward) in world.onwards() {
-            prop_assert_eq!(onward.verdicts.all(), &[]);
-            prop_assert_eq!(onward.refused, 0);
+            prop_assert!(!onward.convicts());
+            prop_assert_eq!((onward.refused, onward.questions_held), (0, 0));
         }
     }
 }

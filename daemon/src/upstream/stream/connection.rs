@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{StreamError, StreamLimits};
+use crate::upstream::check::{self, Match};
 use crate::wire::HEADER;
 
 /// A query, and where the question in it ends.
@@ -97,16 +98,16 @@ impl Question {
         self.query.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether the message is a response to this question, as it was spelled.
+    /// Whether the message is a response to this question, however it is spelled: names are equal without regard to case
+    /// (RFC 4343), and nobody off the path speaks over a stream. Those who change the spelling are asked over one for that.
     ///
     /// An error may come without a question; then there is none to match (RFC 7766, section 7).
     fn is_answered_by(&self, message: &[u8]) -> bool {
         let Some(&[_, _, high, low, questions @ .., _, _, _, _, _, _]) = message.first_chunk::<HEADER>() else {
             return false;
         };
-        let question = self.query.get(HEADER..self.end);
-        let same = question.is_some() && message.get(HEADER..self.end) == question;
-        high & 0x80 != 0 && ((questions == [0, 1] && same) || (questions == [0, 0] && low & 0x0f != 0))
+        let same = check::matches(&self.query, self.end, message) != Match::Stranger;
+        high & 0x80 != 0 && (same || (questions == [0, 0] && low & 0x0f != 0))
     }
 }
 

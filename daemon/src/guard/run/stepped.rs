@@ -1,0 +1,41 @@
+//! The judge at work step by step, with time and chance given: for a model of the world, in which nothing runs beside it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Driver, Guard};
+use crate::guard::{Action, Event, Nonce, Secret, Settings};
+use crate::upstream::{Transport, Upstream};
+
+impl Guard {
+    /// As [`Guard::new`], but that the same `seed` makes the same guard.
+    pub(in crate::guard) fn seeded(settings: Settings, seed: u8) -> (Self, Driver) {
+        Self::with(settings, &[], Secret::new([seed; 16]), [seed; 32])
+    }
+}
+
+impl Driver {
+    /// Takes `event` and all that waits in the queue, as [`Driver::run`] does. Returns whether there are other verdicts.
+    pub(in crate::guard) fn step(
+        &mut self,
+        event: Option<Event>,
+        now: Instant,
+        mut send: impl FnMut(Nonce, Arc<Upstream>, Transport, Vec<u8>),
+    ) -> bool {
+        let mut is_news = false;
+        let mut next = event.or_else(|| self.events.try_recv().ok());
+        while let Some(event) = next {
+            for action in self.judge.handle(event, now) {
+                is_news |= matches!(action, Action::Publish(_));
+                self.perform(action, &mut send);
+            }
+            next = self.events.try_recv().ok();
+        }
+        is_news
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub(in crate::guard) fn due(&self, now: Instant) -> Option<Instant> {
+        self.judge.due(now)
+    }
+}
