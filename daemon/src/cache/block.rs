@@ -6,8 +6,10 @@
 //! ```text
 //! flags 2 │ counts 6 │ where the key ends, the TTLs' places, the errors: 2 each │ key │ places │ errors │ records
 //! ```
+//!
+//! Where something ends or stands is told in the machine's own byte order, since no one else reads it.
 
-use crate::wire::{Answer, flag, rcode, u16_at};
+use crate::wire::{Answer, flag, rcode};
 
 /// RFC 8914: the error is one that the server remembers.
 const EDE_CACHED_ERROR: u16 = 13;
@@ -71,7 +73,7 @@ impl Block {
         let Some(&[high, low, counts @ .., k1, k2, p1, p2, e1, e2]) = bytes.first_chunk::<HEAD>() else {
             return Parts::default();
         };
-        let [key_end, places_end, errors_end] = [[k1, k2], [p1, p2], [e1, e2]].map(|at| u16::from_be_bytes(at).into());
+        let [key_end, places_end, errors_end] = [[k1, k2], [p1, p2], [e1, e2]].map(offset);
         Parts {
             flags: [high, low],
             counts,
@@ -84,16 +86,20 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn errors(&self) -> &[u8] {
-        let end = |at| usize::from(u16_at(&self.0, at).unwrap_or(0));
-        self.0.get(end(10)..end(12)).unwrap_or_default()
+        match self.0.first_chunk::<HEAD>() {
+            Some(&[.., p1, p2, e1, e2]) => self.0.get(offset([p1, p2])..offset([e1, e2])).unwrap_or_default(),
+            None => &[],
+        }
     }
 
     /// What the answer is to: the bytes of a [`crate::wire::QuestionKey`].
     #[inline]
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        let end = u16_at(&self.0, 8).unwrap_or(0);
-        self.0.get(HEAD..end.into()).unwrap_or_default()
+        match self.0.first_chunk::<HEAD>() {
+            Some(&[.., k1, k2, _, _, _, _]) => self.0.get(HEAD..offset([k1, k2])).unwrap_or_default(),
+            None => &[],
+        }
     }
 
     /// The response code, without the upper bits of EDNS.
@@ -120,8 +126,13 @@ impl Parts<'_> {
     /// Where the TTLs stand in the records.
     #[inline]
     pub fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
-        self.places.iter().map(|place| u16::from_be_bytes(*place).into())
+        self.places.iter().map(|place| offset(*place))
     }
+}
+
+#[inline]
+fn offset(at: [u8; 2]) -> usize {
+    u16::from_ne_bytes(at).into()
 }
 
 /// What a block is written from.
@@ -144,11 +155,11 @@ impl Learnt<'_> {
         bytes.extend_from_slice(flags);
         bytes.extend_from_slice(counts.as_flattened());
         for end in [key_end, places_end, errors_end] {
-            bytes.extend_from_slice(&u16::try_from(end).ok()?.to_be_bytes());
+            bytes.extend_from_slice(&u16::try_from(end).ok()?.to_ne_bytes());
         }
         bytes.extend_from_slice(key);
         for place in *ttls {
-            bytes.extend_from_slice(&place.to_be_bytes());
+            bytes.extend_from_slice(&place.to_ne_bytes());
         }
         bytes.extend_from_slice(errors);
         bytes.extend_from_slice(records);
