@@ -8,7 +8,6 @@
 mod block;
 
 use std::hash::{BuildHasher, Hasher};
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -97,6 +96,8 @@ struct Shard(Mutex<Inner>);
 #[derive(Debug)]
 struct Inner {
     entries: LruCache<u64, Entry, BuildIdentity>,
+    /// Entries at most.
+    room: usize,
     bytes: usize,
     stretch: Stretch,
     /// Entries that were put in, and their bytes, since the stretch began.
@@ -135,11 +136,12 @@ impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        // All the room at once: a table that grows would hash its whole content anew under the lock. What is not
-        // written to costs no memory.
-        let room = NonZeroUsize::new(limits.entries.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
+        // A table with room for all from the start would spread a few names over as many pages of memory, and the
+        // processor would miss most of them. One that grows moves what it has under the lock, which takes a fraction of a
+        // millisecond, a dozen times in a shard's life.
         let shard = || Inner {
-            entries: LruCache::with_hasher(room, BuildIdentity::default()),
+            entries: LruCache::unbounded_with_hasher(BuildIdentity::default()),
+            room: limits.entries.div_ceil(SHARDS).max(1),
             bytes: 0,
             stretch: Stretch(0),
             put: (0, 0),
@@ -228,7 +230,7 @@ impl Cache {
         let used = shard.stretch;
         let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0, used };
         shard.remove(hash);
-        if shard.entries.len() == shard.entries.cap().get() {
+        if shard.entries.len() >= shard.room {
             shard.remove_oldest();
         }
         let cost = cost(&block);
@@ -289,7 +291,7 @@ impl Inner {
         let (entries, bytes) = &mut self.put;
         *entries += 1;
         *bytes += cost;
-        if *entries * STRETCHES >= self.entries.cap().get() || *bytes * STRETCHES >= most {
+        if *entries * STRETCHES >= self.room || *bytes * STRETCHES >= most {
             self.stretch = Stretch(self.stretch.0.wrapping_add(1));
             self.put = (0, 0);
         }
