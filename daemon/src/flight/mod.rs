@@ -72,6 +72,22 @@ pub enum Joined {
     Full,
 }
 
+/// A place among the waiters, given back when this is dropped and not kept.
+struct Place<'f>(&'f AtomicUsize);
+
+impl Place<'_> {
+    /// It belongs to a waiter now, and is given back with him.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The flights under way.
 #[derive(Debug)]
 pub struct Flights {
@@ -118,36 +134,31 @@ impl Flights {
         if waiter.held && self.lately.has(key.bytes(), now) {
             return Joined::Refused;
         }
-        if self.waiters.fetch_add(1, Ordering::Relaxed) >= self.most.saturating_mul(WAITERS_PER_FLIGHT) {
-            self.waiters.fetch_sub(1, Ordering::Relaxed);
-            return Joined::Full;
-        }
+        let Some(place) = self.take_place() else { return Joined::Full };
         let mut shard = self.shard(key.bytes());
-        match shard.get_mut(key) {
-            Some(flight) if flight.refused && waiter.came_through.is_some() => {
-                self.waiters.fetch_sub(1, Ordering::Relaxed);
-                return Joined::Refused;
-            }
+        let joined = match shard.get_mut(key) {
+            Some(flight) if flight.refused && waiter.came_through.is_some() => return Joined::Refused,
             Some(flight) if flight.waiters.len() < self.most_waiters => {
                 let (starts, widens) = (flight.held && !waiter.held, flight.alone && !waiter.alone);
                 flight.held &= waiter.held;
                 flight.alone &= waiter.alone;
                 flight.waiters.push(waiter);
-                return match (starts, widens) {
+                match (starts, widens) {
                     (true, _) => Joined::First,
                     (false, true) => Joined::Widens,
                     (false, false) => Joined::Waits,
-                };
+                }
             }
-            None if self.take_off() => {}
-            _ => {
-                self.waiters.fetch_sub(1, Ordering::Relaxed);
-                return Joined::Full;
+            None if self.take_off() => {
+                let (alone, held) = (waiter.alone, waiter.held);
+                let flight = Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false };
+                shard.insert(key.clone(), flight);
+                if held { Joined::Held } else { Joined::First }
             }
-        }
-        let (alone, held) = (waiter.alone, waiter.held);
-        shard.insert(key.clone(), Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false });
-        if held { Joined::Held } else { Joined::First }
+            _ => return Joined::Full,
+        };
+        place.keep();
+        joined
     }
 
     /// Starts a flight that nobody waits for, to refresh what is about to end; false where one is under way or no room is.
@@ -254,6 +265,12 @@ impl Flights {
         self.waiters.load(Ordering::Relaxed)
     }
 
+    fn take_place(&self) -> Option<Place<'_>> {
+        let before = self.waiters.fetch_add(1, Ordering::Relaxed);
+        let place = Place(&self.waiters);
+        (before < self.most.saturating_mul(WAITERS_PER_FLIGHT)).then_some(place)
+    }
+
     fn take_off(&self) -> bool {
         let before = self.flights.fetch_add(1, Ordering::Relaxed);
         if before >= self.most {
@@ -271,129 +288,4 @@ impl Flights {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn waiter(deadline: Instant) -> Waiter {
-        let wants = Wants { opt: false, dnssec: false, authentic: false, room: 512, payload: 1232 };
-        Waiter {
-            packet: [].into(),
-            question_end: 0,
-            wants,
-            deadline,
-            came_through: None,
-            alone: false,
-            held: false,
-            back: WayBack::Tcp(tokio::sync::oneshot::channel().0),
-        }
-    }
-
-    #[test]
-    fn the_first_flies_and_the_others_wait() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
-        assert!(!flights.start(&QuestionKey::new(b"a")) && flights.start(&QuestionKey::new(b"b")));
-        assert_eq!((flights.len(), flights.waiting()), (2, 2));
-        assert_eq!(flights.finish(b"a").len(), 2);
-        assert_eq!(flights.finish(b"a").len(), 0);
-        assert_eq!((flights.len(), flights.waiting()), (1, 0));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
-    }
-
-    #[test]
-    fn those_whose_time_is_up_leave_and_the_flight_goes_on() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        let later = now + Duration::from_secs(1);
-        let _ = flights.join(&QuestionKey::new(b"a"), waiter(now), now);
-        let _ = flights.join(&QuestionKey::new(b"a"), waiter(later), now);
-        let (due, next) = flights.overdue(b"a", now);
-        assert_eq!((due.len(), next), (1, Some(later)));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
-    }
-
-    #[test]
-    fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        let marked = || Waiter { came_through: Some(Number(1)), ..waiter(now) };
-        let _ = flights.join(&QuestionKey::new(b"a"), waiter(now + Duration::from_secs(1)), now);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), marked(), now), Joined::Waits);
-        assert_eq!(flights.overdue(b"a", now).0.len(), 1);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), marked(), now), Joined::Refused);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
-        assert_eq!(flights.waiting(), 2);
-    }
-
-    #[test]
-    fn a_client_who_joins_a_question_of_another_onward_makes_its_flight_an_ordinary_one() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        let foreign = || Waiter { alone: true, ..waiter(now) };
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), foreign(), now), Joined::First);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), foreign(), now), Joined::Waits);
-        assert!(flights.is_alone(b"a"));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Widens);
-        assert!(!flights.is_alone(b"a"));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits, "once is enough");
-        assert_eq!(flights.join(&QuestionKey::new(b"b"), waiter(now), now), Joined::First);
-        assert_eq!(flights.join(&QuestionKey::new(b"b"), foreign(), now), Joined::Waits);
-        assert!(!flights.is_alone(b"b"));
-    }
-
-    #[test]
-    fn what_came_back_asking_for_more_is_held_and_a_client_has_it_asked_at_once() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        let held = || Waiter { held: true, alone: true, ..waiter(now) };
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Held);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Waits);
-        assert!(flights.is_held(b"a") && !flights.is_flying(b"a") && flights.concerns(b"a", now));
-        assert_eq!(
-            flights.join(&QuestionKey::new(b"a"), waiter(now), now),
-            Joined::First,
-            "it is asked for the client's sake"
-        );
-        assert!(!flights.release(b"a") && flights.is_flying(b"a") && flights.refuse(b"a", now).is_empty());
-        assert_eq!(flights.finish(b"a").len(), 3);
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Held);
-        assert!(flights.release(b"a") && flights.is_flying(b"a"), "after 50 ms it is asked like any other");
-    }
-
-    #[test]
-    fn repeats_of_what_was_held_and_refused_are_refused_for_a_while_and_clients_never() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        let held = || Waiter { held: true, ..waiter(now) };
-        let _ = flights.join(&QuestionKey::new(b"a"), held(), now);
-        assert_eq!((flights.refuse(b"a", now).len(), flights.len()), (1, 0));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), now), Joined::Refused);
-        assert!(flights.concerns(b"a", now) && !flights.concerns(b"b", now));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First);
-        let _ = flights.finish(b"a");
-        let later = now + Duration::from_secs(5);
-        assert!(!flights.concerns(b"a", later));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), held(), later), Joined::Held);
-        assert_eq!(flights.waiting(), 1);
-    }
-
-    #[test]
-    fn repeats_of_what_was_surely_ours_are_known_when_its_flight_is_over() {
-        let (flights, now) = (Flights::new(10, 10), crate::clock::now());
-        flights.was_refused(b"a", now);
-        flights.was_refused(b"a", now);
-        assert!(flights.concerns(b"a", now) && !flights.concerns(b"a", now + Duration::from_secs(5)));
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::First, "it has no mark");
-    }
-
-    #[test]
-    fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
-        let (flights, now) = (Flights::new(2, 7), crate::clock::now());
-        for name in [b"a", b"b"] {
-            assert_eq!(flights.join(&QuestionKey::new(name), waiter(now), now), Joined::First);
-        }
-        assert_eq!(flights.join(&QuestionKey::new(b"c"), waiter(now), now), Joined::Full);
-        for _ in 0..6 {
-            assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Waits);
-        }
-        assert_eq!(flights.join(&QuestionKey::new(b"a"), waiter(now), now), Joined::Full);
-    }
-}
+mod tests;
