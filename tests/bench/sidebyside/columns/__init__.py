@@ -1,9 +1,10 @@
 """What is measured: each column says for whom, how often, and how."""
 from .column import Figure
-from .cost import Entries, Hit, Miss, Tcp, Workers
+from .cost import Entries, Hit, Miss, Tcp
 from .failing import Freezes, Slow
 from .instructions import Instructions
 from .memory import Memory
+from .scaling import Workers
 from .starting import Start
 
 ALL = [Hit(), Miss(), Tcp(), Instructions(), Memory(), Freezes(), Slow(), Start(), Entries(), Workers()]

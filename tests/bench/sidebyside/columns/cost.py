@@ -71,29 +71,10 @@ class Entries(Column):
         return {"entries": many / few}
 
 
-class Workers(Column):
-    """Two workers on two processors against one on one. The load needs two more to keep them busy; where the machine has
-    fewer, the figure is what the CPU time of an answer allows: twice as many, less what an answer costs more."""
-    key = "workers"
-    figures = [Figure("workers", "answers a second with 2 workers, against 1 (more is better)", "×", alone=True)]
-
-    def is_for(self, name):
-        return name == "onward"
-
-    def measure(self, bench, peer):
-        one_cost, one_rate = warm_cost(bench, peer, bench.setting(peer), WARM, UDP)
-        two, enough = set(bench.cpus[:2]), len(bench.cpus) >= 4
-        loading = set(bench.cpus[2:]) if enough else two
-        both = bench.setting(peer, workers=2)
-        two_cost, two_rate = warm_cost(bench, peer, both, WARM, UDP, two, loading)
-        return {"workers": two_rate / one_rate if enough else 2 * one_cost / two_cost}
-
-
-def warm_cost(bench, peer, setting, names, arguments, cpus=None, load_cpus=None):
+def warm_cost(bench, peer, setting, names, arguments):
     """Fills the cache with `names` names, then measures."""
-    load_cpus = load_cpus or bench.load_cpus
     each = load.each_name(setting.directory / "each", names)
     asked = each if names > WARM else load.known_names(setting.directory / "names", 100_000, names)
-    with bench.knot(), bench.running(peer, setting, cpus) as process:
-        load.dnsperf(each, load_cpus, "-n", 1, "-c", 10, "-q", 50)
-        return cost(process, asked, load_cpus, "-l", bench.seconds, *arguments)
+    with bench.knot(), bench.running(peer, setting) as process:
+        load.dnsperf(each, bench.load_cpus, "-n", 1, "-c", 10, "-q", 50)
+        return cost(process, asked, bench.load_cpus, "-l", bench.seconds, *arguments)
