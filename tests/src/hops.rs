@@ -115,11 +115,19 @@ pub fn answer(seen: &Seen, last: u8) -> Vec<u8> {
         types::A => seen.address([192, 0, 2, last], 60),
         _ => seen.negative(0, 60),
     };
-    // The count of additional records (RFC 1035 section 4.1.1): a query that has one has OPT.
-    if seen.query.0[11] > 0 {
+    if seen.has_opt() {
         message[11] = 1;
         message.extend([0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
     }
+    message
+}
+
+/// The same of a server that does not keep the spelling of names.
+#[must_use]
+pub fn answer_in_lower_case(seen: &Seen, last: u8) -> Vec<u8> {
+    let mut message = answer(seen, last);
+    let end = 12 + seen.query.0[12..].iter().position(|byte| *byte == 0).unwrap();
+    message[12..end].make_ascii_lowercase();
     message
 }
 

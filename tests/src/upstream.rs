@@ -68,11 +68,26 @@ impl Reply {
     }
 }
 
+/// The EDNS option that carries the loop guard's tag.
+const TAG: [u8; 2] = 65_353_u16.to_be_bytes();
+
 impl Seen {
     /// The name of the question in lower case.
     #[must_use]
     pub fn name(&self) -> String {
         self.query.asked().to_ascii_lowercase()
+    }
+
+    /// Whether it has additional records, of which queries have none but OPT (RFC 6891, section 6.1.1).
+    #[must_use]
+    pub fn has_opt(&self) -> bool {
+        self.query.0[11] > 0
+    }
+
+    /// Whether it has a tag of the loop guard.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        self.has_opt() && self.query.0.windows(2).any(|two| two == TAG)
     }
 
     /// The header of an answer to this query with these counts, and its question as it was spelled.

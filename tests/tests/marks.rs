@@ -11,22 +11,12 @@ use onward_tests::process::Process;
 use onward_tests::upstream::{Reply, Scripted, Seen, Transport};
 use onward_tests::{can_run, onward, wait};
 
-/// The option that carries the tag.
-const TAG: [u8; 2] = 65_353_u16.to_be_bytes();
 /// A server that is not near.
 const PUBLIC: &str = "198.51.100.53";
 /// What servers of `hops::server(_, _, 1)` say.
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// And the second one.
 const SECOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-
-fn has_opt(seen: &Seen) -> bool {
-    seen.query.0[11] > 0
-}
-
-fn is_tagged(seen: &Seen) -> bool {
-    has_opt(seen) && seen.query.0.windows(2).any(|two| two == TAG)
-}
 
 fn is_spelled(seen: &Seen) -> bool {
     seen.query.asked().bytes().any(|byte| byte.is_ascii_uppercase())
@@ -65,12 +55,12 @@ fn what_a_public_server_that_bears_all_is_sent() {
             server.all().into_iter().partition(|seen| seen.name().starts_with("probe."));
         assert_eq!((probes.is_empty(), questions.len()), (false, 10));
         for seen in questions {
-            let marks = (is_tagged(&seen), is_spelled(&seen));
+            let marks = (seen.is_tagged(), is_spelled(&seen));
             assert_eq!(marks, (tagged, spelled), "{tag} {spelling}: {}\n{}", seen.query.asked(), onward.output());
         }
         // They carry all that is not forbidden.
         for probe in probes {
-            assert_eq!((is_tagged(&probe), is_spelled(&probe)), (tag != "never", spelling != "never"));
+            assert_eq!((probe.is_tagged(), is_spelled(&probe)), (tag != "never", spelling != "never"));
         }
     }
 }
@@ -115,7 +105,7 @@ fn loops(tag: &str, spelling: &str) -> Result<(), String> {
     // Also in probes, which both have seen.
     let seen = [beyond.all(), good.all()].concat();
     assert!(seen.iter().any(|seen| seen.name().starts_with("probe.")));
-    assert_eq!(seen.iter().any(is_tagged), tag == "auto", "{}", onward.output());
+    assert_eq!(seen.iter().any(Seen::is_tagged), tag == "auto", "{}", onward.output());
     assert_eq!(seen.iter().any(is_spelled), spelling == "auto", "{}", onward.output());
     if took < wait::millis(600) { Ok(()) } else { Err(format!("{took:?}\n{}", onward.output())) }
 }
@@ -140,17 +130,14 @@ fn asked(settings: (&str, &str), what: &str, script: fn(&Seen) -> Vec<Reply>) ->
 
 /// FORMERR without an OPT, as servers say that do not know EDNS (RFC 6891, section 7).
 fn formerr_to_the_tag(seen: &Seen) -> Vec<Reply> {
-    match is_tagged(seen) {
+    match seen.is_tagged() {
         true => Reply::now(seen.code(rcode::FORMERR)),
         false => Reply::now(hops::answer(seen, 1)),
     }
 }
 
 fn answers_in_lower_case(seen: &Seen) -> Vec<Reply> {
-    let mut answer = hops::answer(seen, 1);
-    let end = 12 + seen.query.0[12..].iter().position(|byte| *byte == 0).unwrap();
-    answer[12..end].make_ascii_lowercase();
-    Reply::now(answer)
+    Reply::now(hops::answer_in_lower_case(seen, 1))
 }
 
 #[test]
@@ -158,7 +145,7 @@ fn a_tag_that_is_not_borne_is_sent_always_and_the_question_once_more_without_edn
     if !can_run() {
         return;
     }
-    let marks = |asked: &[Seen]| asked.iter().map(|seen| (has_opt(seen), is_tagged(seen))).collect::<Vec<_>>();
+    let marks = |asked: &[Seen]| asked.iter().map(|seen| (seen.has_opt(), seen.is_tagged())).collect::<Vec<_>>();
     for asked in asked(("auto", "auto"), "the loop tag", formerr_to_the_tag) {
         assert_eq!(marks(&asked), [(true, false)], "auto has found out");
     }

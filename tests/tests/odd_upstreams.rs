@@ -12,18 +12,8 @@ use onward_tests::process::Process;
 use onward_tests::upstream::{Reply, Scripted, Seen};
 use onward_tests::{can_run, onward, wait};
 
-/// The option that carries the tag.
-const TAG: [u8; 2] = 65_353_u16.to_be_bytes();
 /// What the odd upstream says.
 const ODD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-
-fn has_opt(seen: &Seen) -> bool {
-    seen.query.0[11] > 0
-}
-
-fn is_tagged(seen: &Seen) -> bool {
-    has_opt(seen) && seen.query.0.windows(2).any(|two| two == TAG)
-}
 
 fn start(host: &Host, upstreams: &[&str]) -> Process {
     let mut arguments = vec!["--listen", NODE, "--log-level", "debug"];
@@ -80,7 +70,7 @@ fn forty_by_it(odd: &Scripted, client: &Client<'_>, prefix: &str) -> Result<(), 
 
 #[test]
 fn one_that_answers_formerr_to_the_tag() {
-    learnt("the loop tag", |seen| match is_tagged(seen) {
+    learnt("the loop tag", |seen| match seen.is_tagged() {
         true => Reply::now(seen.code(rcode::FORMERR)),
         false => Reply::now(hops::answer(seen, 1)),
     });
@@ -88,7 +78,7 @@ fn one_that_answers_formerr_to_the_tag() {
 
 #[test]
 fn one_that_drops_queries_that_carry_the_tag() {
-    learnt("the loop tag", |seen| match is_tagged(seen) {
+    learnt("the loop tag", |seen| match seen.is_tagged() {
         true => Reply::silence(),
         false => Reply::now(hops::answer(seen, 1)),
     });
@@ -96,7 +86,7 @@ fn one_that_drops_queries_that_carry_the_tag() {
 
 #[test]
 fn one_that_drops_queries_with_an_opt() {
-    learnt("EDNS", |seen| match has_opt(seen) {
+    learnt("EDNS", |seen| match seen.has_opt() {
         true => Reply::silence(),
         false => Reply::now(hops::answer(seen, 1)),
     });
@@ -104,12 +94,7 @@ fn one_that_drops_queries_with_an_opt() {
 
 #[test]
 fn one_that_changes_the_spelling_of_names() {
-    learnt("spelled names", |seen| {
-        let mut answer = hops::answer(seen, 1);
-        let end = 12 + seen.query.0[12..].iter().position(|byte| *byte == 0).unwrap();
-        answer[12..end].make_ascii_lowercase();
-        Reply::now(answer)
-    });
+    learnt("spelled names", |seen| Reply::now(hops::answer_in_lower_case(seen, 1)));
 }
 
 /// With the tag it passes our SERVFAIL on, without it asks the next server: dnsmasq as it is. Over TCP it asks the first only.

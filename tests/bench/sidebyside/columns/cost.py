@@ -13,13 +13,13 @@ LOST = 0.02
 
 
 def cost(process, names, cpus, *arguments):
-    """Microseconds an answer, and answers a second."""
+    """Microseconds an answer."""
     before = process.cpu_seconds()
     seen = load.dnsperf(names, cpus, *arguments)
     spent = process.cpu_seconds() - before
     if seen.completed == 0 or seen.lost > LOST * (seen.completed + seen.lost):
         raise NotMeasured(f"{seen.lost} answers of {seen.completed + seen.lost} were lost")
-    return spent / seen.completed * 1e6, seen.rate
+    return spent / seen.completed * 1e6
 
 
 class Hit(Column):
@@ -31,7 +31,7 @@ class Hit(Column):
         return True
 
     def measure(self, bench, peer):
-        return {"hit": warm_cost(bench, peer, bench.setting(peer), WARM, UDP)[0]}
+        return {"hit": warm_cost(bench, peer, bench.setting(peer), WARM, UDP)}
 
 
 class Miss(Column):
@@ -43,7 +43,7 @@ class Miss(Column):
         setting = bench.setting(peer)
         names = load.new_names(setting.directory / "names", 100_000 * bench.seconds)
         with bench.knot(), bench.running(peer, setting) as process:
-            return {"miss": cost(process, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-q", 60)[0]}
+            return {"miss": cost(process, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-q", 60)}
 
 
 class Tcp(Column):
@@ -52,7 +52,7 @@ class Tcp(Column):
     figures = [Figure("tcp", "CPU of a cached answer over TCP", "µs", is_cpu=True)]
 
     def measure(self, bench, peer):
-        return {"tcp": warm_cost(bench, peer, bench.setting(peer), WARM, TCP)[0]}
+        return {"tcp": warm_cost(bench, peer, bench.setting(peer), WARM, TCP)}
 
 
 class Entries(Column):
@@ -67,7 +67,7 @@ class Entries(Column):
 
     def measure(self, bench, peer):
         few, many = (
-            warm_cost(bench, peer, bench.setting(peer, entries=2 * self.MANY), names, UDP)[0] for names in (WARM, self.MANY))
+            warm_cost(bench, peer, bench.setting(peer, entries=2 * self.MANY), names, UDP) for names in (WARM, self.MANY))
         return {"entries": many / few}
 
 
