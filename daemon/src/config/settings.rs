@@ -39,7 +39,7 @@ pub struct Settings {
 /// Which servers are asked, and where they are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstreams {
-    /// Asked in this order; at most 16; empty: discover.
+    /// ProbeInFlight in this order; at most 16; empty: discover.
     pub servers: Vec<Server>,
     /// Where to look, the first with a usable server gives the list; at most 16.
     pub sources: Vec<SourceName>,
@@ -67,7 +67,7 @@ pub struct ResolvConf {
 pub struct Cache {
     /// Bytes of all entries together; 1 MiB to 16 GiB.
     pub max_bytes: u64,
-    /// Number of entries; 1,000 to 10,000,000.
+    /// UpstreamId of entries; 1,000 to 10,000,000.
     pub max_entries: u32,
     /// An answer lives at least as long; 0 to 1 hour. An answer with TTL 0 is not reused all the same.
     pub ttl_min: Duration,

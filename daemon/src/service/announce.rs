@@ -1,9 +1,9 @@
 //! What people are told of the listeners, and the file that kubelet reads.
 
 use super::listening::Changes;
-use crate::address::Chosen;
 use crate::config;
-use crate::resolvconf::{self, Content, Policy, Written};
+use crate::kubelet_resolv_conf::{self, Content, Policy, Written};
+use crate::node_address::Chosen;
 
 /// Tells what is listened on, and what no longer.
 pub(super) fn listening(changes: &Changes) {
@@ -49,14 +49,14 @@ impl File {
             options: policy(&settings.options, &options, found.options),
         };
         let path = settings.path.display();
-        let rendered = match resolvconf::render(&content) {
+        let rendered = match kubelet_resolv_conf::render(&content) {
             Ok(rendered) => rendered,
             Err(reason) => {
                 self.tell_once(format!("{path} is not written: {reason}"));
                 return true;
             }
         };
-        match resolvconf::write(&settings.path, &rendered.text) {
+        match kubelet_resolv_conf::write(&settings.path, &rendered.text) {
             Ok(written) => {
                 self.trouble = None;
                 if self.told.as_ref() != Some(&rendered.text) {

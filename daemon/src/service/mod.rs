@@ -18,18 +18,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::{self, Overrides, Settings};
 use crate::failure::Failure;
-use crate::flight::Flights;
-use crate::front::bind::BindError;
-use crate::front::inbox::Order;
+use crate::forwarder::Forwarder;
 use crate::guard::Guard;
 use crate::logging;
-use crate::trip::Forwarder;
+use crate::net::bind::BindError;
+use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
+use crate::server::mailbox::Order;
+use crate::waiters::Waiters;
 use listening::Listening;
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
@@ -106,14 +106,14 @@ impl Service {
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
-        let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
+        let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
         let told = workers.clone();
         tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
         let forwarder = Arc::new(Forwarder {
             cache: Cache::new(translate::cache_limits(&settings.cache)),
-            flights: Flights::new(
+            waiters: Waiters::new(
                 translate::to_usize(settings.limits.misses),
                 translate::to_usize(settings.limits.waiters),
             ),
@@ -148,8 +148,8 @@ impl Service {
     async fn let_addresses_settle(&self, bell: &mut Bell) {
         let settled = async {
             loop {
-                let tables = address::netlink::read();
-                let chosen = tables.ok().and_then(|tables| address::choose(&self.wanted(), &tables).ok());
+                let tables = node_address::netlink::read();
+                let chosen = tables.ok().and_then(|tables| node_address::choose(&self.wanted(), &tables).ok());
                 if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
                     return;
                 }
@@ -162,7 +162,7 @@ impl Service {
 
     /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
     fn follow_addresses(&mut self, first: bool) -> Result<(), Failure> {
-        let tables = match address::netlink::read() {
+        let tables = match node_address::netlink::read() {
             Ok(tables) => tables,
             Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
             Err(error) => {
@@ -180,7 +180,7 @@ impl Service {
         }
         self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
         self.forwarder.tell_workers(|| Order::Allow);
-        let chosen = match address::choose(&self.wanted(), &tables) {
+        let chosen = match node_address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
             Err(reason) => return self.without_address(reason, &tables, first),
         };
@@ -330,7 +330,7 @@ impl Service {
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!("ending: finishing {} questions in flight", self.forwarder.flights.len());
+        log::info!("ending: finishing {} questions in flight", self.forwarder.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
             listening.drain().await;

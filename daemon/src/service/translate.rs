@@ -3,18 +3,18 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::address::Wanted;
-use crate::address::choose::{self, Place, Told};
 use crate::admit::acl::Allowed;
 use crate::cache;
 use crate::config::{self, Allow, Listen, Settings};
 use crate::discovery::kubelet::Kubelet;
-use crate::front::tcp::TcpLimits;
+use crate::node_address::Wanted;
+use crate::node_address::choose::{self, Place, Told};
+use crate::server::tcp::TcpLimits;
 
 /// Answers over TCP that are due may take so long when the service ends.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What is wanted of [`crate::address::choose()`]; `previous` are the addresses listened on already.
+/// What is wanted of [`crate::node_address::choose()`]; `previous` are the addresses listened on already.
 #[must_use]
 pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
     Wanted {
