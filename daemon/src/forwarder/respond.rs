@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Forwarder;
-use crate::cache::CachedResponse;
+use crate::cache::{CachedResponse, TtlBounds};
 use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
 use crate::guard::Standing;
 use crate::net::outbox::Outbox;
@@ -59,7 +59,7 @@ impl Forwarder {
 
     /// All who wait get it, and it is not remembered, here or by them.
     fn give_unremembered(&self, landed: &UpstreamResponse<'_>, outbox: &mut Outbox, now: Instant) {
-        match CachedResponse::new(landed.key.bytes(), &landed.answer, 0..=0) {
+        match CachedResponse::new(landed.key.bytes(), &landed.answer, TtlBounds::new(0, 0)) {
             Some(block) => self.tell_all(&landed.key, Content::CachedResponse(&block, Age::Seconds(0)), outbox),
             None => self.give_up(&landed.key, Failure::NoAnswer, outbox, now),
         }
