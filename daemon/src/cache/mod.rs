@@ -6,6 +6,7 @@
 //! the process began, handed in.
 
 mod block;
+mod settings;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +15,7 @@ use foldhash::fast::RandomState;
 use lru::LruCache;
 
 pub use block::{Block, Parts};
+pub use settings::Settings;
 
 use crate::hash::BuildIdentity;
 use crate::upstream::Number;

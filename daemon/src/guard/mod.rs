@@ -60,6 +60,7 @@ pub mod marks;
 pub mod probe;
 pub mod report;
 pub mod run;
+mod settings;
 pub mod silence;
 pub mod spelling;
 pub mod tag;
@@ -68,7 +69,6 @@ pub mod verdict;
 #[cfg(test)]
 mod simulation;
 
-pub use crate::config::Guard as Settings;
 pub use bears::Bears;
 pub use event::{Action, Event};
 pub use judge::Judge;
@@ -76,6 +76,7 @@ pub use key::{Bucket, MarkKey, Secret};
 pub use probe::Nonce;
 pub use report::Report;
 pub use run::{Driver, Guard};
+pub use settings::{Mark, Settings};
 pub use spelling::Strength;
 pub use tag::Passed;
 pub use verdict::{Standing, Verdict, Verdicts, Witness};

@@ -159,7 +159,7 @@ impl std::fmt::Display for Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Mark;
+    use crate::guard::Mark;
     use crate::guard::name::wire;
 
     #[test]
