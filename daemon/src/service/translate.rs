@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::address::Wanted;
 use crate::address::choose::{self, Place, Told};
 use crate::admit::acl::Allowed;
-use crate::cache;
+use crate::cache::{self, TtlBounds};
 use crate::config::{self, Allow, Listen, Settings};
 use crate::discovery::kubelet::Kubelet;
 use crate::front::tcp::TcpLimits;
@@ -68,12 +68,12 @@ pub(super) fn allowed(allow: &[Allow]) -> Allowed {
 
 pub(super) fn cache_limits(settings: &config::Cache) -> cache::Limits {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    let (ttl_min, ttl_max) = (seconds(settings.ttl_min), seconds(settings.ttl_max));
     cache::Limits {
         entries: to_usize(settings.max_entries),
         bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
-        ttl_min: seconds(settings.ttl_min),
-        ttl_max: seconds(settings.ttl_max),
-        negative_ttl_max: seconds(settings.negative_ttl_max),
+        ttl: TtlBounds::new(ttl_min, ttl_max),
+        negative_ttl: TtlBounds::new(ttl_min, ttl_max.min(seconds(settings.negative_ttl_max))),
         failure_ttl: seconds(settings.failure_ttl),
         stale_max: seconds(settings.stale_max),
         prefetch: settings.prefetch,
@@ -83,3 +83,6 @@ pub(super) fn cache_limits(settings: &config::Cache) -> cache::Limits {
 pub(super) fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;
