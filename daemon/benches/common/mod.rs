@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use arc_swap::ArcSwap;
 use onward::address::Tables;
 use onward::admit::acl::{AllowList, Allowed};
-use onward::cache::{Cache, Limits, Seconds};
+use onward::cache::{Cache, Limits, Seconds, TtlBounds};
 use onward::clock;
 use onward::flight::Flights;
 use onward::guard::{self, Guard};
@@ -53,9 +53,8 @@ pub(crate) fn cache(names: usize) -> Cache {
     let cache = Cache::new(Limits {
         entries: 4 * names, // by chance some shards get twice their share, and none may lose an entry
         bytes: 1 << 30,
-        ttl_min: 0,
-        ttl_max: 86_400,
-        negative_ttl_max: 10_800,
+        ttl: TtlBounds::new(0, 86_400),
+        negative_ttl: TtlBounds::new(0, 10_800),
         failure_ttl: 5,
         stale_max: 86_400,
         prefetch: true,

@@ -9,6 +9,7 @@
 //!
 //! Where something ends or stands is told in the machine's own byte order, since no one else reads it.
 
+use super::TtlBounds;
 use crate::wire::{Answer, flag, rcode};
 
 /// RFC 8914: the error is one that the server remembers.
@@ -32,11 +33,11 @@ pub struct Parts<'b> {
 }
 
 impl Block {
-    /// Keeps `answer` under `key`; each TTL is brought into `ttl`'s range (seconds), which is then what clients see.
+    /// Keeps `answer` under `key`; each TTL is brought into the range of `bounds`, and clients see it so.
     ///
     /// `None` for an answer whose parts before the records take more than 64 KiB, which only errors by the thousand do.
     #[must_use]
-    pub fn new(key: &[u8], answer: &Answer<'_>, ttl: std::ops::RangeInclusive<u32>) -> Option<Self> {
+    pub fn new(key: &[u8], answer: &Answer<'_>, bounds: TtlBounds) -> Option<Self> {
         let errors = answer.extended_error_options().collect::<Vec<_>>().concat();
         let [answers, authority, additional] = answer.counts();
         let counts = [answers, authority, additional].map(u16::to_be_bytes);
@@ -50,7 +51,7 @@ impl Block {
         for place in answer.ttls() {
             let at = records + usize::from(*place);
             let field = bytes.get_mut(at..at + 4)?.first_chunk_mut::<4>()?;
-            *field = u32::from_be_bytes(*field).clamp(*ttl.start(), *ttl.end()).to_be_bytes();
+            *field = bounds.apply(u32::from_be_bytes(*field)).to_be_bytes();
         }
         Some(Self(bytes.into_boxed_slice()))
     }

@@ -7,6 +7,7 @@
 
 mod block;
 mod settings;
+mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use lru::LruCache;
 
 pub use block::{Block, Parts};
 pub use settings::Settings;
+pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
 use crate::upstream::Number;
@@ -42,12 +44,10 @@ pub struct Limits {
     pub entries: usize,
     /// Bytes at most, the cache's own overhead included.
     pub bytes: usize,
-    /// TTLs below it are raised to it; an answer with TTL 0 is not kept whatever stands here.
-    pub ttl_min: u32,
-    /// TTLs above it are lowered to it.
-    pub ttl_max: u32,
+    /// Bounds of TTLs; an answer with TTL 0 is not kept whatever stands here.
+    pub ttl: TtlBounds,
     /// The same for negative answers (RFC 2308, section 5: one to three hours).
-    pub negative_ttl_max: u32,
+    pub negative_ttl: TtlBounds,
     /// How long a SERVFAIL or REFUSED is kept (RFC 9520, section 3.2: one second to five minutes).
     pub failure_ttl: u32,
     /// How long after its end an answer still serves when no upstream answers (RFC 8767, section 5). 0: not at all.
@@ -174,18 +174,16 @@ impl Cache {
     /// `None` for what cannot be an answer's block (see [`Block::new`]).
     pub fn learn(&self, key: &[u8], answer: &Answer<'_>, upstream: Number, now: Seconds) -> Option<Block> {
         let limits = &self.limits;
+        let bounds = if answer.is_negative() { limits.negative_ttl } else { limits.ttl };
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(0 | 3));
         let lifetime = match answer.lifetime() {
             _ if answer.is_truncated() => None,
             _ if is_failure => Some(limits.failure_ttl),
-            Some(ttl) if answer.is_negative() => Some(ttl.clamp(limits.ttl_min, limits.negative_ttl_max)),
-            Some(ttl) => Some(ttl.clamp(limits.ttl_min, limits.ttl_max)),
-            None => None,
+            ttl => ttl.map(|ttl| bounds.apply(ttl)),
         };
         // TTL 0 is passed on as it came: raising it would tell the client to keep what is not to be kept.
-        let ttl_min = if lifetime.is_some() { limits.ttl_min } else { 0 };
-        let ttl_max = if answer.is_negative() { limits.negative_ttl_max } else { limits.ttl_max };
-        let block = Block::new(key, answer, ttl_min..=ttl_max.max(ttl_min))?;
+        let bounds = if lifetime.is_some() { bounds } else { bounds.from_zero() };
+        let block = Block::new(key, answer, bounds)?;
         if let Some(lifetime) = lifetime {
             // A failure never serves as a stale answer, and another upstream may do better: it is nobody's.
             self.put(block.clone(), lifetime, (!is_failure).then_some(upstream), now);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Limits;
+use super::{Limits, TtlBounds};
 
 /// What is remembered, and for how long.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,15 +43,18 @@ impl Default for Settings {
 impl From<&Settings> for Limits {
     fn from(settings: &Settings) -> Self {
         let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        let (ttl_min, ttl_max) = (seconds(settings.ttl_min), seconds(settings.ttl_max));
         Self {
             entries: settings.max_entries,
             bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
-            ttl_min: seconds(settings.ttl_min),
-            ttl_max: seconds(settings.ttl_max),
-            negative_ttl_max: seconds(settings.negative_ttl_max),
+            ttl: TtlBounds::new(ttl_min, ttl_max),
+            negative_ttl: TtlBounds::new(ttl_min, ttl_max.min(seconds(settings.negative_ttl_max))),
             failure_ttl: seconds(settings.failure_ttl),
             stale_max: seconds(settings.stale_max),
             prefetch: settings.prefetch,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,11 @@ fn lifetimes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let cache = &settings.cache;
     let mut faults = Vec::new();
     if cache.ttl_min > cache.ttl_max {
-        faults.extend(rules.between("cache.ttl_min", "cache.ttl_max", "the least is more than the most"));
+        faults.extend(rules.between("cache.ttl_min", "cache.ttl_max", "must not exceed cache.ttl_max"));
+    }
+    if cache.ttl_min > cache.negative_ttl_max {
+        let what = "must not exceed cache.negative_ttl_max, since it holds for negative responses, too";
+        faults.extend(rules.between("cache.ttl_min", "cache.negative_ttl_max", what));
     }
     faults
 }

@@ -128,6 +128,7 @@ fn write_opt(wants: Wants, errors: [&[u8]; 2], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::TtlBounds;
     use crate::wire::Answer;
 
     const QUESTION: &[u8] = b"\x01a\x07example\0\0\x01\0\x01";
@@ -151,7 +152,7 @@ mod tests {
         m.extend(size.to_be_bytes());
         m.resize(m.len() + usize::from(size), 7);
         m.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 6]);
-        Block::new(b"key", &Answer::read(&m, END).unwrap(), 0..=86_400).unwrap()
+        Block::new(b"key", &Answer::read(&m, END).unwrap(), TtlBounds::new(0, 86_400)).unwrap()
     }
 
     fn dressed(opt: bool, block: &Block, age: Age, over_tcp: bool) -> Vec<u8> {
@@ -175,7 +176,7 @@ mod tests {
     fn recursion_is_ours_to_offer() {
         let mut m = vec![0, 1, 0x85, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         m.extend(QUESTION);
-        let authoritative = Block::new(b"key", &Answer::read(&m, END).unwrap(), 0..=86_400).unwrap();
+        let authoritative = Block::new(b"key", &Answer::read(&m, END).unwrap(), TtlBounds::new(0, 86_400)).unwrap();
         assert_eq!(dressed(false, &authoritative, Age::Seconds(0), false)[3] & flag::RA, flag::RA);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Forwarder;
-use crate::cache::Block;
+use crate::cache::{Block, TtlBounds};
 use crate::flight::{Waiter, WayBack};
 use crate::front::outbox::Outbox;
 use crate::guard::Standing;
@@ -59,7 +59,7 @@ impl Forwarder {
 
     /// All who wait get it, and it is not remembered, here or by them.
     fn give_unremembered(&self, landed: &Landed<'_>, outbox: &mut Outbox, now: Instant) {
-        match Block::new(landed.key.bytes(), &landed.answer, 0..=0) {
+        match Block::new(landed.key.bytes(), &landed.answer, TtlBounds::new(0, 0)) {
             Some(block) => self.tell_all(&landed.key, Content::Block(&block, Age::Seconds(0)), outbox),
             None => self.give_up(&landed.key, Failure::NoAnswer, outbox, now),
         }

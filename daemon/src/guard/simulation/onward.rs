@@ -15,7 +15,7 @@ use super::{Answer, CLIENT, Node, Out, Place, Query, Timer, messages};
 use crate::address::table::Tables;
 use crate::admit::acl::{AllowList, Allowed};
 use crate::admit::marks::Marks;
-use crate::cache::{self, Cache};
+use crate::cache::{self, Cache, TtlBounds};
 use crate::flight::{Flights, WayBack};
 use crate::front::inbox::{Inbox, Order, inbox};
 use crate::front::outbox::Outbox;
@@ -36,9 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CACHE: cache::Limits = cache::Limits {
     entries: 256,
     bytes: 1 << 20,
-    ttl_min: 0,
-    ttl_max: 3_600,
-    negative_ttl_max: 900,
+    ttl: TtlBounds::new(0, 3_600),
+    negative_ttl: TtlBounds::new(0, 900),
     failure_ttl: 5,
     stale_max: 0,
     prefetch: true,
