@@ -39,6 +39,7 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod hash;
+pub mod kubelet_limits;
 pub mod logging;
 pub mod net;
 pub mod service;

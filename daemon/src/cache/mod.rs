@@ -6,6 +6,7 @@
 //! the process began, handed in.
 
 mod cached_response;
+mod settings;
 mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
@@ -15,6 +16,7 @@ use foldhash::fast::RandomState;
 use lru::LruCache;
 
 pub use cached_response::{CachedResponse, View};
+pub use settings::Settings;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;

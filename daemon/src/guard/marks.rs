@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::mark_support::{Marks, Next, SupportTest};
-use crate::config::{Guard as Settings, Mark};
+use super::{Mark, Settings};
 
 /// What was learnt is learnt again after this time.
 const AGAIN: Duration = Duration::from_secs(24 * 60 * 60);

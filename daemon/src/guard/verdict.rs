@@ -160,7 +160,7 @@ impl std::fmt::Display for Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Mark;
+    use crate::guard::Mark;
     use crate::wire::name::wire;
 
     #[test]

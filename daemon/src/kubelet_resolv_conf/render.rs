@@ -6,17 +6,10 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use super::settings::{Domain, Policy, ResolverOption};
 use super::words::{self, Word};
+use crate::kubelet_limits as limits;
 use crate::upstream::server::DNS_PORT;
-
-/// Servers that glibc and kubelet use (`MAXNS`, `MaxDNSNameservers`).
-const MOST_SERVERS: usize = 3;
-/// Domains: of kubelet's 32 the cluster adds 3 for its pods.
-pub const MOST_DOMAINS: usize = 29;
-/// Characters of the domains with a blank between each: of kubelet's 2,048 the rest is left to the cluster's domains.
-pub const MOST_DOMAIN_CHARACTERS: usize = 1_792;
-/// Options; there are not half as many.
-const MOST_OPTIONS: usize = 32;
 
 const HEADER: &str = "# Written by Onward for kubelet; edits are lost. What is here comes from Onward's configuration\n\
                       # ([resolv_conf]) and from the resolver files of this node; the servers are Onward itself.\n";
@@ -26,21 +19,21 @@ const HEADER: &str = "# Written by Onward for kubelet; edits are lost. What is h
 pub struct Content<'a> {
     /// Where Onward listens, in order.
     pub listeners: &'a [SocketAddr],
-    /// The search domains.
-    pub search: Policy<'a>,
-    /// The resolver options.
-    pub options: Policy<'a>,
+    /// What becomes of the search domains.
+    pub search: &'a Policy<Domain>,
+    /// What becomes of the resolver options.
+    pub options: &'a Policy<ResolverOption>,
+    /// What the node itself has.
+    pub found: Found<'a>,
 }
 
-/// Where words come from.
-#[derive(Debug, Clone, Copy)]
-pub enum Policy<'a> {
-    /// Found on the node; options that were meant for a stub on loopback are dropped.
-    Keep(&'a [String]),
-    /// None are written.
-    None,
-    /// Named in our configuration.
-    List(&'a [String]),
+/// Search domains and resolver options of the node, as its sources have them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Found<'a> {
+    /// The search domains.
+    pub search: &'a [String],
+    /// The resolver options.
+    pub options: &'a [String],
 }
 
 /// The file, and what was left out of it.
@@ -124,9 +117,9 @@ pub fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    for (keyword, words) in
-        [("search", domains(content.search, &mut notes)), ("options", options(content.options, &mut notes))]
-    {
+    let search = domains(&words_of(content.search, content.found.search), &mut notes);
+    let options = options(&words_of(content.options, content.found.options), content.options, &mut notes);
+    for (keyword, words) in [("search", search), ("options", options)] {
         if !words.is_empty() {
             let _ = writeln!(text, "{keyword} {}", words.join(" "));
         }
@@ -144,7 +137,7 @@ fn servers(listeners: &[SocketAddr], notes: &mut Vec<Note>) -> Vec<IpAddr> {
             _ if ip.is_unspecified() || ip.is_multicast() => "it is not the address of one server",
             IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address means nothing on a pod's links",
             _ if servers.contains(&ip) => continue,
-            _ if servers.len() == MOST_SERVERS => "resolvers take three servers at most",
+            _ if servers.len() == limits::SERVERS => "resolvers take three servers at most",
             _ => {
                 servers.push(ip);
                 continue;
@@ -155,16 +148,24 @@ fn servers(listeners: &[SocketAddr], notes: &mut Vec<Note>) -> Vec<IpAddr> {
     servers
 }
 
-fn domains(policy: Policy<'_>, notes: &mut Vec<Note>) -> Vec<String> {
-    let (Policy::Keep(found) | Policy::List(found)) = policy else { return Vec::new() };
+/// Returns the words that a policy gives: those of the node, none, or its own list.
+fn words_of<T: ToString>(policy: &Policy<T>, found: &[String]) -> Vec<String> {
+    match policy {
+        Policy::Keep => found.to_vec(),
+        Policy::None => Vec::new(),
+        Policy::List(words) => words.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn domains(words: &[String], notes: &mut Vec<Note>) -> Vec<String> {
     let mut domains: Vec<String> = Vec::new();
     let mut characters = 0;
-    for domain in found {
+    for domain in words {
         let why = match words::domain(domain) {
             Err(why) => why,
             Ok(name) if domains.iter().any(|known| known.eq_ignore_ascii_case(name)) => "it is there already",
-            Ok(_) if domains.len() == MOST_DOMAINS => "kubelet takes 32 domains, and the cluster needs 3 of them",
-            Ok(name) if characters + name.len() > MOST_DOMAIN_CHARACTERS => {
+            Ok(_) if domains.len() == limits::DOMAINS => "kubelet takes 32 domains, and the cluster needs 3 of them",
+            Ok(name) if characters + name.len() > limits::CHARACTERS => {
                 "kubelet takes 2048 characters of domains, and the cluster needs some of them"
             }
             Ok(name) => {
@@ -178,18 +179,15 @@ fn domains(policy: Policy<'_>, notes: &mut Vec<Note>) -> Vec<String> {
     domains
 }
 
-fn options(policy: Policy<'_>, notes: &mut Vec<Note>) -> Vec<String> {
-    let (found, kept) = match policy {
-        Policy::None => return Vec::new(),
-        Policy::Keep(found) => (found, true),
-        Policy::List(found) => (found, false),
-    };
+fn options(words: &[String], policy: &Policy<ResolverOption>, notes: &mut Vec<Note>) -> Vec<String> {
     let mut options: Vec<String> = Vec::new();
-    for option in found {
+    for option in words {
         let why = match words::option(option) {
-            _ if kept && words::is_for_stub(option) => "it was meant for the resolver on loopback, not for pods",
+            _ if *policy == Policy::Keep && words::is_for_stub(option) => {
+                "it was meant for the resolver on loopback, not for pods"
+            }
             Err(why) => why,
-            _ if options.len() == MOST_OPTIONS => "there are 32 already",
+            _ if options.len() == limits::OPTIONS => "there are 32 already",
             Ok(Word::Plain) => {
                 add(&mut options, option.clone());
                 continue;

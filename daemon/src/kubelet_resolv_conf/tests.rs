@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use proptest::prelude::*;
 
-use super::render::{Content, NoServers, Policy, render};
+use super::render::{Content, Found, NoServers, render};
+use super::settings::{Domain, Policy, ResolverOption};
 use super::write::{Written, write};
 
 fn listeners(texts: &[&str]) -> Vec<SocketAddr> {
@@ -17,21 +18,27 @@ fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
+/// Both lines as the node has them.
+fn kept<'a>(listeners: &'a [SocketAddr], search: &'a [String], options: &'a [String]) -> Content<'a> {
+    Content { listeners, search: &Policy::Keep, options: &Policy::Keep, found: Found { search, options } }
+}
+
 /// The lines that are no comments, and the notes.
-fn rendered(at: &[&str], search: Policy<'_>, options: Policy<'_>) -> (Vec<String>, Vec<String>) {
-    let rendered = render(&Content { listeners: &listeners(at), search, options }).unwrap();
+fn rendered(at: &[&str], search: &[String], options: &[String]) -> (Vec<String>, Vec<String>) {
+    shown(&kept(&listeners(at), search, options))
+}
+
+fn shown(content: &Content<'_>) -> (Vec<String>, Vec<String>) {
+    let rendered = render(content).unwrap();
     let lines = rendered.text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     (lines, rendered.notes.iter().map(ToString::to_string).collect())
 }
 
 #[test]
 fn the_whole_file() {
-    let content = Content {
-        listeners: &listeners(&["10.0.0.5:53", "[fd00::5]:53"]),
-        search: Policy::Keep(&strings(&["corp.example", "example"])),
-        options: Policy::Keep(&strings(&["edns0", "trust-ad", "ndots:2"])),
-    };
-    let file = render(&content).unwrap();
+    let at = listeners(&["10.0.0.5:53", "[fd00::5]:53"]);
+    let (search, options) = (strings(&["corp.example", "example"]), strings(&["edns0", "trust-ad", "ndots:2"]));
+    let file = render(&kept(&at, &search, &options)).unwrap();
     assert!(file.text.starts_with("# Written by Onward for kubelet; edits are lost."));
     assert!(
         file.text.ends_with(
@@ -56,14 +63,13 @@ fn only_reachable_listeners_on_port_53_are_named() {
         "[::ffff:10.0.0.7]:53",
         "10.0.0.8:53",
     ];
-    let (lines, notes) = rendered(&all, Policy::None, Policy::None);
+    let (lines, notes) = rendered(&all, &[], &[]);
     assert_eq!(lines, ["nameserver 10.0.0.5", "nameserver 10.0.0.6", "nameserver 10.0.0.7"]);
     assert_eq!(notes.len(), 5, "{notes:?}");
     for (at, part) in
         [(vec![], "not listen anywhere yet"), (vec!["10.0.0.5:5353", "127.0.0.1:53"], "10.0.0.5:5353, 127.0.0.1:53")]
     {
-        let content = Content { listeners: &listeners(&at), search: Policy::None, options: Policy::None };
-        let error: NoServers = render(&content).unwrap_err();
+        let error: NoServers = render(&kept(&listeners(&at), &[], &[])).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     }
 }
@@ -84,27 +90,44 @@ fn domains_that_cannot_be_are_dropped_and_told() {
         "ä.example",
         "ok-1",
     ]);
-    for policy in [Policy::Keep(&found), Policy::List(&found)] {
-        let (lines, notes) = rendered(&["10.0.0.5:53"], policy, Policy::None);
-        assert_eq!(lines[1..], ["search Corp.Example _tcp.example ok-1"]);
-        assert_eq!(notes.len(), 8, "{notes:?}");
+    let (lines, notes) = rendered(&["10.0.0.5:53"], &found, &[]);
+    assert_eq!(lines[1..], ["search Corp.Example _tcp.example ok-1"]);
+    assert_eq!(notes.len(), 8, "{notes:?}");
+    let allowed = found.iter().filter(|text| text.parse::<Domain>().is_ok()).count();
+    assert_eq!(allowed, 4, "what cannot be written cannot be configured");
+}
+
+#[test]
+fn what_an_operator_names_is_written_and_nothing_of_the_node() {
+    let (search, options) = (strings(&["corp.example"]), strings(&["edns0"]));
+    let at = listeners(&["10.0.0.5:53"]);
+    let own = Policy::List(vec!["own.example.".parse().unwrap()]);
+    let named = Policy::List(["rotate", "use-vc", "ndots:99"].map(|text| text.parse().unwrap()).into());
+    let content = Content { search: &own, options: &named, ..kept(&at, &search, &options) };
+    let (lines, notes) = shown(&content);
+    assert_eq!(lines[1..], ["search own.example", "options rotate use-vc ndots:15"]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let nothing = Content { search: &Policy::None, options: &Policy::None, ..content };
+    assert_eq!(shown(&nothing).0[1..], [""; 0]);
+    for refused in ["ndots:x", "ndots:99999", "Edns0", "", "#"] {
+        assert!(refused.parse::<ResolverOption>().is_err(), "{refused}");
     }
 }
 
 #[test]
 fn room_is_left_for_the_domains_of_the_cluster() {
     let many: Vec<String> = (0..40).map(|n| format!("d{n}.example")).collect();
-    let (lines, notes) = rendered(&["10.0.0.5:53"], Policy::Keep(&many), Policy::None);
+    let (lines, notes) = rendered(&["10.0.0.5:53"], &many, &[]);
     assert_eq!(lines[1].split(' ').count() - 1, 29);
     assert_eq!(notes.len(), 11);
     let wide: Vec<String> =
         (0..20).map(|n| format!("d{n:02}.{}", ["a".repeat(59), "b".repeat(60)].join("."))).collect();
-    let (lines, _) = rendered(&["10.0.0.5:53"], Policy::Keep(&wide), Policy::None);
+    let (lines, _) = rendered(&["10.0.0.5:53"], &wide, &[]);
     // 124 characters each and a blank between: 14 make 1,749, one more would make 1,874.
     assert_eq!(lines[1].len() - "search ".len(), 14 * 124 + 13);
     // Exactly 1,792 fit.
     let exact = [vec!["c".repeat(42)], wide[..14].to_vec()].concat();
-    let (lines, notes) = rendered(&["10.0.0.5:53"], Policy::Keep(&exact), Policy::None);
+    let (lines, notes) = rendered(&["10.0.0.5:53"], &exact, &[]);
     assert_eq!((lines[1].len() - "search ".len(), notes.len()), (1_792, 0));
 }
 
@@ -124,11 +147,9 @@ fn options_are_kept_clamped_or_dropped() {
         "edns0",
         "edns0",
     ]);
-    let (lines, notes) = rendered(&["10.0.0.5:53"], Policy::None, Policy::Keep(&found));
+    let (lines, notes) = rendered(&["10.0.0.5:53"], &[], &found);
     assert_eq!(lines[1..], ["options ndots:15 timeout:3 attempts:5 no-aaaa edns0"]);
     assert_eq!(notes.len(), 8, "{notes:?}");
-    let (lines, _) = rendered(&["10.0.0.5:53"], Policy::None, Policy::List(&strings(&["rotate", "use-vc"])));
-    assert_eq!(lines[1..], ["options rotate use-vc"], "what an operator names is written");
 }
 
 /// Reads as kubelet does (`parseResolvConf`): whole-line comments only, the last `search` and `options` win.
@@ -154,8 +175,7 @@ proptest! {
         options in proptest::collection::vec("[a-z-]{0,12}(:[0-9]{0,7})?|\\PC{0,9}|trust-ad|rotate", 0..40),
     ) {
         let at: Vec<_> = at.into_iter().enumerate().map(|(n, a)| SocketAddr::new(a.ip(), if n % 3 == 0 { a.port() } else { 53 })).collect();
-        let content = Content { listeners: &at, search: Policy::Keep(&search), options: Policy::Keep(&options) };
-        let Ok(file) = render(&content) else { return Ok(()) };
+        let Ok(file) = render(&kept(&at, &search, &options)) else { return Ok(()) };
         let (servers, domains, options) = kubelet(&file.text);
         prop_assert!((1..=3).contains(&servers.len()));
         for server in &servers {

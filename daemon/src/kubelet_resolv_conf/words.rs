@@ -1,11 +1,6 @@
 //! Which words may stand in the file: names of domains, and resolver options as glibc takes them. Pure.
 
-/// The longest name, in characters without the last dot (RFC 1035, section 2.3.4), and kubelet's limit.
-const LONGEST_NAME: usize = 253;
-/// The longest label (RFC 1035, section 2.3.4).
-const LONGEST_LABEL: usize = 63;
-/// The longest name of an option; the C library's own are half as long.
-const LONGEST_OPTION: usize = 32;
+use crate::kubelet_limits as limits;
 
 /// Options with a number and the most that glibc takes of each (`RES_MAXNDOTS`, `RES_MAXRETRANS`, `RES_MAXRETRY`).
 const NUMBERS: [(&str, u32); 3] = [("ndots", 15), ("timeout", 30), ("attempts", 5)];
@@ -30,12 +25,12 @@ pub(super) fn domain(text: &str) -> Result<&str, &'static str> {
     if name.is_empty() {
         return Err("the root is not a domain to search; kubelet and older C libraries fail on it");
     }
-    if name.len() > LONGEST_NAME {
+    if name.len() > limits::NAME {
         return Err("a name has 253 characters at most");
     }
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     for label in name.split('.') {
-        if label.is_empty() || label.len() > LONGEST_LABEL {
+        if label.is_empty() || label.len() > limits::LABEL {
             return Err("each label has 1 to 63 characters");
         }
         if !label.bytes().all(sound) {
@@ -58,7 +53,7 @@ pub(super) fn option(text: &str) -> Result<Word, &'static str> {
         None => (text, None),
     };
     let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    if !(1..=LONGEST_OPTION).contains(&name.len()) || !name.bytes().all(sound) {
+    if !(1..=limits::OPTION_NAME).contains(&name.len()) || !name.bytes().all(sound) {
         return Err("it is not an option of resolv.conf(5)");
     }
     let Some(number) = number else { return Ok(Word::Plain) };

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use super::eligible::{self, Family};
 use super::node::{families, node};
 use super::table::{Address, Tables};
+use crate::upstream::Server;
+use crate::upstream::server::DNS_PORT;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -35,40 +37,30 @@ pub struct Told {
 /// One place to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// `node`: the node's own address.
-    Node {
-        /// The port.
-        port: u16,
-    },
-    /// An address as it is; it need not exist yet.
-    Address {
-        /// The address.
-        ip: IpAddr,
-        /// The link of a link-local IPv6 address.
-        link: Option<String>,
-        /// The port.
-        port: u16,
-    },
-    /// `interface:NAME`: the lasting, global addresses of a link.
+    /// `node`: the node's own address, found by its rules and followed when it changes; port 53.
+    Node,
+    /// An address that need not exist yet, with scope and port. Never loopback, unspecified or multicast.
+    Address(Server),
+    /// `interface:eth1` or `interface:eth1:5300`: the lasting, global addresses of a link.
     Interface {
         /// The link's name.
-        name: String,
+        name: Box<str>,
         /// The port.
         port: u16,
     },
 }
 
 /// Which families to listen on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Families {
-    /// Those that pods have; where that is unknown IPv4 if the node has it, else IPv6.
+    /// `auto`: those that pods have; where that is unknown IPv4 if the node has it, else IPv6.
     #[default]
     Auto,
-    /// IPv4 alone.
-    V4,
-    /// IPv6 alone.
-    V6,
-    /// Both, as far as the node has them.
+    /// `ipv4`: IPv4 alone.
+    Ipv4,
+    /// `ipv6`: IPv6 alone.
+    Ipv6,
+    /// `both`: both, as far as the node has them.
     Both,
 }
 
@@ -205,8 +197,8 @@ pub fn choose(wanted: &Wanted, tables: &Tables) -> Result<Chosen, NoAddress> {
     let mut chosen = Chosen::default();
     for place in &wanted.places {
         let found = match place {
-            Place::Node { port } => node(wanted, tables, *port, &mut chosen),
-            Place::Address { ip, link, port } => explicit(tables, *ip, link.as_deref(), *port).map(|one| vec![one]),
+            Place::Node => node(wanted, tables, DNS_PORT, &mut chosen),
+            Place::Address(server) => explicit(tables, server).map(|one| vec![one]),
             Place::Interface { name, port } => interface(wanted, tables, name, *port),
         };
         match found {
@@ -231,8 +223,9 @@ impl Chosen {
     }
 }
 
-fn explicit(tables: &Tables, ip: IpAddr, link: Option<&str>, port: u16) -> Result<ListenAddress, NoAddress> {
-    let socket = match (ip, link) {
+fn explicit(tables: &Tables, server: &Server) -> Result<ListenAddress, NoAddress> {
+    let (ip, port) = (server.ip(), server.port());
+    let socket = match (ip, server.scope()) {
         (IpAddr::V6(v6), Some(name)) => {
             let link = tables.link_named(name).ok_or_else(|| NoAddress::NoSuchLink { name: name.to_owned() })?;
             SocketAddrV6::new(v6, port, 0, link.index.0).into()

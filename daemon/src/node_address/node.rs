@@ -22,8 +22,8 @@ pub(super) fn families(wanted: &Wanted) -> Option<Vec<Family>> {
         (!families.is_empty()).then_some(families)
     };
     match wanted.families {
-        Families::V4 => Some(vec![Family::V4]),
-        Families::V6 => Some(vec![Family::V6]),
+        Families::Ipv4 => Some(vec![Family::V4]),
+        Families::Ipv6 => Some(vec![Family::V6]),
         Families::Both => Some(vec![Family::V4, Family::V6]),
         Families::Auto => {
             of(&wanted.node_ip).or_else(|| of(&wanted.told.cluster_dns)).or_else(|| of(&wanted.told.node_ip))

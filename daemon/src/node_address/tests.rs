@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use super::choose::{Chosen, Families, NoAddress, Origin, Place, Told, Wanted, choose};
+use crate::upstream::Server;
+
 use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Scope, Tables};
 
 /// Reads tables from lines, to keep the rows below short:
@@ -57,7 +59,7 @@ fn tables(text: &str) -> Tables {
 }
 
 fn node() -> Wanted {
-    Wanted { places: vec![Place::Node { port: 53 }], ..Wanted::default() }
+    Wanted { places: vec![Place::Node], ..Wanted::default() }
 }
 
 fn told(node_ip: &[&str], cluster_dns: &[&str]) -> Wanted {
@@ -155,8 +157,8 @@ fn what_was_said_goes_before_what_is_found() {
         ("pods have IPv6", told(&[], &["fd00::a"]), "2001:db8::5"),
         ("pods have IPv4, the node both", told(&["10.1.0.5", "2001:db8::5"], &["10.96.0.10"]), "10.1.0.5"),
         ("pods have both", told(&[], &["10.96.0.10", "fd00::a"]), "10.0.0.5 2001:db8::5"),
-        ("families = ipv6", with(|w| w.families = Families::V6), "2001:db8::5"),
-        ("families = ipv4", Wanted { families: Families::V4, ..told(&[], &["fd00::a"]) }, "10.0.0.5"),
+        ("families = ipv6", with(|w| w.families = Families::Ipv6), "2001:db8::5"),
+        ("families = ipv4", Wanted { families: Families::Ipv4, ..told(&[], &["fd00::a"]) }, "10.0.0.5"),
         ("both", with(|w| w.families = Families::Both), "10.0.0.5 2001:db8::5"),
         ("the one in use stays", with(|w| w.previous = vec!["10.0.0.6".parse().unwrap()]), "10.0.0.6"),
         ("of another link it does not", with(|w| w.previous = vec!["10.1.0.5".parse().unwrap()]), "10.0.0.5"),
@@ -180,11 +182,8 @@ fn kubelets_address_that_is_not_there_is_waited_for() {
 
 #[test]
 fn an_explicit_address_need_not_exist_but_needs_its_link() {
-    let at = |ip: &str, link: Option<&str>| Place::Address {
-        ip: ip.parse().unwrap(),
-        link: link.map(Into::into),
-        port: 5353,
-    };
+    let at =
+        |ip: &str, link: Option<&str>| Place::Address(Server::scoped(ip.parse().unwrap(), link.unwrap_or(""), 5353));
     let only = |place: Place| choose(&Wanted { places: vec![place], ..Wanted::default() }, &tables(DUAL));
     let absent = only(at("192.0.2.1", None)).unwrap().addresses.remove(0);
     assert_eq!((absent.socket.to_string().as_str(), absent.present), ("192.0.2.1:5353", false));
@@ -198,8 +197,8 @@ fn an_explicit_address_need_not_exist_but_needs_its_link() {
 fn one_place_without_address_does_not_take_the_others_along() {
     let places = vec![
         Place::Interface { name: "eth9".into(), port: 53 },
-        Place::Node { port: 53 },
-        Place::Address { ip: "10.0.0.5".parse().unwrap(), link: None, port: 53 },
+        Place::Node,
+        Place::Address("10.0.0.5".parse().unwrap()),
     ];
     let chosen = choose(&Wanted { places, ..Wanted::default() }, &tables(DUAL)).unwrap();
     assert_eq!(chosen.addresses.len(), 1, "the same address is listened on once");
@@ -217,6 +216,6 @@ fn what_an_operator_should_know_is_said() {
     assert!(chosen.provisional);
     let unclear = choose(&node(), &tables("eth0; +10.0.0.5/24; eth1; +10.1.0.5/24")).unwrap_err().to_string();
     assert!(unclear.contains("--listen") && unclear.contains("10.1.0.5 (eth1)"), "{unclear}");
-    let wrong = Wanted { node_ip: vec!["10.0.0.5".parse().unwrap()], families: Families::V6, ..node() };
+    let wrong = Wanted { node_ip: vec!["10.0.0.5".parse().unwrap()], families: Families::Ipv6, ..node() };
     assert!(!choose(&wrong, &tables(DUAL)).unwrap_err().may_come());
 }

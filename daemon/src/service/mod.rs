@@ -8,7 +8,6 @@ mod announce;
 mod listening;
 mod notify;
 mod signals;
-mod translate;
 mod upstreams;
 mod workers;
 
@@ -22,11 +21,14 @@ use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::{self, Overrides, Settings};
+use crate::discovery::kubelet::Kubelet;
 use crate::failure::Failure;
 use crate::forwarder::Forwarder;
 use crate::guard::Guard;
+use crate::kubelet_resolv_conf;
 use crate::logging;
 use crate::net::bind::BindError;
+use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
 use crate::server::mailbox::Order;
 use crate::waiters::Waiters;
@@ -34,8 +36,6 @@ use listening::Listening;
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
 use workers::Workers;
-
-pub use translate::wanted;
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
@@ -112,11 +112,8 @@ impl Service {
         let told = workers.clone();
         tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
         let forwarder = Arc::new(Forwarder {
-            cache: Cache::new(translate::cache_limits(&settings.cache)),
-            waiters: Waiters::new(
-                translate::to_usize(settings.limits.misses),
-                translate::to_usize(settings.limits.waiters),
-            ),
+            cache: Cache::new((&settings.cache).into()),
+            waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
@@ -125,8 +122,7 @@ impl Service {
             started: clock::now(),
         });
         let workers = Workers::start(&settings, &forwarder, inboxes).map_err(|error| system("the workers", error))?;
-        let limits = translate::tcp_limits(&settings.limits);
-        let listening = Listening::new(Arc::clone(&forwarder), limits);
+        let listening = Listening::new(Arc::clone(&forwarder), settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             settings,
@@ -178,7 +174,7 @@ impl Service {
             self.forwarder.tell_workers(|| Order::Guidance);
             self.addresses = ours;
         }
-        self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
+        self.forwarder.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
         self.forwarder.tell_workers(|| Order::Allow);
         let chosen = match node_address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
@@ -257,7 +253,7 @@ impl Service {
             return;
         }
         let settings = &self.settings.resolv_conf;
-        let found = announce::Found { search: self.upstreams.search(), options: self.upstreams.options() };
+        let found = kubelet_resolv_conf::Found { search: self.upstreams.search(), options: self.upstreams.options() };
         if !self.file.write(settings, &self.chosen, found) {
             self.try_again = true;
         }
@@ -345,6 +341,18 @@ impl Service {
     fn wanted(&self) -> Wanted {
         let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
         wanted(&self.settings, self.upstreams.kubelet(), previous)
+    }
+}
+
+/// What is wanted of [`node_address::choose()`]; `previous` are the addresses listened on already.
+#[must_use]
+pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
+    Wanted {
+        places: settings.listen.clone(),
+        families: settings.families,
+        node_ip: settings.node_ip.clone(),
+        told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
+        previous,
     }
 }
 

@@ -17,7 +17,18 @@ use crate::node_address::table::{LinkIndex, Route, RouteKind, Tables};
 const WIDE_V4: u8 = 7;
 const WIDE_V6: u8 = 12;
 
-/// Who is allowed, as the configuration says.
+/// One entry of the configuration's list of those who may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// `local`: the node itself, and every source whose route leaves by another link than the default route's.
+    Local,
+    /// `private`: RFC 1918, RFC 6598, RFC 4193 and link-local addresses.
+    Private,
+    /// A network; a plain address is a network of one.
+    Network(IpNet),
+}
+
+/// Who is allowed, by the whole list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// The node's own addresses and what is behind links without default route.
@@ -26,6 +37,20 @@ pub struct Allowed {
     pub private: bool,
     /// Further networks.
     pub networks: Vec<IpNet>,
+}
+
+impl<'a> FromIterator<&'a Allow> for Allowed {
+    fn from_iter<I: IntoIterator<Item = &'a Allow>>(list: I) -> Self {
+        let mut allowed = Self::default();
+        for one in list {
+            match one {
+                Allow::Local => allowed.local = true,
+                Allow::Private => allowed.private = true,
+                Allow::Network(network) => allowed.networks.push(*network),
+            }
+        }
+        allowed
+    }
 }
 
 /// The sources that may ask. A look-up allocates nothing.

@@ -63,7 +63,7 @@ pub struct TcpLimits {
 impl Default for TcpLimits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            connections: 256,
             in_flight: 64,
             // "On the order of a few seconds" (RFC 7766, section 6.2.3).
             idle: Duration::from_secs(10),

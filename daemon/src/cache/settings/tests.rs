@@ -1,14 +1,14 @@
 //! Whatever configuration `onward check` accepts, any response can be kept and served with it.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::*;
-use crate::cache::{Cache, CachedResponse, Freshness, Seconds};
-use crate::config::{Overrides, Roots};
+use crate::cache::{Cache, CachedResponse, Freshness, Limits, Seconds};
+use crate::config::{self, Overrides, Roots, Settings};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
 use crate::upstream::UpstreamId;
 use crate::wire::{HEADER, Query, QuestionKey, Response, rcode, rtype, u32_at};
@@ -119,7 +119,7 @@ fn ttls(response: &[u8], question_end: usize) -> Vec<u32> {
 
 /// Has a thousand responses kept and served, and looks at what clients get.
 fn serve(settings: &Settings, rng: &mut StdRng) {
-    let cache = Cache::new(cache_limits(&settings.cache));
+    let cache = Cache::new((&settings.cache).into());
     let payload = settings.limits.udp_payload;
     let (mut now, mut out) = (Seconds(0), Vec::new());
     for _ in 0..RESPONSES {
@@ -131,7 +131,7 @@ fn serve(settings: &Settings, rng: &mut StdRng) {
         let mut give = |block: &CachedResponse, age: Age| {
             write_cached(&packet[..end], wants, block, age, &mut out);
             assert!(out.len() <= wants.room);
-            let most = cache_limits(&settings.cache).ttl.apply(u32::MAX).max(30);
+            let most = Limits::from(&settings.cache).ttl.apply(u32::MAX).max(30);
             assert!(ttls(&out, end).into_iter().all(|ttl| ttl <= most), "{:?} {out:02x?}", settings.cache);
         };
         cache.get(query.key(), now, |found| match found.freshness {
