@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onward::clock;
-use onward::flight::WayBack;
-use onward::front::outbox::Outbox;
-use onward::guard::Mark;
-use onward::guard::{self, Event, Judge, Verdicts};
+use onward::exchange::{Action, Engine, Guidance};
+use onward::forwarder::{Forwarder, Step, Waits};
+use onward::guard::{self, Event, Judge, Mark, Verdicts};
 use onward::net::outbox::Outbox;
 use onward::upstream::UpstreamSet;
 use onward::upstream::set::UpstreamIds;
