@@ -17,13 +17,26 @@ fn report(args: &CheckArgs, loaded: Result<Loaded, Faults>, out: &mut dyn Write)
     if args.json {
         let settings = loaded.as_ref().map(|loaded| loaded.effective.to_json()).ok();
         let faults: Vec<_> = loaded.as_ref().err().into_iter().flat_map(Faults::as_slice).map(fault).collect();
-        writeln!(out, "{}", json!({ "valid": loaded.is_ok(), "faults": faults, "settings": settings }))?;
+        let [warnings, notes] = match &loaded {
+            Ok(loaded) => [&loaded.warnings, &loaded.notes].map(|told| told.iter().map(fault).collect()),
+            Err(_) => [const { Vec::new() }; 2],
+        };
+        let report = json!({
+            "valid": loaded.is_ok(), "faults": faults, "warnings": warnings, "notes": notes, "settings": settings,
+        });
+        writeln!(out, "{report}")?;
     }
     let loaded = loaded?;
-    if args.print && !args.json {
-        out.write_all(loaded.effective.to_toml().as_bytes())?;
-    } else if !args.json {
-        writeln!(out, "The configuration is sound.")?;
+    if !args.json {
+        loaded.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
+    match loaded.warnings.len() {
+        _ if args.json => {}
+        _ if args.print => out.write_all(loaded.effective.to_toml().as_bytes())?,
+        0 => writeln!(out, "The configuration is sound.")?,
+        1 => writeln!(out, "The configuration holds, with a warning.")?,
+        number => writeln!(out, "The configuration holds, with {number} warnings.")?,
     }
     Ok(())
 }
