@@ -11,7 +11,8 @@
 //! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]); `typos.rs` says what
 //! was meant by what is not TOML. `warnings.rs` looks at what is allowed and still seldom meant.
 //!
-//! The rest of the program sees checked settings only. Nothing here looks at the machine: whether an interface exists, or
+//! The types of the settings belong to the folders that use them; here they are built. The rest of the program sees
+//! checked settings only. Nothing here looks at the machine: whether an interface exists, or
 //! an address can be bound, is found out by those who use it.
 
 mod fault;
@@ -37,10 +38,11 @@ pub use fault::{Fault, Faults};
 pub use files::Roots;
 pub use layer::Overrides;
 pub use origin::Origin;
-pub use settings::{Cache, Guard, Limits, Log, ResolvConf, Settings, Upstreams};
+pub use settings::{Limits, Log, Settings, Upstreams};
 pub use show::{Effective, Entry};
-pub use words::{Allow, Domain, Families, Level, Listen, Mark, Policy, Refused, ResolverOption, SourceName};
+pub use words::Refused;
 
+use crate::logging::Event;
 use layer::Layer;
 use reader::Reader;
 
@@ -58,6 +60,18 @@ pub struct Loaded {
     pub warnings: Vec<Fault>,
     /// What was passed over, or may be read otherwise than a person thinks.
     pub notes: Vec<Fault>,
+}
+
+impl Loaded {
+    /// Logs what should be looked at again, and what was passed over.
+    pub fn log_remarks(&self) {
+        for warning in &self.warnings {
+            log::warn!(event = Event::ConfigurationNote; "{warning}");
+        }
+        for note in &self.notes {
+            log::info!(event = Event::ConfigurationNote; "{note}");
+        }
+    }
 }
 
 /// Reads the configuration of this host, this environment and these flags.

@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Effective, Families, Fault, Listen, Origin, Policy, Settings, SourceName};
-
-/// The most characters of a `search` line that we write; kubelet's limit is 2,048, the rest is for the cluster's own.
-const SEARCH_CHARACTERS: usize = 1_792;
+use super::{Effective, Fault, Origin, Settings};
+use crate::discovery::SourceName;
+use crate::kubelet_limits;
+use crate::kubelet_resolv_conf::Policy;
+use crate::node_address::choose::{Families, Place};
 
 /// Directories of the programs that are our sources.
 const OF_OTHERS: [&str; 5] =
@@ -57,8 +58,8 @@ fn left_out(ip: IpAddr, families: Families) -> bool {
 fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = settings.listen.iter().filter_map(|listen| match listen {
-        Listen::Address(server) => Some(server.ip()),
-        Listen::Node | Listen::Interface { .. } => None,
+        Place::Address(server) => Some(server.ip()),
+        Place::Node | Place::Interface { .. } => None,
     });
     let families = settings.families;
     let other = |ip: IpAddr| left_out(ip, families);
@@ -78,7 +79,7 @@ fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let ours = |listen: &Listen| matches!(listen, Listen::Address(own) if settings.upstreams.servers.contains(own));
+    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.contains(own));
     if settings.listen.iter().any(ours) {
         let what = "one of the servers is Onward itself, which would be a loop; remove it";
         faults.extend(rules.between("upstreams.servers", "listen", what));
@@ -110,8 +111,8 @@ fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     }
     if let Policy::List(domains) = &settings.resolv_conf.search {
         let characters = domains.iter().map(|domain| domain.as_str().len() + 1).sum::<usize>().saturating_sub(1);
-        if characters > SEARCH_CHARACTERS {
-            let what = format!("{characters} characters in all; allowed are {SEARCH_CHARACTERS}");
+        if characters > kubelet_limits::CHARACTERS {
+            let what = format!("{characters} characters in all; allowed are {}", kubelet_limits::CHARACTERS);
             faults.extend(rules.between("resolv_conf.search", "resolv_conf.search", &what));
         }
     }

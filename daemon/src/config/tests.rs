@@ -86,7 +86,8 @@ fn what_may_mean_something_else_is_told_though_it_holds() {
     let told = |text: &str| {
         let loaded = main_file(text).load().unwrap();
         let told = loaded.notes.iter().chain(&loaded.warnings).map(ToString::to_string);
-        told.map(|line| line.rsplit_once('/').map_or(line.clone(), |(_, line)| line.to_owned())).collect::<Vec<_>>()
+        told.map(|line| line.rsplit_once('/').map_or_else(|| line.clone(), |(_, line)| line.to_owned()))
+            .collect::<Vec<_>>()
     };
     for (text, expected) in [
         ("max_bytes = \"32MiB\"", &[][..]),

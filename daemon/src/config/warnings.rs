@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Allow, Effective, Fault, Listen, Origin, Settings};
-use crate::address::reach::{is_link_local, is_private};
+use super::{Effective, Fault, Origin, Settings};
+use crate::admit::acl::Allow;
+use crate::node_address::choose::Place;
+use crate::node_address::reach::{is_link_local, is_private};
 use crate::upstream::server::DNS_PORT;
 
 /// Minimum prefix length of an allowed network that is not told as a part of the Internet, IPv4 and IPv6.
@@ -24,7 +26,7 @@ pub(super) fn find(settings: &Settings, effective: &Effective) -> Vec<Fault> {
     };
     let is_set = |key: &str| effective.get(key).is_some_and(|entry| entry.origin != Origin::Default);
     let cache = &settings.cache;
-    let (entries, bytes) = (u64::from(cache.max_entries), cache.max_bytes);
+    let (entries, bytes) = (u64::try_from(cache.max_entries).unwrap_or(u64::MAX), cache.max_bytes);
     let mut warnings = Vec::new();
     if let Some(network) = open_to(&settings.allow) {
         let what = format!(
@@ -33,7 +35,7 @@ pub(super) fn find(settings: &Settings, effective: &Effective) -> Vec<Fault> {
         );
         warnings.extend(warn("allow", what));
     }
-    if !settings.listen.iter().any(|listen| port(listen) == DNS_PORT) {
+    if !settings.listen.iter().any(|place| port(place) == DNS_PORT) {
         let what =
             format!("nothing here is on port {DNS_PORT}, so {} cannot be written", settings.resolv_conf.path.display());
         warnings.extend(warn("listen", what));
@@ -55,11 +57,11 @@ pub(super) fn find(settings: &Settings, effective: &Effective) -> Vec<Fault> {
     warnings
 }
 
-fn port(listen: &Listen) -> u16 {
-    match listen {
-        Listen::Node => DNS_PORT,
-        Listen::Address(server) => server.port(),
-        Listen::Interface { port, .. } => *port,
+fn port(place: &Place) -> u16 {
+    match place {
+        Place::Node => DNS_PORT,
+        Place::Address(server) => server.port(),
+        Place::Interface { port, .. } => *port,
     }
 }
 

@@ -25,7 +25,6 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 pub use event::Event;
 
-use crate::config::Level;
 use queue::Queue;
 use record::Owned;
 use sink::Sink;
@@ -38,6 +37,19 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The crate whose lines are ours; the daemon's modules are all below it.
 const OURS: &str = "onward";
+
+/// How much is logged; each level holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `error`: what stops Onward from doing its work.
+    Error,
+    /// `warn`: what a person should look at.
+    Warn,
+    /// `info`: what changed: addresses, upstreams, verdicts.
+    Info,
+    /// `debug`: everything, for a search of causes.
+    Debug,
+}
 
 /// Writes what is still queued when it is dropped, for half a second at most.
 #[derive(Debug)]

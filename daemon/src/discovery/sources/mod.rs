@@ -15,8 +15,22 @@ use std::sync::Arc;
 
 use super::resolv_conf::{self, ResolvConf};
 use super::root::Root;
-pub use crate::config::SourceName;
 use crate::upstream::Server;
+
+/// A place where upstream servers are found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SourceName {
+    /// `resolved`: systemd-resolved.
+    Resolved,
+    /// `networkmanager`: NetworkManager.
+    NetworkManager,
+    /// `networkd`: systemd-networkd.
+    Networkd,
+    /// `resolvconf`: resolvconf and openresolv.
+    Resolvconf,
+    /// A file in the form of resolv.conf, by its path.
+    File(PathBuf),
+}
 
 /// One server that a source lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
