@@ -40,7 +40,8 @@ fn query_of(message: &[u8]) -> Option<(Vec<u8>, Query)> {
     Some((sent, query))
 }
 
-fn stays_within_its_bytes(response: &Response<'_>) {
+/// Whatever the bytes, a response that could be read points nowhere but into its own records.
+pub(crate) fn stays_within_its_bytes(response: &Response<'_>) {
     let length = response.records().len();
     let counts: usize = response.counts().into_iter().map(usize::from).sum();
     assert_eq!(response.ttls().len(), counts, "one TTL for each record");
