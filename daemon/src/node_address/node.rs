@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::choose::{Chosen, Families, ListenAddress, NoAddress, Origin, Wanted};
 use super::eligible::{self, Family};
-use super::reach;
 use super::table::{Address, Link, Route, Tables};
+use crate::net::reach;
 
 /// The families to look for, where they are known: asked for, or those that pods have.
 pub(super) fn families(wanted: &Wanted) -> Option<Vec<Family>> {
