@@ -146,7 +146,7 @@ impl Service {
             loop {
                 let tables = address::netlink::read();
                 let chosen = tables.ok().and_then(|tables| address::choose(&self.wanted(), &tables).ok());
-                if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
+                if !chosen.is_some_and(|chosen| chosen.awaited.is_some()) || bell.rung().await.is_err() {
                     return;
                 }
             }
@@ -346,13 +346,14 @@ impl Service {
 
 /// What is wanted of [`address::choose()`]; `previous` are the addresses listened on already.
 #[must_use]
-pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
+pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
     Wanted {
         places: settings.listen.clone(),
         families: settings.families,
         node_ip: settings.node_ip.clone(),
         told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
-        previous,
+        handed_out,
+        families_stick: false,
     }
 }
 
