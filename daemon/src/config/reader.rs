@@ -8,7 +8,7 @@ use ::config::{Map, Value, ValueKind};
 
 use super::kinds::Kind;
 use super::{Entry, Fault, Origin};
-use crate::resolvconf::Policy;
+use crate::kubelet_resolv_conf::Policy;
 
 /// What a reading has found so far.
 #[derive(Debug, Default)]

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use super::{Effective, Fault, Origin, Settings};
-use crate::address::choose::{Families, Place};
 use crate::discovery::SourceName;
 use crate::kubelet_limits;
-use crate::resolvconf::Policy;
+use crate::kubelet_resolv_conf::Policy;
+use crate::node_address::choose::{Families, Place};
 
 /// The faults between values.
 pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) -> Vec<Fault> {

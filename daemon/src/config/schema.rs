@@ -6,8 +6,8 @@ use ::config::Value;
 use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
 use super::{Limits, Log, Settings, Upstreams};
-use crate::front::tcp::TcpLimits;
-use crate::{cache, guard, kubelet_limits, resolvconf};
+use crate::server::tcp::TcpLimits;
+use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -61,9 +61,9 @@ fn upstreams(section: &mut Section<'_>, default: Upstreams) -> Upstreams {
     }
 }
 
-fn resolv_conf(section: &mut Section<'_>, default: resolvconf::Settings) -> resolvconf::Settings {
-    let resolvconf::Settings { path, search, options } = default;
-    resolvconf::Settings {
+fn resolv_conf(section: &mut Section<'_>, default: kubelet_resolv_conf::Settings) -> kubelet_resolv_conf::Settings {
+    let kubelet_resolv_conf::Settings { path, search, options } = default;
+    kubelet_resolv_conf::Settings {
         path: section.one("path", path, &AbsolutePath),
         search: section.policy("search", search, &word(), kubelet_limits::DOMAINS),
         options: section.policy("options", options, &word(), kubelet_limits::OPTIONS),

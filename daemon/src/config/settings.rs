@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::address::choose::{Families, Place};
 use crate::admit::acl::Allow;
 use crate::discovery::SourceName;
-use crate::front::tcp::TcpLimits;
 use crate::logging::Level;
+use crate::node_address::choose::{Families, Place};
+use crate::server::tcp::TcpLimits;
 use crate::upstream::Server;
-use crate::{cache, guard, resolvconf};
+use crate::{cache, guard, kubelet_resolv_conf};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Which servers are asked, and where they are found.
     pub upstreams: Upstreams,
     /// The file that kubelet reads.
-    pub resolv_conf: resolvconf::Settings,
+    pub resolv_conf: kubelet_resolv_conf::Settings,
     /// What is remembered, and for how long.
     pub cache: cache::Settings,
     /// What may be in progress at once.
@@ -44,7 +44,7 @@ pub struct Settings {
 /// Which servers are asked, and where they are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstreams {
-    /// Asked in this order; at most 16; empty: discover.
+    /// ProbeInFlight in this order; at most 16; empty: discover.
     pub servers: Vec<Server>,
     /// Where to look, the first with a usable server gives the list; at most 16.
     pub sources: Vec<SourceName>,
@@ -87,7 +87,7 @@ impl Default for Settings {
             workers: None,
             state_dir: "/var/lib/onward".into(),
             upstreams: Upstreams::default(),
-            resolv_conf: resolvconf::Settings::default(),
+            resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),
             limits: Limits::default(),
             guard: guard::Settings::default(),

@@ -10,11 +10,11 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::address::choose::{Families, Place};
 use crate::admit::acl::Allow;
 use crate::discovery::SourceName;
 use crate::guard::Mark;
 use crate::logging::Level;
+use crate::node_address::choose::{Families, Place};
 use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
 
-use crate::upstream::Number;
+use crate::upstream::UpstreamId;
 
 /// Marks are valid in the bucket of time that they were made in and in the next one. A question is alive for 6 s at
 /// most.
@@ -110,7 +110,7 @@ impl MarkKey {
 
     /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go, since
     /// this runs for each question that is asked. `part` counts the stretches of 64 bits.
-    pub(super) fn mac_of_name(&self, upstream: Number, part: u8, name: &[u8]) -> u64 {
+    pub(super) fn mac_of_name(&self, upstream: UpstreamId, part: u8, name: &[u8]) -> u64 {
         let mut bytes = [0; 4 + NAME];
         let length = name.len().min(NAME);
         let [high, low] = upstream.0.to_be_bytes();
@@ -192,7 +192,7 @@ mod tests {
         for length in [0, 1, 22, 64, 255] {
             let name = vec![b'a'; length];
             let parts = key.mac(Purpose::Spelling, &[&[0, 7], &[1], &name]);
-            assert_eq!(key.mac_of_name(Number(7), 1, &name), parts, "{length} bytes");
+            assert_eq!(key.mac_of_name(UpstreamId(7), 1, &name), parts, "{length} bytes");
         }
     }
 

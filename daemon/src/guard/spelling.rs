@@ -16,7 +16,7 @@
 //! tells nothing.
 
 use super::key::MarkKey;
-use crate::upstream::Number;
+use crate::upstream::UpstreamId;
 
 /// From as many letters on a match is a hint.
 pub const HINT: u32 = 8;
@@ -35,7 +35,7 @@ pub enum Strength {
 }
 
 /// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
-pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &MarkKey) {
+pub fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey) {
     name.make_ascii_lowercase();
     pattern(name, upstream, key);
     if name == asker {
@@ -45,7 +45,7 @@ pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &MarkKey) {
 
 /// Whether `arrived`, a name as it was asked, is spelled as we spell it for `upstream`.
 #[must_use]
-pub fn recognise(arrived: &[u8], upstream: Number, key: &MarkKey) -> Option<Strength> {
+pub fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> Option<Strength> {
     let mut buffer = [0; NAME];
     let spelled = buffer.get_mut(..arrived.len())?;
     spelled.copy_from_slice(arrived);
@@ -69,7 +69,7 @@ pub fn recognise(arrived: &[u8], upstream: Number, key: &MarkKey) -> Option<Stre
 }
 
 /// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
-fn pattern(name: &mut [u8], upstream: Number, key: &MarkKey) {
+fn pattern(name: &mut [u8], upstream: UpstreamId, key: &MarkKey) {
     let mut words = [0; NAME.div_ceil(64)];
     for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {
         *word = key.mac_of_name(upstream, part, name);

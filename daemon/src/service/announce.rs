@@ -1,8 +1,8 @@
 //! What people are told of the listeners, and the file that kubelet reads.
 
 use super::listening::Changes;
-use crate::address::Chosen;
-use crate::resolvconf::{self, Content, Found, Settings, Written};
+use crate::kubelet_resolv_conf::{self, Content, Found, Settings, Written};
+use crate::node_address::Chosen;
 
 /// Tells what is listened on, and what no longer.
 pub(super) fn listening(changes: &Changes) {
@@ -35,14 +35,14 @@ impl File {
             chosen.addresses.iter().filter(|address| address.present).map(|address| address.socket).collect();
         let content = Content { listeners: &listeners, search: &settings.search, options: &settings.options, found };
         let path = settings.path.display();
-        let rendered = match resolvconf::render(&content) {
+        let rendered = match kubelet_resolv_conf::render(&content) {
             Ok(rendered) => rendered,
             Err(reason) => {
                 self.tell_once(format!("{path} is not written: {reason}"));
                 return true;
             }
         };
-        match resolvconf::write(&settings.path, &rendered.text) {
+        match kubelet_resolv_conf::write(&settings.path, &rendered.text) {
             Ok(written) => {
                 self.trouble = None;
                 if self.told.as_ref() != Some(&rendered.text) {

@@ -13,8 +13,8 @@ use crate::discovery::vet::Rules;
 use crate::discovery::watch::Watch;
 use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
 use crate::failure::Failure;
-use crate::upstream::set::Numbers;
-use crate::upstream::{Server, Set};
+use crate::upstream::set::UpstreamIds;
+use crate::upstream::{Server, UpstreamSet};
 
 /// Lines that are remembered as told; past that all may be told again.
 const TOLD_MOST: usize = 1024;
@@ -27,8 +27,8 @@ pub(super) struct Upstreams {
     preference: Preference,
     watch: Watch,
     found: Found,
-    numbers: Numbers,
-    set: Option<Arc<Set>>,
+    numbers: UpstreamIds,
+    set: Option<Arc<UpstreamSet>>,
     told: HashSet<String>,
 }
 
@@ -48,7 +48,7 @@ impl Upstreams {
             settings: settings.clone(),
             preference,
             found: Found::default(),
-            numbers: Numbers::default(),
+            numbers: UpstreamIds::default(),
             set: None,
             told: HashSet::new(),
         })
@@ -81,7 +81,7 @@ impl Upstreams {
     }
 
     /// Looks at the sources; `own` are our listeners. Returns the set where it is another one.
-    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<Set>> {
+    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<UpstreamSet>> {
         let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.preference, now);
         self.tell_of_candidates(&found);
         if !found.has_same_servers(&self.found) {
@@ -90,7 +90,7 @@ impl Upstreams {
         // A list that was kept may name what has become our own since.
         let rules = Rules { own, cluster_dns: &found.kubelet.cluster_dns };
         let servers = found.servers.iter().filter(|(server, _)| rules.vet(server).is_ok()).cloned().collect();
-        let set = Set::new(servers, self.settings.upstreams.equivalent, &mut self.numbers);
+        let set = UpstreamSet::new(servers, self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
         if self.set.as_deref().is_some_and(|before| same(before, &set)) {
             return None;
@@ -167,12 +167,14 @@ fn watch(root: &Root, settings: &Settings) -> Result<Watch, Failure> {
 }
 
 /// Whether the same servers of the same sources are asked, in whatever order: then nothing is to be done.
-fn same(one: &Set, other: &Set) -> bool {
-    let within = |one: &Set, other: &Set| one.upstreams.iter().all(|upstream| other.upstreams.contains(upstream));
+fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
+    let within = |one: &UpstreamSet, other: &UpstreamSet| {
+        one.upstreams.iter().all(|upstream| other.upstreams.contains(upstream))
+    };
     one.equivalent == other.equivalent && within(one, other) && within(other, one)
 }
 
-fn tell_of_set(set: &Set, found: &Found) {
+fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
         log::info!(upstream:% = server, source:%; "asking {server}, from {source}");

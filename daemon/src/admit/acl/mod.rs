@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::address::reach;
-use crate::address::table::{LinkIndex, Route, RouteKind, Tables};
+use crate::node_address::reach;
+use crate::node_address::table::{LinkIndex, Route, RouteKind, Tables};
 
 /// A route as wide as this leads to the internet, whatever it is called: VPNs cover the default route with 0.0.0.0/1 and
 /// 128.0.0.0/1, routers announce 2000::/3, and registries hold networks of /8 (IPv4) and /12 (IPv6).

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::cache::{Block, Cache, Freshness, Limits, Seconds};
+use crate::cache::{Cache, CachedResponse, Freshness, Limits, Seconds};
 use crate::config::{self, Overrides, Roots, Settings};
-use crate::reply::{Age, Ede, Own, Wants, dress, own};
-use crate::upstream::Number;
-use crate::wire::{Answer, HEADER, Query, QuestionKey, rcode, rtype, u32_at};
+use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
+use crate::upstream::UpstreamId;
+use crate::wire::{HEADER, Query, QuestionKey, Response, rcode, rtype, u32_at};
 
 /// Responses served with each configuration.
 const RESPONSES: usize = 1_000;
@@ -113,7 +113,7 @@ fn response(question: &[u8], rng: &mut StdRng) -> Vec<u8> {
 
 /// The TTLs of a response to a client.
 fn ttls(response: &[u8], question_end: usize) -> Vec<u32> {
-    let read = Answer::read(response, question_end).unwrap();
+    let read = Response::read(response, question_end).unwrap();
     read.ttls().iter().map(|at| u32_at(response, question_end + usize::from(*at)).unwrap()).collect()
 }
 
@@ -127,28 +127,31 @@ fn serve(settings: &Settings, rng: &mut StdRng) {
         let packet = query(rng);
         let mut query = Query::default();
         query.read(&packet).unwrap();
-        let (wants, end) = (Wants::new(&query, payload, false), query.question_end());
-        let mut give = |block: &Block, age: Age| {
-            dress(&packet[..end], wants, block, age, &mut out);
+        let (wants, end) = (ResponseParams::new(&query, payload, false), query.question_end());
+        let mut give = |block: &CachedResponse, age: Age| {
+            write_cached(&packet[..end], wants, block, age, &mut out);
             assert!(out.len() <= wants.room);
             let most = Limits::from(&settings.cache).ttl.apply(u32::MAX).max(30);
             assert!(ttls(&out, end).into_iter().all(|ttl| ttl <= most), "{:?} {out:02x?}", settings.cache);
         };
         cache.get(query.key(), now, |found| match found.freshness {
             Freshness::Fresh | Freshness::Ending => give(found.block, Age::Seconds(found.age)),
-            Freshness::Resting | Freshness::Stale => give(found.block, Age::Stale),
+            Freshness::StaleHold | Freshness::Stale => give(found.block, Age::Stale),
         });
         let message = response(&packet[HEADER..end], rng);
         let key = QuestionKey::new(query.key());
-        match Answer::read(&message, end) {
+        match Response::read(&message, end) {
             Some(answer) => {
-                cache.learn(key.bytes(), &answer, Number(0), now).iter().for_each(|kept| give(kept, Age::Seconds(0)));
+                cache
+                    .learn(key.bytes(), &answer, UpstreamId(0), now)
+                    .iter()
+                    .for_each(|kept| give(kept, Age::Seconds(0)));
             }
             None => cache.learn_failure(key.bytes(), rng.random_range(1..=5), now),
         }
         let stale = cache.stale(key.bytes(), now);
         stale.iter().for_each(|stale| give(stale, Age::Stale));
-        own::answer(&packet, &Own::ServFail(Ede::new(Ede::NOT_READY, "x")), payload, &mut out).unwrap();
+        local::write(&packet, &LocalResponse::ServFail(Ede::new(Ede::NOT_READY, "x")), payload, &mut out).unwrap();
     }
 }
 
