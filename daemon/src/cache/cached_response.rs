@@ -109,6 +109,12 @@ impl CachedResponse {
         self.parts().rcode()
     }
 
+    /// Whether records are missing, since they did not fit into a datagram.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.parts().flags[0] & flag::TC != 0
+    }
+
     /// The block's size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -92,7 +92,11 @@ impl<'m> Response<'m> {
             for index in 0..*counts.get(section)? {
                 let record = Record::read(message, at)?;
                 if record.rtype == rtype::OPT {
-                    return if section == 2 { self.walk_behind_opt(&record, index, counts[2] - index - 1) } else { None };
+                    return if section == 2 {
+                        self.walk_behind_opt(&record, index, counts[2] - index - 1)
+                    } else {
+                        None
+                    };
                 }
                 at = record.data.1;
                 self.note(section, &record, asked)?;
