@@ -29,6 +29,8 @@ pub enum Action {
     /// Some who wait for this question may have waited long enough; the lookup goes on. A truncated response, if one
     /// came, is what there is for clients over UDP.
     Overdue(QuestionKey, Option<OwnedUpstreamResponse>),
+    /// An upstream went down, or is back: [`super::Engine::report`] says which.
+    HealthChanged,
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(UpstreamId, Transport, QuestionKey),
 }

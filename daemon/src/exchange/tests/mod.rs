@@ -22,6 +22,7 @@ struct World {
     streams: Vec<(AttemptId, usize)>,
     done: Vec<Done>,
     ended: Vec<QuestionKey>,
+    health_changes: u32,
     overdue: usize,
     overdue_truncated: usize,
     silent: Vec<u16>,
@@ -55,6 +56,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         ended: vec![],
         overdue: 0,
         overdue_truncated: 0,
+        health_changes: 0,
         silent: vec![],
     }
 }
@@ -100,6 +102,7 @@ impl World {
                     self.overdue += 1;
                     self.overdue_truncated += usize::from(truncated.is_some());
                 }
+                Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
             }
         }
