@@ -93,40 +93,42 @@ impl<F: SockaddrLike + Copy> Default for Outgoing<F> {
 }
 
 impl<F: Family> Incoming<F> {
-    /// Receives what is there, or what comes as `patience` has it. Then `begin` is called, and `each` with what that gave,
-    /// for each datagram and its sender. Returns how many there were, and whether there may be more.
+    /// Receives what is there, or what comes as `patience` has it. Then `begin` is called, and `each` for each datagram and
+    /// its sender, both with `state`. Returns the number of datagrams, and whether there may be more.
     #[inline]
-    pub(crate) fn receive<B>(
+    pub(crate) fn receive<S>(
         &mut self,
         socket: &UdpSocket,
         patience: Patience,
-        begin: impl FnOnce() -> B,
-        each: impl FnMut(&B, &[u8], F),
+        state: &mut S,
+        begin: impl FnOnce(&mut S),
+        each: impl FnMut(&mut S, &[u8], F),
     ) -> (usize, bool) {
         match self.many {
-            false => self.receive_into::<HALF, B>(socket, patience, begin, each),
-            true => self.receive_into::<BATCH, B>(socket, patience, begin, each),
+            false => self.receive_into::<HALF, S>(socket, patience, state, begin, each),
+            true => self.receive_into::<BATCH, S>(socket, patience, state, begin, each),
         }
     }
 
     #[inline]
-    fn receive_into<const N: usize, B>(
+    fn receive_into<const N: usize, S>(
         &mut self,
         socket: &UdpSocket,
         patience: Patience,
-        begin: impl FnOnce() -> B,
-        mut each: impl FnMut(&B, &[u8], F),
+        state: &mut S,
+        begin: impl FnOnce(&mut S),
+        mut each: impl FnMut(&mut S, &[u8], F),
     ) -> (usize, bool) {
         let Some(buffers) = self.buffers.first_chunk_mut::<N>() else { return (0, false) };
         let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(&mut buffer[..])]);
         let received = recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, patience.flags(), None);
         let Ok(messages) = received else { return (0, false) };
-        let begun = begin();
+        begin(state);
         let mut count = 0;
         for message in messages {
             count += 1;
             if let (Some(datagram), Some(sender)) = (message.iovs().next(), message.address) {
-                each(&begun, datagram, sender);
+                each(state, datagram, sender);
             }
         }
         self.many = count >= HALF;
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn count(incoming: &mut Incoming<SockaddrIn>, server: &UdpSocket, patience: Patience) -> (usize, bool) {
-        incoming.receive(server, patience, || (), |(), _, _| ())
+        incoming.receive(server, patience, &mut (), |()| (), |(), _, _| ())
     }
 
     #[test]
@@ -204,7 +206,7 @@ mod tests {
         assert_eq!(count(&mut incoming, &server, Patience::None), (0, false));
         incoming.many = true;
         (0..20_u8).for_each(|n| assert_eq!(client.send(&[n; 30]).unwrap(), 30));
-        let answer = |_: &(), bytes: &[u8], from: SockaddrIn| {
+        let answer = |(): &mut (), bytes: &[u8], from: SockaddrIn| {
             assert_eq!(from.address(), client.local_addr().unwrap());
             outgoing.push(from, |out| {
                 out.clear();
@@ -212,7 +214,7 @@ mod tests {
                 bytes[0].is_multiple_of(2)
             });
         };
-        assert_eq!(incoming.receive(&server, Patience::None, || (), answer), (BATCH, true));
+        assert_eq!(incoming.receive(&server, Patience::None, &mut (), |()| (), answer), (BATCH, true));
         outgoing.send(&server);
         assert_eq!(count(&mut incoming, &server, Patience::None), (4, false));
         let mut buffer = [0; 64];

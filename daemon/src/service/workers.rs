@@ -6,11 +6,13 @@ use std::thread::JoinHandle;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
+use crate::clock;
 use crate::config::Settings;
 use crate::exchange::stream::{StreamLimits, Streams};
 use crate::exchange::{Engine, Guidance};
-use crate::forwarder::Forwarder;
-use crate::server::mailbox::{Inbox, Orders, inbox};
+use crate::forwarder::{Forwarder, Shared};
+use crate::server::clients::Clients;
+use crate::server::mailbox::{Inbox, Mailbox, Mailboxes, mailbox};
 use crate::server::worker::{Parts, Worker};
 
 /// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
@@ -25,42 +27,45 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The inboxes of as many workers as the settings want, or fit this machine.
+/// The mailboxes of as many workers as the settings want, or fit this machine.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.
-pub(super) fn inboxes(settings: &Settings) -> std::io::Result<Vec<(Orders, Inbox)>> {
+pub(super) fn mailboxes(settings: &Settings) -> std::io::Result<Vec<(Mailbox, Inbox)>> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = settings.workers.map_or_else(|| cores.min(AUTOMATIC_MOST), usize::from);
-    (0..count).map(|_| inbox()).collect()
+    (0..count).map(|_| mailbox()).collect()
 }
 
 impl Workers {
-    /// Starts one for each of `inboxes`; they listen nowhere yet.
+    /// Starts one for each of `inboxes`, which are those of `mailboxes`; they listen nowhere yet.
     ///
     /// # Errors
     /// Where the system gives no thread, no file descriptor or no randomness.
     pub(super) fn start(
         settings: &Settings,
-        forwarder: &Arc<Forwarder>,
-        inboxes: Vec<(Orders, Inbox)>,
+        shared: &Arc<Shared>,
+        (mailboxes, inboxes): (&Mailboxes, Vec<Inbox>),
+        clients: &Arc<Clients>,
     ) -> std::io::Result<Self> {
         let sockets_each = (SOCKETS_PER_UPSTREAM / inboxes.len().max(1)).max(SOCKETS_PER_UPSTREAM_LEAST);
         let streams = Arc::new(Streams::new(StreamLimits::default()));
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let parts = Parts {
-                forwarder: Arc::clone(forwarder),
                 inbox,
+                workers: mailboxes.clone(),
+                index,
+                clients: Arc::clone(clients),
                 streams: Arc::clone(&streams),
                 runtime: tokio::runtime::Handle::current(),
                 reserved_ports: settings.upstreams.reserved_ports.clone(),
             };
             let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
-            let guard = &forwarder.guard;
+            let guard = &shared.guard;
             let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
-            let engine = Engine::new(forwarder.set.load_full(), guidance, sockets_each, forwarder.payload, rng);
-            let worker = Worker::new(parts, engine)?;
+            let engine = Engine::new(shared.set.load_full(), guidance, sockets_each, shared.payload, rng);
+            let worker = Worker::new(parts, Forwarder::new(Arc::clone(shared), engine, clock::now()))?;
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
         }
         Ok(Self { threads })
