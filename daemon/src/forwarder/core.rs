@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::Shared;
 use super::event::{Event, Transmit};
-use super::incoming::{BatchContext, Incoming};
+use super::incoming::{Incoming, Intake};
 use super::query::{Disposition, Outcome, Reply};
 use super::respond::Due;
 use crate::exchange::pool::Socket;
@@ -18,14 +18,12 @@ use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, Guidance, Lookup
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
 use crate::waiters::{Reach, ReplyTo};
-use crate::wire::Query;
 
 /// See the module.
 pub struct Forwarder {
     pub(super) shared: Arc<Shared>,
     engine: Engine,
-    query: Query,
-    context: BatchContext,
+    intake: Intake,
     /// Responses to probes that came home, which nobody can forge, so they are few.
     held_responses: VecDeque<(Instant, (ReplyTo, Vec<u8>))>,
     /// Queries that are perhaps ours come back; bounded by the waiters.
@@ -42,10 +40,9 @@ impl Forwarder {
     #[must_use]
     pub fn new(shared: Arc<Shared>, engine: Engine, now: Instant) -> Self {
         Self {
-            context: shared.context(now),
+            intake: Intake::new(shared.context(now)),
             shared,
             engine,
-            query: Query::default(),
             held_responses: VecDeque::new(),
             held_lookups: VecDeque::new(),
             broadcast: VecDeque::new(),
@@ -63,13 +60,13 @@ impl Forwarder {
     /// Sets the time for the queries that follow.
     #[inline]
     pub fn begin_batch(&mut self, now: Instant) {
-        self.shared.renew(&mut self.context, now);
+        self.shared.renew(&mut self.intake.context, now);
     }
 
     /// Event: a query came. Writes its response to `out` where that is [`Reply::Now`].
     #[inline]
     pub fn handle_query(&mut self, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Reply {
-        match self.shared.decide(&mut self.context, incoming, &mut self.query, out) {
+        match self.shared.decide(&mut self.intake, incoming, out) {
             Disposition::Respond => Reply::Now,
             disposition => self.carry_out(disposition, incoming, out),
         }
@@ -78,10 +75,9 @@ impl Forwarder {
     /// Does what is not simply to respond. Apart, so that hits need not make room for it.
     #[inline(never)]
     fn carry_out(&mut self, disposition: Disposition, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Reply {
-        let Outcome { reply, event, broadcast } =
-            self.shared.carry_out(disposition, &mut self.context, incoming, &mut self.query, out);
+        let Outcome { reply, event, broadcast } = self.shared.carry_out(disposition, &mut self.intake, incoming, out);
         if let Some(event) = event {
-            self.handle_event(event, self.context.now);
+            self.handle_event(event, self.intake.context.now);
         }
         self.broadcast.extend(broadcast);
         reply
@@ -127,7 +123,7 @@ impl Forwarder {
                 let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
                 self.engine.guide(Guidance { verdicts, key }, now);
             }
-            Event::AllowList => self.context = self.shared.context(now),
+            Event::AllowList => self.intake.context = self.shared.context(now),
             Event::Upstreams(set) => self.engine.adopt(set),
             Event::RenewSockets => self.engine.renew_sockets(),
         }

@@ -8,6 +8,7 @@ use crate::admit::acl::AllowList;
 use crate::cache::Seconds;
 use crate::upstream::Transport;
 use crate::waiters::{ClientId, ListenerId, ReplyTo};
+use crate::wire::Query;
 
 /// One packet and where it came from.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,23 @@ impl Incoming<'_> {
             Ingress::Udp(listener) => ReplyTo::Udp(listener, self.from),
             Ingress::Stream(client) => ReplyTo::Stream(client),
         }
+    }
+}
+
+/// What one thread reads queries with. Kept, so that nothing is allocated for a packet.
+#[derive(Debug)]
+pub struct Intake {
+    /// The query that was read last.
+    pub(super) query: Query,
+    /// What is the same for all of a batch.
+    pub(super) context: BatchContext,
+}
+
+impl Intake {
+    /// Makes an intake for the time of `context`.
+    #[must_use]
+    pub fn new(context: BatchContext) -> Self {
+        Self { query: Query::default(), context }
     }
 }
 

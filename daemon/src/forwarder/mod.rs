@@ -34,7 +34,7 @@ use crate::waiters::Waiters;
 
 pub use self::core::Forwarder;
 pub use event::{Event, Transmit};
-pub use incoming::{BatchContext, Incoming, Ingress};
+pub use incoming::{BatchContext, Incoming, Ingress, Intake};
 pub use query::{Disposition, Outcome, Reply};
 
 /// What all workers and TCP connections share. Nothing in it waits for anything.

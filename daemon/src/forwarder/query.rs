@@ -3,11 +3,10 @@
 //! The cached answer is the hot path: [`Shared::decide`] is a direct call without allocation. The rest stands apart.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Shared;
 use super::event::Event;
-use super::incoming::{BatchContext, Incoming};
+use super::incoming::{Incoming, Intake};
 use super::returned_query::ReturnedQuery;
 use crate::admit::triage::{self, triage};
 use crate::cache::Freshness;
@@ -77,15 +76,10 @@ impl From<Reply> for Outcome {
 }
 
 impl Shared {
-    /// Reads a packet into `query` and writes its response to `out` where that needs no upstream.
+    /// Reads a packet and writes its response to `out` where that needs no upstream.
     #[inline]
-    pub fn decide(
-        &self,
-        context: &mut BatchContext,
-        incoming: &Incoming<'_>,
-        query: &mut Query,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    pub fn decide(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+        let Intake { query, context } = intake;
         let packet = incoming.packet;
         let plain = query.read(packet);
         if !context.admits(incoming.from.ip()) {
@@ -116,13 +110,14 @@ impl Shared {
         match hit {
             Some(Freshness::Fresh | Freshness::StaleHold) => Disposition::Respond,
             Some(Freshness::Ending) => Disposition::RespondAndRefresh,
-            Some(Freshness::Stale) | None => self.decide_miss(context.now, incoming, query, out),
+            Some(Freshness::Stale) | None => self.decide_miss(intake, incoming, out),
         }
     }
 
     /// Answers here what is not to be asked of any upstream. Apart, so that hits need not make room for it.
     #[inline(never)]
-    fn decide_miss(&self, now: Instant, incoming: &Incoming<'_>, query: &Query, out: &mut Vec<u8>) -> Disposition {
+    fn decide_miss(&self, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+        let (query, now) = (&intake.query, intake.context.now);
         let packet = incoming.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
@@ -155,42 +150,34 @@ impl Shared {
     pub fn carry_out(
         &self,
         disposition: Disposition,
-        context: &mut BatchContext,
+        intake: &mut Intake,
         incoming: &Incoming<'_>,
-        query: &mut Query,
         out: &mut Vec<u8>,
     ) -> Outcome {
         match disposition {
             Disposition::Respond => Reply::Now.into(),
             Disposition::RespondAndRefresh => {
-                Outcome { event: self.refresh(query).map(Event::LookUp), ..Reply::Now.into() }
+                Outcome { event: self.refresh(&intake.query).map(Event::LookUp), ..Reply::Now.into() }
             }
             Disposition::Drop => Reply::None.into(),
             Disposition::RespondLater => {
                 let held = Event::HoldResponse(incoming.reply_to(), out.clone());
                 Outcome { event: Some(held), ..Reply::Later.into() }
             }
-            Disposition::LookUp(marks) => self.wait(marks, context.now, incoming, query, out),
+            Disposition::LookUp(marks) => self.wait(marks, intake, incoming, out),
             Disposition::Replace(packet) => {
                 let incoming = Incoming { packet: &packet, ..*incoming };
-                match self.decide(context, &incoming, query, out) {
+                match self.decide(intake, &incoming, out) {
                     Disposition::Replace(_) => Reply::None.into(), // what was written anew is plain
-                    disposition => self.carry_out(disposition, context, &incoming, query, out),
+                    disposition => self.carry_out(disposition, intake, &incoming, out),
                 }
             }
         }
     }
 
-    fn wait(
-        &self,
-        marks: ReturnedMarks,
-        now: Instant,
-        incoming: &Incoming<'_>,
-        query: &Query,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
+    fn wait(&self, marks: ReturnedMarks, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Outcome {
         let mut broadcast = Vec::new();
-        let (reply, event) = match self.enqueue(marks, now, incoming, query, &mut broadcast) {
+        let (reply, event) = match self.enqueue(marks, intake, incoming, &mut broadcast) {
             Enqueued::LookUp(request) => (Reply::Later, Some(Event::LookUp(request))),
             Enqueued::Hold(request) => (Reply::Later, Some(Event::Hold(request))),
             Enqueued::Joined => (Reply::Later, None),
@@ -206,11 +193,11 @@ impl Shared {
     fn enqueue(
         &self,
         marks: ReturnedMarks,
-        now: Instant,
+        intake: &Intake,
         incoming: &Incoming<'_>,
-        query: &Query,
         broadcast: &mut Vec<Event>,
     ) -> Enqueued {
+        let (query, now) = (&intake.query, intake.context.now);
         let through = marks.came_back.map(|back| back.through);
         let is_sure = marks.came_back.is_some_and(|back| back.is_sure);
         let deadline = now + if is_sure { HOLD } else { CLIENT_BUDGET };

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::listeners::Listener;
 use crate::clock;
 use crate::forwarder::{Forwarder, Incoming, Ingress, Reply};
-use crate::net::batch::{self, Family, Outgoing, Patience};
+use crate::net::batch::{self, Family, Outgoing, Patience, Sink};
 
 /// Room for queries of one family, and for the responses to those that are answered at once.
 pub(super) struct Batches<F: Family> {
@@ -30,6 +30,31 @@ pub(super) struct BatchResult {
     pub(super) at: Instant,
 }
 
+/// What a batch is handed to.
+struct Batch<'b, F> {
+    forwarder: &'b mut Forwarder,
+    outgoing: &'b mut Outgoing<F>,
+    ingress: Ingress,
+    patience: Patience,
+    at: Instant,
+}
+
+impl<F: Family> Sink<F> for Batch<'_, F> {
+    #[inline]
+    fn begin(&mut self) {
+        if self.patience == Patience::One {
+            self.at = clock::now();
+        }
+        self.forwarder.begin_batch(self.at);
+    }
+
+    #[inline]
+    fn datagram(&mut self, packet: &[u8], from: F) {
+        let incoming = Incoming { packet, from: from.address(), ingress: self.ingress };
+        self.outgoing.push(from, |out| self.forwarder.handle_query(&incoming, out) == Reply::Now);
+    }
+}
+
 impl<F: Family> Batches<F> {
     /// Takes one batch of queries and sends the responses that are there at once. `now` is the time if none goes by.
     pub(super) fn serve(
@@ -39,25 +64,11 @@ impl<F: Family> Batches<F> {
         patience: Patience,
         now: Instant,
     ) -> BatchResult {
-        let Self { incoming, outgoing } = self;
-        let ingress = Ingress::Udp(listener.id);
-        let mut at = now;
-        let (count, more) = incoming.receive(
-            &listener.socket,
-            patience,
-            forwarder,
-            |forwarder| {
-                if patience == Patience::One {
-                    at = clock::now();
-                }
-                forwarder.begin_batch(at);
-            },
-            |forwarder, packet, from| {
-                let incoming = Incoming { packet, from: from.address(), ingress };
-                outgoing.push(from, |out| forwarder.handle_query(&incoming, out) == Reply::Now);
-            },
-        );
-        outgoing.send(&listener.socket);
+        let (outgoing, ingress) = (&mut self.outgoing, Ingress::Udp(listener.id));
+        let mut batch = Batch { forwarder, outgoing, ingress, patience, at: now };
+        let (count, more) = self.incoming.receive(&listener.socket, patience, &mut batch);
+        let at = batch.at;
+        self.outgoing.send(&listener.socket);
         BatchResult { count, more, at }
     }
 }

@@ -7,8 +7,7 @@ use super::clients::{Clients, PendingResponse};
 use super::mailbox::Mailboxes;
 use super::tcp::{Answer, Answered};
 use crate::clock;
-use crate::forwarder::{Disposition, Incoming, Ingress, Outcome, Reply, Shared};
-use crate::wire::Query;
+use crate::forwarder::{Disposition, Incoming, Ingress, Intake, Outcome, Reply, Shared};
 
 /// Bytes that are allotted for a response at first; it grows where that is not enough.
 const ROOM: usize = 512;
@@ -30,17 +29,16 @@ impl Queries {
 
     /// Returns the response, or what brings it.
     fn handle_query(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
-        let (mut query, mut out) = (Query::default(), Vec::with_capacity(ROOM));
-        let mut context = self.shared.context(clock::now());
+        let mut intake = Intake::new(self.shared.context(clock::now()));
+        let mut out = Vec::with_capacity(ROOM);
         let client = self.clients.name();
         let incoming = Incoming { packet, from, ingress: Ingress::Stream(client) };
-        let disposition = self.shared.decide(&mut context, &incoming, &mut query, &mut out);
+        let disposition = self.shared.decide(&mut intake, &incoming, &mut out);
         if disposition == Disposition::Respond {
             return Answered::Now(Some(out));
         }
         let pending = self.clients.enter(client);
-        let Outcome { reply, event, broadcast } =
-            self.shared.carry_out(disposition, &mut context, &incoming, &mut query, &mut out);
+        let Outcome { reply, event, broadcast } = self.shared.carry_out(disposition, &mut intake, &incoming, &mut out);
         if let Some(event) = event {
             self.workers.tell_one(from, event);
         }

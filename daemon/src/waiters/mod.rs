@@ -264,7 +264,7 @@ impl Waiters {
     #[must_use]
     pub fn refuse(&self, key: &[u8], now: Instant) -> SmallVec<[Waiter; 1]> {
         let mut shard = self.shard(key);
-        if !shard.get(key).is_some_and(|entry| entry.start == Start::Held) {
+        if shard.get(key).is_none_or(|entry| entry.start != Start::Held) {
             return SmallVec::new();
         }
         self.recently_refused.keep(QuestionKey::new(key), now);
