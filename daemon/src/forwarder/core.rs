@@ -14,7 +14,7 @@ use super::incoming::{Incoming, Intake};
 use super::query::{Disposition, Outcome, Reply};
 use super::respond::Due;
 use crate::exchange::pool::Socket;
-use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, Guidance, LookupRequest};
+use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Guidance, LookupRequest};
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
 use crate::waiters::{Reach, ReplyTo};
@@ -204,8 +204,9 @@ impl Forwarder {
             Action::Answered(response) => self.respond_kept(&response, now),
             Action::Refused(failure) => self.respond_failure(&failure, now),
             Action::Failed(key, why) => self.fail(&key, why, now),
-            Action::Overdue(key) => {
-                let next = self.respond_overdue(&key, now);
+            Action::HealthChanged => return Some(Transmit::HealthChanged),
+            Action::Overdue(key, truncated) => {
+                let next = self.respond_overdue(&key, truncated.as_ref(), now);
                 self.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) => {
@@ -221,6 +222,12 @@ impl Forwarder {
         out.clear();
         out.extend_from_slice(message);
         Some(())
+    }
+
+    /// Returns what is known of upstreams and lookups now.
+    #[must_use]
+    pub fn report(&self) -> EngineReport {
+        self.engine.report()
     }
 
     /// Whether nothing is asked, held or due: then nothing but queries can come.

@@ -48,6 +48,8 @@ pub enum Transmit {
     Stream(AttemptId, Arc<Upstream>, Instant),
     /// Send the bytes to a client.
     Respond(ReplyTo),
+    /// Tell the service that an upstream went down, or is back: [`super::Forwarder::report`] says which.
+    HealthChanged,
     /// Tell all other workers.
     Tell(Event),
 }

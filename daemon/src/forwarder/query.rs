@@ -8,6 +8,7 @@ use super::Shared;
 use super::event::Event;
 use super::incoming::{Incoming, Intake};
 use super::returned_query::ReturnedQuery;
+use crate::admit::special_names;
 use crate::admit::triage::{self, triage};
 use crate::cache::Freshness;
 use crate::exchange::{CLIENT_BUDGET, LookupRequest};
@@ -122,6 +123,9 @@ impl Shared {
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
             return self.respond_locally(packet, &LocalResponse::NxDomain, out);
+        }
+        if special_names::is_about_the_resolver(query.name()) {
+            return self.respond_locally(packet, &LocalResponse::NoData, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {

@@ -19,6 +19,9 @@ const SUSPECT_TTL: u32 = 5;
 /// Seconds for which it is remembered that no upstream answered. A client's timeout alone is no verdict on a name.
 const NO_ANSWER_TTL: u32 = 1;
 
+/// Why a client over TCP has no response.
+const TOO_LONG: &str = "the response does not fit into a datagram, and no upstream server gave it over TCP";
+
 /// Responses that are due.
 #[derive(Debug)]
 pub(super) enum Due {
@@ -91,12 +94,26 @@ impl Forwarder {
         self.respond_stale_or_servfail(key, waiters, why, now);
     }
 
-    /// Answers those whose time is up, though the lookup goes on; returns when the next one's is.
-    pub(super) fn respond_overdue(&mut self, key: &QuestionKey, now: Instant) -> Option<Instant> {
+    /// Answers the waiters whose time is up, though the lookup goes on: by a stale response, by what an upstream said
+    /// that was `truncated`, or else with SERVFAIL. Returns the next waiter's deadline.
+    pub(super) fn respond_overdue(
+        &mut self,
+        key: &QuestionKey,
+        truncated: Option<&OwnedUpstreamResponse>,
+        now: Instant,
+    ) -> Option<Instant> {
         let (waiters, next) = self.shared.waiters.overdue(key.bytes(), now);
         let (returned, waiters): (Vec<Waiter>, Vec<Waiter>) =
             waiters.into_iter().partition(|waiter| waiter.returned_through.is_some());
-        self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now);
+        let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
+        let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
+        match truncated.filter(|_| self.shared.cache.stale(key.bytes(), self.shared.seconds(now)).is_none()) {
+            Some(block) => {
+                let waiters: SmallVec<[Waiter; 1]> = waiters.into();
+                self.due.push_back(Due::Same(waiters.into_iter(), Content::Cached(block, Age::Seconds(0))));
+            }
+            None => self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now),
+        }
         for waiter in returned {
             let loops = LocalResponse::ServFail(self.shared.loops(waiter.returned_through));
             self.respond_locally(SmallVec::from_buf([waiter]), loops);
@@ -164,7 +181,13 @@ impl Forwarder {
 impl Content {
     /// Writes the response to a waiter's query; false where silence is due.
     fn write(&self, waiter: &Waiter, payload: u16, out: &mut Vec<u8>) -> bool {
+        let is_over_stream = matches!(waiter.reply_to, ReplyTo::Stream(_));
         match self {
+            // Over TCP nothing is truncated: a client would take it for the whole (RFC 7766, section 5).
+            Self::Cached(block, _) if is_over_stream && block.is_truncated() => {
+                let too_long = LocalResponse::ServFail(Ede::new(Ede::NO_REACHABLE_AUTHORITY, TOO_LONG));
+                local::write(&waiter.packet, &too_long, payload, out).is_some()
+            }
             Self::Cached(block, age) => {
                 let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
                 write_cached(head, waiter.wants, block, *age, out);

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::notice::Reports;
 use crate::exchange::AttemptId;
 use crate::forwarder::Event;
 use crate::waiters::ListenerId;
@@ -23,6 +24,8 @@ pub enum Mail {
     Listen(ListenerId, UdpSocket),
     /// Serve it no longer.
     Unlisten(ListenerId),
+    /// Say there what you know.
+    Report(Reports),
     /// Take no more queries, finish those in flight, end.
     Drain,
 }

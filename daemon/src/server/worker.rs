@@ -15,6 +15,7 @@ use super::batches::{BatchResult, Batches};
 use super::clients::Clients;
 use super::listeners::Listeners;
 use super::mailbox::{Inbox, Mail, Mailboxes};
+use super::notice::{Notice, Notices, WorkerReport};
 use crate::clock;
 use crate::exchange::pool::Socket;
 use crate::exchange::sockets::{Sent, Sockets};
@@ -52,7 +53,9 @@ pub struct Parts {
     pub clients: Arc<Clients>,
     /// Connections to upstreams.
     pub streams: Arc<Streams>,
-    /// Where those live.
+    /// Where it tells news.
+    pub notices: Notices,
+    /// Where connections live.
     pub runtime: tokio::runtime::Handle,
     /// Ports that are not to be used.
     pub reserved_ports: Vec<u16>,
@@ -235,6 +238,7 @@ impl Worker {
                 }
             }
             Transmit::Respond(ReplyTo::Stream(client)) => self.parts.clients.respond(client, std::mem::take(out)),
+            Transmit::HealthChanged => drop(self.parts.notices.send(Notice::HealthChanged)),
             Transmit::Tell(event) => self.parts.workers.tell_others(self.parts.index, &event),
         }
     }
@@ -257,6 +261,7 @@ impl Worker {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
                 Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
+                Mail::Report(to) => drop(to.send(WorkerReport { engine: self.forwarder.report() })),
                 Mail::Drain => {
                     for id in self.listeners.ids() {
                         self.serve(id, buffers, now); // what already came is answered, too

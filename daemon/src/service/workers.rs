@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::Settings;
@@ -12,7 +14,8 @@ use crate::exchange::stream::{StreamLimits, Streams};
 use crate::exchange::{Engine, Guidance};
 use crate::forwarder::{Forwarder, Shared};
 use crate::server::clients::Clients;
-use crate::server::mailbox::{Inbox, Mailbox, Mailboxes, mailbox};
+use crate::server::mailbox::{Inbox, Mail, Mailbox, Mailboxes, mailbox};
+use crate::server::notice::{Notices, WorkerReport};
 use crate::server::worker::{Parts, Worker};
 
 /// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
@@ -20,6 +23,19 @@ const AUTOMATIC_MOST: usize = 4;
 /// Sockets open to each upstream, over all workers; each worker has at least a few.
 const SOCKETS_PER_UPSTREAM: usize = 64;
 const SOCKETS_PER_UPSTREAM_LEAST: usize = 4;
+
+/// Time within which a worker says what it knows; it takes microseconds, unless a thread gets no processor.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Whom workers speak to.
+pub(super) struct Ends {
+    /// Each other.
+    pub(super) mailboxes: Mailboxes,
+    /// Clients on connections.
+    pub(super) clients: Arc<Clients>,
+    /// The service.
+    pub(super) notices: Notices,
+}
 
 /// The threads that answer over UDP and ask upstreams.
 #[derive(Debug)]
@@ -38,15 +54,15 @@ pub(super) fn mailboxes(settings: &Settings) -> std::io::Result<Vec<(Mailbox, In
 }
 
 impl Workers {
-    /// Starts one for each of `inboxes`, which are those of `mailboxes`; they listen nowhere yet.
+    /// Starts one for each of `inboxes`, which are those of the mailboxes in `ends`; they listen nowhere yet.
     ///
     /// # Errors
     /// Where the system gives no thread, no file descriptor or no randomness.
     pub(super) fn start(
         settings: &Settings,
         shared: &Arc<Shared>,
-        (mailboxes, inboxes): (&Mailboxes, Vec<Inbox>),
-        clients: &Arc<Clients>,
+        inboxes: Vec<Inbox>,
+        ends: &Ends,
     ) -> std::io::Result<Self> {
         let sockets_each = (SOCKETS_PER_UPSTREAM / inboxes.len().max(1)).max(SOCKETS_PER_UPSTREAM_LEAST);
         let streams = Arc::new(Streams::new(StreamLimits::default()));
@@ -54,10 +70,11 @@ impl Workers {
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let parts = Parts {
                 inbox,
-                workers: mailboxes.clone(),
+                workers: ends.mailboxes.clone(),
                 index,
-                clients: Arc::clone(clients),
+                clients: Arc::clone(&ends.clients),
                 streams: Arc::clone(&streams),
+                notices: ends.notices.clone(),
                 runtime: tokio::runtime::Handle::current(),
                 reserved_ports: settings.upstreams.reserved_ports.clone(),
             };
@@ -69,6 +86,21 @@ impl Workers {
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
         }
         Ok(Self { threads })
+    }
+
+    /// Asks all what they know. Returns what those say that answer in time, which is all of them, save at their end.
+    pub(super) async fn report(mailboxes: &Mailboxes) -> Vec<WorkerReport> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        mailboxes.tell_all(|| Mail::Report(sender.clone()));
+        drop(sender);
+        let mut reports = Vec::new();
+        let all = async {
+            while let Some(report) = receiver.recv().await {
+                reports.push(report);
+            }
+        };
+        let _ = tokio::time::timeout(REPORT, all).await; // those who are late are left out
+        reports
     }
 
     /// Waits until all have ended; they were told to.

@@ -168,7 +168,7 @@ impl Onward {
                     let to = self.waiting.remove(&client).unwrap();
                     self.reply(to, &bytes, out);
                 }
-                Transmit::Tell(_) => {} // there are no others
+                Transmit::Tell(_) | Transmit::HealthChanged => {} // there is nobody to tell
                 Transmit::Stream(..) | Transmit::Respond(ReplyTo::Stream(_)) => panic!("there is no TCP"),
             }
         }

@@ -5,7 +5,7 @@ use onward::cache::{CachedResponse, STALE_TTL, TtlBounds};
 use onward::exchange::check::{Match, matches};
 use onward::respond::cached::{Age, ResponseParams, write_cached};
 use onward::upstream::Transport;
-use onward::wire::{HEADER, Query, Response, flag, name_end, u32_at};
+use onward::wire::{self, HEADER, Query, Response, flag, name_end, u32_at};
 
 /// Time that a cached response has lain in the cache, in seconds.
 const AGE: u32 = 100;
@@ -43,7 +43,7 @@ fn query_of(message: &[u8]) -> Option<(Vec<u8>, Query)> {
 }
 
 fn stays_within_its_bytes(response: &Response<'_>) {
-    let length = response.records().len();
+    let length = response.records().concat().len();
     let counts: usize = response.counts().into_iter().map(usize::from).sum();
     assert_eq!(response.ttls().len(), counts, "one TTL for each record");
     assert!(response.ttls().is_sorted());
@@ -88,10 +88,11 @@ fn is_written_as_it_was_read(
     }
     assert_eq!(written.rcode() & 0x0f, response.rcode() & 0x0f);
     assert_eq!(written.ttls(), response.ttls());
-    assert_eq!(written.records().len(), response.records().len());
+    let [before, after] = [response, &written].map(|response| response.records().concat());
+    assert_eq!(after.len(), before.len());
     for at in response.ttls() {
-        let ttl = |records: &[u8]| u32_at(records, usize::from(*at)).expect("a TTL has four bytes");
-        let (before, after) = (ttl(response.records()).min(86_400), ttl(written.records()));
+        let ttl = |records: &[u8]| u32_at(records, usize::from(*at)).map(u32::to_be_bytes).map(wire::ttl);
+        let (before, after) = (ttl(&before).expect("four bytes").min(86_400), ttl(&after).expect("four bytes"));
         match age {
             Age::Seconds(age) => assert_eq!(after, before.saturating_sub(age)),
             Age::Stale => assert_eq!(after, STALE_TTL),
