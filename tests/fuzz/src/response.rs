@@ -4,6 +4,7 @@ use hickory_proto::op::Message;
 use onward::cache::{CachedResponse, STALE_TTL, TtlBounds};
 use onward::exchange::check::{Match, matches};
 use onward::respond::cached::{Age, ResponseParams, write_cached};
+use onward::upstream::Transport;
 use onward::wire::{self, HEADER, Query, Response, flag, name_end};
 
 /// Time that a cached response has lain in the cache, in seconds.
@@ -25,8 +26,9 @@ pub fn check(message: &[u8]) {
     agrees_with_hickory(message, &response);
     let Some(cached) = CachedResponse::new(query.key(), &response, TtlBounds::new(0, TTL_MAX)) else { return };
     assert_eq!(cached.key(), query.key());
-    for (age, over_tcp) in [(Age::Seconds(AGE), true), (Age::Stale, true), (Age::Seconds(0), false)] {
-        is_written_as_it_was_read(&sent[..end], &query, &response, &cached, (age, over_tcp));
+    let ages = [(Age::Seconds(AGE), Transport::Tcp), (Age::Stale, Transport::Tcp), (Age::Seconds(0), Transport::Udp)];
+    for (age, transport) in ages {
+        is_written_as_it_was_read(&sent[..end], &query, &response, &cached, (age, transport));
     }
 }
 
@@ -74,9 +76,9 @@ fn is_written_as_it_was_read(
     query: &Query,
     response: &Response<'_>,
     cached: &CachedResponse,
-    (age, over_tcp): (Age, bool),
+    (age, transport): (Age, Transport),
 ) {
-    let (params, mut out) = (ResponseParams::new(query, PAYLOAD, over_tcp), vec![]);
+    let (params, mut out) = (ResponseParams::new(query, PAYLOAD, transport), vec![]);
     write_cached(head, params, cached, age, &mut out);
     assert!(out.len() <= params.room);
     assert_eq!(&out[HEADER..head.len()], &head[HEADER..], "the client's own spelling");
