@@ -18,7 +18,7 @@
 //!
 //! [`trip`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with the node.
 //! Beside them: [`wire`] (DNS messages as bytes), [`address`] (which address is the node's), [`config`], [`logging`],
-//! [`clock`], [`hash`], [`failure`], and [`commands`], the program as people call it.
+//! [`clock`], [`glibc`], [`hash`], [`failure`], and [`commands`], the program as people call it.
 
 pub mod admit;
 pub mod cache;
@@ -35,6 +35,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod failure;
+pub mod glibc;
 pub mod hash;
 pub mod logging;
 pub mod service;

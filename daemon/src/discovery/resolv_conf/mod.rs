@@ -1,7 +1,8 @@
 //! Reads resolv.conf as glibc 2.36 reads it (`res_vinit_1` there), and never fails, whatever the bytes.
 //!
-//! Two things glibc does that nobody can have meant, and there this reader takes what was meant and remarks on it:
-//! a carriage return at a line's end makes glibc drop a server or spoil a name; and in `search` it keeps a trailing
+//! Three things glibc does that nobody can have meant, and there this reader takes what was meant and remarks on it:
+//! a byte order mark makes glibc skip the first line; a carriage return at a line's end makes it drop a server or spoil a
+//! name; and in `search` it keeps a trailing
 //! comment, or anything else, as a domain. In all else the two agree, which `tests/resolv_conf_against_glibc.rs` holds
 //! against the library itself. All servers are kept, not only the first three, and none is made up where there is none.
 //!
@@ -49,10 +50,18 @@ pub struct Remark {
     pub text: String,
 }
 
+/// The byte order mark in UTF-8, which some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads a file's content.
 #[must_use]
 pub fn parse(content: &[u8]) -> ResolvConf {
     let mut conf = ResolvConf::default();
+    let without = content.strip_prefix(BYTE_ORDER_MARK);
+    if without.is_some() {
+        conf.remark(1, "begins with a byte order mark, for which the C library does not read the line".to_owned());
+    }
+    let content = without.unwrap_or(content);
     // getline(3): a last line without a newline is a line, an empty rest is none; the latter matches nothing anyhow.
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         conf.take_line(index + 1, line);
