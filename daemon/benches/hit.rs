@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion};
 use onward::cache::Seconds;
 use onward::clock;
-use onward::reply::{Age, Wants, dress};
+use onward::respond::{Age, ResponseParams, write_cached};
 use onward::wire::{Query, QuestionKey};
 
 const NAMES: usize = 1000;
@@ -59,10 +59,10 @@ fn patch(criterion: &mut Criterion) {
         let mut query = Query::default();
         query.read(&packet).unwrap();
         let head = packet.get(..query.question_end()).unwrap();
-        let wants = Wants::new(&query, 1232, false);
+        let wants = ResponseParams::new(&query, 1232, false);
         let block = cache.get(query.key(), Seconds(0), |found| found.block.clone()).unwrap();
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| dress(black_box(head), wants, black_box(&block), Age::Seconds(5), &mut out));
+            bencher.iter(|| write_cached(black_box(head), wants, black_box(&block), Age::Seconds(5), &mut out));
         });
     }
 }

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use onward::clock;
-use onward::trip::Step;
+use onward::forwarder::Step;
 use onward::wire::Query;
 
 const NAMES: usize = 1000;

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onward::clock;
-use onward::config::Mark;
-use onward::flight::WayBack;
-use onward::front::outbox::Outbox;
-use onward::guard::{self, Event, Judge, Verdicts};
-use onward::trip::{Forwarder, Step, Waits};
-use onward::upstream::Set;
-use onward::upstream::engine::{Action, Engine, Guidance};
-use onward::upstream::set::Numbers;
+use onward::exchange::{Action, Engine, Guidance};
+use onward::forwarder::{Forwarder, Step, Waits};
+use onward::guard::{self, Event, Judge, Mark, Verdicts};
+use onward::net::outbox::Outbox;
+use onward::upstream::UpstreamSet;
+use onward::upstream::set::UpstreamIds;
+use onward::waiters::WayBack;
 use onward::wire::Query;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
 fn ask(count: usize, mark: Mark) -> Option<usize> {
     let forwarder = common::forwarder(1);
     let server = "10.0.0.2".parse().ok()?;
-    let set = Arc::new(Set::new(vec![(server, Arc::from("example"))], None, &mut Numbers::default()));
+    let set = Arc::new(UpstreamSet::new(vec![(server, Arc::from("example"))], None, &mut UpstreamIds::default()));
     let now = clock::now();
     let guidance =
         Guidance { verdicts: verdicts(&forwarder, &set, mark, now)?, key: Arc::clone(&forwarder.guard.key()) };
@@ -79,7 +78,7 @@ fn ask(count: usize, mark: Mark) -> Option<usize> {
 }
 
 /// What the judge says of an upstream that it has just heard of.
-fn verdicts(forwarder: &Forwarder, set: &Arc<Set>, mark: Mark, now: Instant) -> Option<Arc<Verdicts>> {
+fn verdicts(forwarder: &Forwarder, set: &Arc<UpstreamSet>, mark: Mark, now: Instant) -> Option<Arc<Verdicts>> {
     let settings = guard::Settings { tag: mark, spelling: mark };
     let mut judge = Judge::new(settings, Arc::clone(&forwarder.guard.key()), [7; 32]);
     judge.handle(Event::SetChanged(Arc::clone(set)), now).into_iter().find_map(|action| match action {

@@ -68,8 +68,8 @@ impl Namespace {
         std::thread::scope(|scope| scope.spawn(entered).join().expect("work inside the namespace"))
     }
 
-    /// Takes the thread that calls it into the namespace, for good; panics where it cannot be entered.
-    pub fn entrance(&self) -> impl FnOnce() + Send + use<> {
+    /// Takes each thread that calls it into the namespace, for good; panics where it cannot be entered.
+    pub fn entrance(&self) -> impl Fn() + Clone + Send + Sync + use<> {
         let path = PathBuf::from("/run/netns").join(&self.name);
         move || {
             let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

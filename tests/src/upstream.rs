@@ -1,7 +1,7 @@
 //! Upstream servers that follow a script: a closure decides for each query what comes back, when, and from where.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
@@ -82,6 +82,18 @@ impl Seen {
     #[must_use]
     pub fn has_opt(&self) -> bool {
         self.query.0[11] > 0
+    }
+
+    /// Whether its name has upper case letters.
+    #[must_use]
+    pub fn is_spelled(&self) -> bool {
+        self.query.asked().bytes().any(|byte| byte.is_ascii_uppercase())
+    }
+
+    /// Whether it is a probe of the loop guard.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.name().starts_with("probe.")
     }
 
     /// Whether it has a tag of the loop guard.
@@ -167,7 +179,17 @@ pub struct Scripted {
 
 struct Shared {
     script: Box<Script>,
+    threads: PerQuery,
     seen: Mutex<Vec<Seen>>,
+}
+
+/// On which thread a script decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PerQuery {
+    /// On the listener's: one query after the other, in the order in which they came.
+    Shared,
+    /// On one of its own: it may wait for others, itself among them.
+    Own,
 }
 
 impl Scripted {
@@ -178,11 +200,17 @@ impl Scripted {
         address: SocketAddr,
         script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let mut upstream = Self::udp_only(namespace, address, script);
-        let listener = namespace.listener(address);
-        let shared = Arc::clone(&upstream.shared);
-        upstream.threads.start(move |stop| shared.serve_tcp(&listener, stop));
-        upstream
+        Self::over_udp(namespace, address, PerQuery::Shared, Box::new(script)).and_tcp(namespace, address)
+    }
+
+    /// Listens over UDP and TCP, and runs the script for each query on a thread of its own, so that it may wait.
+    #[must_use]
+    pub fn start_waiting(
+        namespace: &Namespace,
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        Self::over_udp(namespace, address, PerQuery::Own, Box::new(script)).and_tcp(namespace, address)
     }
 
     /// Listens on `address` over UDP; TCP connections are refused.
@@ -195,13 +223,24 @@ impl Scripted {
         address: SocketAddr,
         script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let shared = Arc::new(Shared { script: Box::new(script), seen: Mutex::new(Vec::new()) });
+        Self::over_udp(namespace, address, PerQuery::Shared, Box::new(script))
+    }
+
+    fn over_udp(namespace: &Namespace, address: SocketAddr, threads: PerQuery, script: Box<Script>) -> Self {
+        let shared = Arc::new(Shared { script, threads, seen: Mutex::new(Vec::new()) });
         let socket = Arc::new(namespace.udp(address));
         let elsewhere = Arc::new(namespace.udp(SocketAddr::new(address.ip(), 0)));
         let serving = Arc::clone(&shared);
         let mut threads = Threads::default();
         threads.start(move |stop| serving.serve_udp(&socket, &elsewhere, stop));
         Self { shared, threads }
+    }
+
+    fn and_tcp(mut self, namespace: &Namespace, address: SocketAddr) -> Self {
+        let listener = namespace.listener(address);
+        let shared = Arc::clone(&self.shared);
+        self.threads.start(move |stop| shared.serve_tcp(&listener, stop));
+        self
     }
 
     /// What it has seen of a name, in any spelling and of any type.
@@ -259,17 +298,25 @@ impl Shared {
         (self.script)(&seen)
     }
 
-    fn serve_udp(&self, socket: &Arc<UdpSocket>, elsewhere: &Arc<UdpSocket>, stop: &Stop) {
+    fn serve_udp(self: Arc<Self>, socket: &Arc<UdpSocket>, elsewhere: &Arc<UdpSocket>, stop: &Stop) {
         socket.set_read_timeout(Some(TICK)).expect("set a timeout");
         let mut buffer = [0; 4096];
         while !stop.told() {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
-            for reply in self.ask_script(&buffer[..length], Transport::Udp, peer) {
-                let from = Arc::clone(if reply.elsewhere { elsewhere } else { socket });
-                let send = move || {
-                    let _ = from.send_to(&reply.message, peer);
-                };
-                later(reply.after, send);
+            let (shared, query) = (Arc::clone(&self), buffer[..length].to_vec());
+            let (socket, elsewhere) = (Arc::clone(socket), Arc::clone(elsewhere));
+            let serve = move || {
+                for reply in shared.ask_script(&query, Transport::Udp, peer) {
+                    let from = Arc::clone(if reply.elsewhere { &elsewhere } else { &socket });
+                    let send = move || {
+                        let _ = from.send_to(&reply.message, peer);
+                    };
+                    later(reply.after, send);
+                }
+            };
+            match self.threads {
+                PerQuery::Shared => serve(),
+                PerQuery::Own => drop(spawn(serve)),
             }
         }
     }
@@ -287,6 +334,8 @@ impl Shared {
         {
             for reply in self.ask_script(&message, Transport::Tcp, peer) {
                 if reply.message.is_empty() {
+                    // Both directions, so that the other side sees an end, whoever else still holds the stream.
+                    let _ = stream.shutdown(Shutdown::Both);
                     return;
                 }
                 let Ok(mut writer) = stream.try_clone() else { return };

@@ -61,6 +61,58 @@ fn a_script_decides_what_comes_back() {
     assert_eq!((scripted.count("late"), scripted.count("silent"), scripted.count("other")), (1, 1, 0));
 }
 
+/// A manner of each kind, on a server that knows one zone.
+#[test]
+fn a_server_that_is_like_real_ones_knows_one_zone_and_shows_its_manners() {
+    use onward_tests::realistic::{Manner, Realistic, Switch, names, over_tcp};
+    let Some(lab) = Lab::new() else { return };
+    let outage = Switch::off();
+    let server = Realistic::knowing("corp.example", 1)
+        .when(outage.is_on(), Manner::Silent)
+        .when(names(&["dead.corp.example"]), Manner::Silent)
+        .when(names(&["lame.corp.example"]), Manner::Lame)
+        .when(names(&["bare.corp.example"]), Manner::HeaderOnly(rcode::REFUSED))
+        .when(names(&["cut.corp.example"]), Manner::CutsInARecord)
+        .when(names(&["cached.corp.example"]), Manner::FirstAskersSpelling)
+        .when(names(&["old.corp.example"]), Manner::CountsDown { from: 30 })
+        .when(names(&["odd.corp.example"]), Manner::ExtendedCode(rcode::BADVERS))
+        .when(over_tcp, Manner::ClosesAfter(2))
+        .start(lab.node.net(), (NODE_IP, 53).into());
+    let client = lab.client();
+    let ask = |name: &str| client.udp(&Query::new(name, types::A).edns(1232));
+    assert_eq!(ask("www.corp.example").addresses(), [Ipv4Addr::new(192, 0, 2, 1)]);
+    assert_eq!((ask("www.other.example").rcode(), ask("notcorp.example").rcode()), (rcode::NXDOMAIN, rcode::NXDOMAIN));
+    let silent = |name| client.exchange(&Query::new(name, types::A).bytes(), wait::millis(100)).is_none();
+    assert!(silent("www.dead.corp.example"));
+    let lame = ask("lame.corp.example");
+    assert_eq!((lame.rcode(), lame.has(flags::RA), lame.answers().len()), (rcode::NOERROR, false, 0));
+    assert_eq!(ask("bare.corp.example").0.len(), 12);
+    assert!(ask("cut.corp.example").has(flags::TC));
+    assert_eq!(ask("cAched.corp.example").asked(), ask("caCHED.corp.example").asked());
+    assert_eq!(ask("old.corp.example").answers()[0].ttl, 30);
+    assert_eq!(ask("odd.corp.example").rcode(), rcode::BADVERS);
+    let mut stream = client.connect();
+    (0..3).for_each(|id| stream.send(&Query::new("www.corp.example", types::A).id(id).bytes()));
+    assert_eq!(std::iter::from_fn(|| stream.receive()).count(), 2, "then it closes");
+    outage.turn(true);
+    assert!(silent("www.corp.example"));
+    assert_eq!(server.count("www.dead.corp.example"), 1);
+}
+
+/// What it passes on is what the other says to the same bytes, over either transport.
+#[test]
+fn a_server_that_asks_another() {
+    use onward_tests::realistic::{Manner, Realistic};
+    let Some(lab) = Lab::new() else { return };
+    let other = Realistic::knowing("", 7).start(lab.upstream.net(), Lab::upstream_address(0));
+    let asking = Realistic::knowing("", 1).always(Manner::Asks(Lab::upstream_address(0)));
+    let _asking = asking.start(lab.node.net(), (NODE_IP, 53).into());
+    for answer in [lab.client().udp(&Query::new("wWw", types::A)), lab.client().tcp(&Query::new("wWw", types::A))] {
+        assert_eq!((answer.asked(), answer.addresses()), ("wWw".to_owned(), vec![Ipv4Addr::new(192, 0, 2, 7)]));
+    }
+    assert_eq!(other.count("www"), 2);
+}
+
 #[test]
 fn every_hop_asks_whom_it_is_told_to_and_the_tap_sees_each_datagram_once() {
     if !onward_tests::can_run() {

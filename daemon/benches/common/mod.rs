@@ -3,20 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use arc_swap::ArcSwap;
-use onward::address::Tables;
 use onward::admit::acl::{AllowList, Allowed};
-use onward::cache::{Cache, Limits, Seconds};
+use onward::cache::{Cache, Limits, Seconds, TtlBounds};
 use onward::clock;
-use onward::flight::Flights;
+use onward::forwarder::{Arrival, Forwarder, Moment};
 use onward::guard::{self, Guard};
-use onward::trip::{Arrival, Forwarder, Moment};
-use onward::upstream::Number;
-use onward::wire::{Answer, HEADER, Query, QuestionKey};
+use onward::node_address::Tables;
+use onward::upstream::UpstreamId;
+use onward::waiters::Waiters;
+use onward::wire::{HEADER, Query, QuestionKey, Response};
 
 /// Who asks: a pod.
 pub(crate) const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 10)), 40_000);
 /// The upstream that all answers came from.
-pub(crate) const UPSTREAM: Number = Number(0);
+pub(crate) const UPSTREAM: UpstreamId = UpstreamId(0);
 
 /// A query for the `n`th name, type A, spelled in mixed case; with an OPT (1232 bytes, no options) or without.
 pub(crate) fn query(n: usize, opt: bool) -> Vec<u8> {
@@ -53,9 +53,8 @@ pub(crate) fn cache(names: usize) -> Cache {
     let cache = Cache::new(Limits {
         entries: 4 * names, // by chance some shards get twice their share, and none may lose an entry
         bytes: 1 << 30,
-        ttl_min: 0,
-        ttl_max: 86_400,
-        negative_ttl_max: 10_800,
+        ttl: TtlBounds::new(0, 86_400),
+        negative_ttl: TtlBounds::new(0, 10_800),
         failure_ttl: 5,
         stale_max: 86_400,
         prefetch: true,
@@ -63,7 +62,7 @@ pub(crate) fn cache(names: usize) -> Cache {
     for n in 0..names {
         let packet = query(n, false);
         let message = answer(&packet);
-        let learnt = Answer::read(&message, packet.len())
+        let learnt = Response::read(&message, packet.len())
             .and_then(|answer| cache.learn(key(&packet).bytes(), &answer, UPSTREAM, Seconds(0)));
         assert!(learnt.is_some() && packet.len() > HEADER, "the benchmark's answers can be kept");
     }
@@ -75,7 +74,7 @@ pub(crate) fn forwarder(names: usize) -> Forwarder {
     let allowed = Allowed { local: true, private: true, networks: Vec::new() };
     Forwarder {
         cache: cache(names),
-        flights: Flights::new(16, 16),
+        waiters: Waiters::new(16, 16),
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::default(),
         guard: Guard::new(guard::Settings::default(), &[]).0,

@@ -4,14 +4,13 @@ use crate::wire::rtype;
 const LIMITS: Limits = Limits {
     entries: 6400,
     bytes: 1 << 20,
-    ttl_min: 0,
-    ttl_max: 86_400,
-    negative_ttl_max: 10_800,
+    ttl: TtlBounds::new(0, 86_400),
+    negative_ttl: TtlBounds::new(0, 10_800),
     failure_ttl: 5,
     stale_max: 3600,
     prefetch: true,
 };
-const UPSTREAM: Number = Number(1);
+const UPSTREAM: UpstreamId = UpstreamId(1);
 
 fn question(name: &str) -> Vec<u8> {
     let mut q = vec![u8::try_from(name.len()).unwrap()];
@@ -36,9 +35,9 @@ fn message(name: &str, code: u8, ttl: Option<u32>, size: u16) -> Vec<u8> {
     m
 }
 
-fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> Block {
+fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> CachedResponse {
     let end = 12 + question(name).len();
-    cache.learn(&key(name), &Answer::read(m, end).unwrap(), UPSTREAM, Seconds(now)).unwrap()
+    cache.learn(&key(name), &Response::read(m, end).unwrap(), UPSTREAM, Seconds(now)).unwrap()
 }
 
 fn look(cache: &Cache, name: &str, now: u32) -> Option<(u32, Freshness)> {
@@ -58,7 +57,7 @@ fn an_answer_lives_for_its_ttl_then_is_stale_then_gone() {
 
 #[test]
 fn ttl_zero_truncated_and_negative_without_soa_are_not_kept() {
-    let cache = Cache::new(Limits { ttl_min: 60, ..LIMITS });
+    let cache = Cache::new(Limits { ttl: TtlBounds::new(60, 86_400), ..LIMITS });
     let block = learn(&cache, "zero", &message("zero", 0, Some(0), 4), 0);
     assert_eq!(block.parts().records[6..10], [0, 0, 0, 0]);
     let mut cut = message("cut", 0, Some(100), 4);
@@ -70,7 +69,7 @@ fn ttl_zero_truncated_and_negative_without_soa_are_not_kept() {
 
 #[test]
 fn ttls_are_brought_into_the_limits() {
-    let cache = Cache::new(Limits { ttl_min: 30, ttl_max: 60, ..LIMITS });
+    let cache = Cache::new(Limits { ttl: TtlBounds::new(30, 60), ..LIMITS });
     let block = learn(&cache, "long", &message("long", 0, Some(100_000), 4), 0);
     assert_eq!(block.parts().records[6..10], 60_u32.to_be_bytes());
     learn(&cache, "short", &message("short", 0, Some(1), 4), 0);
@@ -96,7 +95,7 @@ fn a_failed_renewal_lets_the_stale_answer_rest() {
     learn(&cache, "a", &message("a", 0, Some(10), 4), 0);
     assert_eq!(look(&cache, "a", 10), Some((10, Freshness::Stale)));
     cache.learn_failure(&key("a"), 1, Seconds(12));
-    assert_eq!(look(&cache, "a", 41), Some((41, Freshness::Resting)));
+    assert_eq!(look(&cache, "a", 41), Some((41, Freshness::StaleHold)));
     assert_eq!(look(&cache, "a", 42), Some((42, Freshness::Stale)));
 }
 

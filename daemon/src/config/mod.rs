@@ -10,7 +10,8 @@
 //! alone, so that a wrong value is told even where another layer replaces it, and over the merged whole, which gives the
 //! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]).
 //!
-//! The rest of the program sees checked settings only. Nothing here looks at the machine: whether an interface exists, or
+//! The types of the settings belong to the folders that use them; here they are built. The rest of the program sees
+//! checked settings only. Nothing here looks at the machine: whether an interface exists, or
 //! an address can be bound, is found out by those who use it.
 
 mod fault;
@@ -33,9 +34,9 @@ pub use fault::{Fault, Faults};
 pub use files::Roots;
 pub use layer::Overrides;
 pub use origin::Origin;
-pub use settings::{Cache, Guard, Limits, Log, ResolvConf, Settings, Upstreams};
+pub use settings::{Limits, Log, Settings, Upstreams};
 pub use show::{Effective, Entry};
-pub use words::{Allow, Domain, Families, Level, Listen, Mark, Policy, Refused, ResolverOption, SourceName};
+pub use words::Refused;
 
 use layer::Layer;
 use reader::Reader;

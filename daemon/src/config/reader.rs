@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use ::config::{Map, Value, ValueKind};
 
 use super::kinds::Kind;
-use super::{Entry, Fault, Origin, Policy};
+use super::{Entry, Fault, Origin};
+use crate::kubelet_resolv_conf::Policy;
 
 /// What a reading has found so far.
 #[derive(Debug, Default)]

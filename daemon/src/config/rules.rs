@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
-use super::{Effective, Families, Fault, Listen, Origin, Policy, Settings, SourceName};
-
-/// The most characters of a `search` line that we write; kubelet's limit is 2,048, the rest is for the cluster's own.
-const SEARCH_CHARACTERS: usize = 1_792;
+use super::{Effective, Fault, Origin, Settings};
+use crate::discovery::SourceName;
+use crate::kubelet_limits;
+use crate::kubelet_resolv_conf::Policy;
+use crate::node_address::choose::{Families, Place};
 
 /// The faults between values.
 pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) -> Vec<Fault> {
@@ -52,8 +53,8 @@ fn left_out(ip: IpAddr, families: Families) -> bool {
 fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = settings.listen.iter().filter_map(|listen| match listen {
-        Listen::Address(server) => Some(server.ip()),
-        Listen::Node | Listen::Interface { .. } => None,
+        Place::Address(server) => Some(server.ip()),
+        Place::Node | Place::Interface { .. } => None,
     });
     let families = settings.families;
     let other = |ip: IpAddr| left_out(ip, families);
@@ -73,7 +74,7 @@ fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let ours = |listen: &Listen| matches!(listen, Listen::Address(own) if settings.upstreams.servers.contains(own));
+    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.contains(own));
     if settings.listen.iter().any(ours) {
         let what = "one of the servers is Onward itself, which would be a loop; remove it";
         faults.extend(rules.between("upstreams.servers", "listen", what));
@@ -95,8 +96,8 @@ fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     }
     if let Policy::List(domains) = &settings.resolv_conf.search {
         let characters = domains.iter().map(|domain| domain.as_str().len() + 1).sum::<usize>().saturating_sub(1);
-        if characters > SEARCH_CHARACTERS {
-            let what = format!("{characters} characters in all; allowed are {SEARCH_CHARACTERS}");
+        if characters > kubelet_limits::CHARACTERS {
+            let what = format!("{characters} characters in all; allowed are {}", kubelet_limits::CHARACTERS);
             faults.extend(rules.between("resolv_conf.search", "resolv_conf.search", &what));
         }
     }
@@ -107,7 +108,11 @@ fn lifetimes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let cache = &settings.cache;
     let mut faults = Vec::new();
     if cache.ttl_min > cache.ttl_max {
-        faults.extend(rules.between("cache.ttl_min", "cache.ttl_max", "the least is more than the most"));
+        faults.extend(rules.between("cache.ttl_min", "cache.ttl_max", "must not exceed cache.ttl_max"));
+    }
+    if cache.ttl_min > cache.negative_ttl_max {
+        let what = "must not exceed cache.negative_ttl_max, since it holds for negative responses, too";
+        faults.extend(rules.between("cache.ttl_min", "cache.negative_ttl_max", what));
     }
     faults
 }

@@ -12,12 +12,11 @@ use super::listed::Listed;
 use super::programs::resolved::{DIRECTORY as RESOLVED_DIRECTORY, PROXY_STUB, STUB};
 use super::programs::{Programs, networkmanager, resolvconf};
 use super::reader::Fact;
+use super::source_name::SourceName;
 use super::unwrap;
 use super::vet::{Refusal, Rules};
-use crate::config::SourceName;
+use crate::kubelet_limits;
 
-/// Maximum number of servers that the C library reads (`MAXNS`), and that programs therefore write.
-const SERVERS_MAX: usize = crate::glibc::SERVERS_MAX;
 /// The file of systemd's that names its stub, and to which hosts may link.
 const STATIC_STUB_FILES: [&str; 2] = ["/usr/lib/systemd/resolv.conf", "/lib/systemd/resolv.conf"];
 
@@ -79,7 +78,7 @@ impl Host {
     /// Whether it lists a program's servers in the same order, as far as files can.
     fn lists_the_same(&self, list: &[Listed]) -> bool {
         let mut programs: Vec<IpAddr> = list.iter().map(|listed| listed.server.ip().to_canonical()).collect();
-        if self.servers.len() >= SERVERS_MAX {
+        if self.servers.len() >= kubelet_limits::SERVERS {
             programs.truncate(self.servers.len());
         }
         !programs.is_empty() && programs == self.servers

@@ -15,6 +15,7 @@ pub mod reader;
 mod reading;
 pub mod resolv_conf;
 pub mod root;
+mod source_name;
 pub mod sources;
 pub mod survey;
 mod unwrap;
@@ -24,7 +25,6 @@ pub mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use preference::Preference;
 pub use root::Root;
-pub use sources::SourceName;
+pub use source_name::SourceName;
 pub use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};

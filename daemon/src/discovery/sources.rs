@@ -11,9 +11,9 @@ use super::programs::link::Encryption;
 use super::reader::Fact;
 use super::reading::Reading;
 use super::resolv_conf::ResolvConf;
+use super::source_name::SourceName;
 use super::vet::Rules;
 use super::{listed, unwrap};
-pub use crate::config::SourceName;
 
 /// Returns what a source gives.
 #[must_use]

@@ -1,6 +1,6 @@
 //! The listeners: opens those that are wanted, keeps those that pods may still ask, closes the rest.
 //!
-//! Which addresses are wanted is decided by [`crate::address`]; how a socket is opened by [`crate::front::bind`].
+//! Which addresses are wanted is decided by [`crate::node_address`]; how a socket is opened by [`crate::net::bind`].
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::address::{Chosen, Tables};
-use crate::front::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
-use crate::front::inbox::Order;
-use crate::front::queries::Queries;
-use crate::front::tcp::{TcpLimits, serve};
-use crate::trip::Forwarder;
+use crate::forwarder::Forwarder;
+use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
+use crate::node_address::{Chosen, Tables};
+use crate::server::mailbox::Order;
+use crate::server::queries::Queries;
+use crate::server::tcp::{TcpLimits, serve};
 
 /// All that listens.
 #[derive(Debug)]

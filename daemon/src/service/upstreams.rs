@@ -12,8 +12,8 @@ use crate::discovery::last_good::LastGood;
 use crate::discovery::watch::ChangeWatch;
 use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
 use crate::failure::Failure;
-use crate::upstream::set::Numbers;
-use crate::upstream::{Server, Set};
+use crate::upstream::set::UpstreamIds;
+use crate::upstream::{Server, UpstreamSet};
 
 /// Lines that are remembered as told; past that all may be told again.
 const TOLD_MOST: usize = 1024;
@@ -28,8 +28,8 @@ pub(super) struct Upstreams {
     kept: Option<LastGood>,
     watch: ChangeWatch,
     found: Found,
-    numbers: Numbers,
-    set: Option<Arc<Set>>,
+    numbers: UpstreamIds,
+    set: Option<Arc<UpstreamSet>>,
     told: HashSet<String>,
 }
 
@@ -52,7 +52,7 @@ impl Upstreams {
             memory,
             kept,
             found: Found::default(),
-            numbers: Numbers::default(),
+            numbers: UpstreamIds::default(),
             set: None,
             told: HashSet::new(),
         })
@@ -85,11 +85,11 @@ impl Upstreams {
     }
 
     /// Looks at the sources; `own` are our listeners. Returns the set where it is another one.
-    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<Set>> {
+    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<UpstreamSet>> {
         let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.memory, now);
         self.tell_of_candidates(&found);
         self.keep(&found, own);
-        let set = Set::new(found.servers.clone(), self.settings.upstreams.equivalent, &mut self.numbers);
+        let set = UpstreamSet::new(found.servers.clone(), self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
         if self.set.as_deref().is_some_and(|before| same(before, &set)) {
             return None;
@@ -179,11 +179,11 @@ fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {
 }
 
 /// Whether the same servers of the same sources are asked, in the same order: then nothing is to be done.
-fn same(one: &Set, other: &Set) -> bool {
+fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
     one.equivalent == other.equivalent && one.upstreams == other.upstreams
 }
 
-fn tell_of_set(set: &Set, found: &Found) {
+fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
         log::info!(upstream:% = server, source:%; "asking {server}, from {source}");

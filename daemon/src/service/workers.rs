@@ -7,11 +7,11 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
 use crate::config::Settings;
-use crate::front::inbox::{Inbox, Orders, inbox};
-use crate::front::udp::{Parts, Worker};
-use crate::trip::Forwarder;
-use crate::upstream::engine::{Engine, Guidance};
-use crate::upstream::{StreamLimits, Streams};
+use crate::exchange::stream::{StreamLimits, Streams};
+use crate::exchange::{Engine, Guidance};
+use crate::forwarder::Forwarder;
+use crate::server::mailbox::{Inbox, Orders, inbox};
+use crate::server::worker::{Parts, Worker};
 
 /// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
 const AUTOMATIC_MOST: usize = 4;

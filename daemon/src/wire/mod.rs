@@ -1,13 +1,14 @@
 //! DNS messages as bytes: reading a plain question, walking an answer's records. Nothing here knows of sockets or time.
 //!
-//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`answer`] reads what
+//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`response`] reads what
 //! upstreams send. Both are bounds-checked walks over the bytes as they came; neither allocates for what it only looks at.
 
-pub mod answer;
+pub mod name;
 pub mod query;
+pub mod response;
 
-pub use answer::Answer;
 pub use query::{Query, QuestionKey};
+pub use response::Response;
 
 /// Length of a message's header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;

@@ -20,7 +20,7 @@ use super::listed::{Listed, listed};
 use super::reader::{Fact, Reader};
 use super::resolv_conf::ResolvConf;
 use super::root::Root;
-use crate::config::SourceName;
+use super::source_name::SourceName;
 pub(super) use dnsmasq::RESOLV_CONF as DNSMASQ_RESOLV_CONF;
 pub use dnsmasq::{Configuration, Dnsmasq};
 use host::{ETC, HostFile};

@@ -18,8 +18,9 @@ pub(in crate::discovery) const RESOLV_CONF: &str = "/run/NetworkManager/resolv.c
 /// A file for each device, by index.
 const DEVICES: &str = "/run/NetworkManager/devices";
 
-/// Where changes show.
-pub(super) const PATHS: [&str; 3] = [NO_STUB, RESOLV_CONF, DEVICES];
+/// Where changes show. Devices are not among them: each pod that starts makes one, and a connection that comes or goes
+/// shows in these files, too.
+pub(super) const PATHS: [&str; 2] = [NO_STUB, RESOLV_CONF];
 
 /// What NetworkManager tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct NetworkManager {
     pub given: Fact<ResolvConf>,
     /// The real servers.
     pub real: Fact<ResolvConf>,
-    /// How many devices have a connection.
+    /// How many devices have a connection; counted only where a stub is given to the host.
     pub connections: usize,
 }
 
@@ -37,7 +38,8 @@ impl NetworkManager {
         let given = reader.resolv_conf(RESOLV_CONF);
         let real = reader.resolv_conf(NO_STUB);
         let is_connected = |text: &str| text.lines().any(|line| line.starts_with("connection-uuid="));
-        let names = if given == Fact::Absent && real == Fact::Absent { Vec::new() } else { reader.names(DEVICES) };
+        let gives_stub = given.known().is_some_and(|conf| listed(conf, RESOLV_CONF).iter().any(Listed::may_be_stub));
+        let names = if gives_stub { reader.names(DEVICES) } else { Vec::new() };
         let mut connections = 0;
         for name in names {
             let text = reader.text(&format!("{DEVICES}/{name}"));

@@ -16,6 +16,7 @@ mod tests;
 pub use options::Options;
 
 use crate::upstream::Server;
+use crate::wire::name;
 
 /// What a resolv.conf says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl ResolvConf {
                 break;
             }
             empty = false;
-            match name(word) {
+            match name_of(word) {
                 Some(name) => names.push(name),
                 None => self.remark(line, format!("\"{}\" cannot be a domain", word.escape_ascii())),
             }
@@ -145,12 +146,12 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty())
 }
 
-/// A name as it is, if it can be one: labels of 1 to 63 visible characters, 253 in all (RFC 1035, section 2.3.4); or the
-/// root.
-fn name(word: &[u8]) -> Option<String> {
+/// Returns a name as it is, if it can be one: labels of visible characters within the limits of RFC 1035, section 2.3.4; or
+/// the root.
+fn name_of(word: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(word).ok()?;
     let bare = text.strip_suffix('.').unwrap_or(text);
-    let labels = bare.split('.').all(|label| (1..=63).contains(&label.len()));
-    let fits = bare.len() <= 253 && bare.bytes().all(|byte| byte.is_ascii_graphic());
+    let labels = bare.split('.').all(|label| (1..=name::LABEL_MAX).contains(&label.len()));
+    let fits = bare.len() <= name::TEXT_MAX && bare.bytes().all(|byte| byte.is_ascii_graphic());
     (text == "." || (labels && fits)).then(|| text.to_owned())
 }

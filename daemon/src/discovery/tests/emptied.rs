@@ -118,8 +118,5 @@ fn a_list_that_cannot_be_read_is_no_news_for_a_while_and_never_kept() {
         node.look(31);
         node.look(1)
     };
-    assert_eq!(
-        (servers(&found), found.standing),
-        (vec!["127.0.0.53:53".to_owned()], super::super::preference::Standing::Worse)
-    );
+    assert_eq!((servers(&found), found.standing), (vec!["127.0.0.53:53".to_owned()], Standing::Worse));
 }

@@ -143,8 +143,8 @@ fn a_programs_servers_are_better_than_none_but_not_kept_over_better_ones() {
     let mut node = Node::with(&[(ETC, "nameserver 169.254.25.10\n"), (NM_REAL, "nameserver 10.0.0.2\n")]);
     let found = node.look(0);
     assert_eq!(servers(&found), ["10.0.0.2:53"]);
-    assert_eq!(found.standing, super::super::preference::Standing::Worse);
-    assert_eq!(found.offer().map(|offer| offer.standing), Some(super::super::preference::Standing::Worse));
+    assert_eq!(found.standing, Standing::Worse);
+    assert_eq!(found.offer().map(|offer| offer.standing), Some(Standing::Worse));
     // Where nothing is said at all, whoever has servers gives them.
     assert_eq!(used(&[("/run/systemd/netif/links/2", "DNS=10.0.0.2\n")]), ["10.0.0.2:53"]);
 }

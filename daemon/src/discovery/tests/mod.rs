@@ -12,6 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::preference::Standing;
 use super::{Found, Inputs, Memory, Root, SourceName, look, look_again};
 use crate::upstream::Server;
 

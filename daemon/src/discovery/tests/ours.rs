@@ -42,7 +42,7 @@ fn where_the_node_asks_us_every_program_may_speak() {
             }
             let found = node.look(0);
             assert_eq!((servers(&found), found.source.as_deref()), (vec!["10.0.0.2:53".into()], Some(source)), "{etc}");
-            assert_eq!(found.standing, crate::discovery::preference::Standing::Full);
+            assert_eq!(found.standing, Standing::Full);
         }
     }
 }

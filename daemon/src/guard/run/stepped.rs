@@ -9,14 +9,14 @@ use crate::upstream::{Transport, Upstream};
 
 impl Guard {
     /// As [`Guard::new`], but that the same `seed` makes the same guard.
-    pub(in crate::guard) fn seeded(settings: Settings, seed: u8) -> (Self, Driver) {
+    pub(crate) fn seeded(settings: Settings, seed: u8) -> (Self, Driver) {
         Self::with(settings, &[], Secret::new([seed; 16]), [seed; 32])
     }
 }
 
 impl Driver {
     /// Takes `event` and all that waits in the queue, as [`Driver::run`] does. Returns whether there are other verdicts.
-    pub(in crate::guard) fn step(
+    pub(crate) fn step(
         &mut self,
         event: Option<Event>,
         now: Instant,
@@ -35,7 +35,7 @@ impl Driver {
     }
 
     /// When [`Event::Tick`] is due.
-    pub(in crate::guard) fn due(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         self.judge.due(now)
     }
 }
