@@ -271,10 +271,13 @@ impl Forwarder {
         starts.then(|| LookupRequest { key, packet: [].into(), from: None, through: None, passed: Passed::default() })
     }
 
-    /// These are the upstreams now; what only others said is forgotten.
+    /// These are the upstreams now; what only others said is forgotten. Without any upstream nothing better can be said, so
+    /// that what there is stays.
     pub fn adopt(&self, set: &Arc<UpstreamSet>) {
         self.set.store(Arc::clone(set));
-        self.cache.retain(|upstream| set.get(upstream).is_some());
+        if !set.upstreams.is_empty() {
+            self.cache.retain(|upstream| set.get(upstream).is_some());
+        }
     }
 
     fn seconds(&self, now: Instant) -> Seconds {

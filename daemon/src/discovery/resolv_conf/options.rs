@@ -64,8 +64,8 @@ impl Options {
                 self.set(Word::Number(name, if name == "ndots" { value & 0xf } else { value }));
             } else if let Some(flag) = FLAGS.iter().find(|flag| word.starts_with(flag.as_bytes())) {
                 self.set(Word::Flag(flag));
-            } else if !in_comment && word.first().is_some_and(u8::is_ascii_alphabetic) && word.is_ascii() {
-                self.set(Word::Other(word.escape_ascii().to_string()));
+            } else if !in_comment && let Some(other) = other(word) {
+                self.set(Word::Other(other));
             }
             text = rest;
         }
@@ -102,6 +102,12 @@ impl fmt::Display for Word {
 fn numbered(word: &[u8]) -> Option<(&'static str, i64)> {
     let begins = |name: &str| word.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
     NUMBERED_OPTIONS.into_iter().find(|(name, _)| begins(name)).map(|(name, most)| (name, i64::from(most)))
+}
+
+/// Returns a word that glibc does not know as it stands, where it can be an option: visible ASCII that begins with a letter.
+fn other(word: &[u8]) -> Option<String> {
+    let can_be = word.first().is_some_and(u8::is_ascii_alphabetic) && word.iter().all(u8::is_ascii_graphic);
+    can_be.then(|| word.iter().copied().map(char::from).collect())
 }
 
 /// `atoi` of glibc: `strtol` with its bounds, cut to 32 bits.
