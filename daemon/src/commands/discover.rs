@@ -251,6 +251,52 @@ mod tests {
     }
 
     #[test]
+    fn json_has_what_is_known_of_each_link_and_of_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        for (path, text) in [
+            (
+                "/run/systemd/netif/links/3",
+                "DNS=10.8.0.1:5353#dns.example\nDOMAINS=a.example\nROUTE_DOMAINS=corp.example\nDNS_DEFAULT_ROUTE=no\n\
+                 DNS_OVER_TLS=opportunistic\nDNSSEC=allow-downgrade\n",
+            ),
+            ("/etc/systemd/resolved.conf", "[Resolve]\nDNS=10.0.0.2\nDomains=~lab.example b.example\nDNSOverTLS=yes\n"),
+        ] {
+            std::fs::create_dir_all(root.path(path).parent().unwrap()).unwrap();
+            std::fs::write(root.path(path), text).unwrap();
+        }
+        let inputs = Inputs { root: &root, configured: &[], sources: &[], own: &[], written: Path::new("/run/x") };
+        let mut out = Vec::new();
+        discover(&mut out, &inputs, true).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let server = |server: &str, name: Option<&str>, source: &str| serde_json::json!({ "server": server, "tls_name": name, "source": source });
+        assert_eq!(
+            value["links"],
+            serde_json::json!([{
+                "index": 3,
+                "servers": [server("10.8.0.1:5353", Some("dns.example"), "/run/systemd/netif/links/3")],
+                "search": ["a.example"],
+                "routes": ["corp.example"],
+                "default_route": false,
+                "encryption": "opportunistic",
+                "validation": "allow-downgrade",
+            }])
+        );
+        assert_eq!(
+            value["resolved"],
+            serde_json::json!({
+                "servers": [server("10.0.0.2:53", None, "/etc/systemd/resolved.conf")],
+                "fallback": [],
+                "search": ["b.example"],
+                "routes": ["lab.example"],
+                "encryption": "yes",
+                "validation": null,
+                "hidden_links": false,
+            })
+        );
+    }
+
+    #[test]
     fn people_see_each_candidate_with_its_place_and_why() {
         let text = output(HOST, false);
         assert!(text.starts_with("Upstream servers, from /etc/resolv.conf:\n"), "{text}");
