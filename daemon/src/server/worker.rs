@@ -252,8 +252,8 @@ impl Worker {
             },
             Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
             Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
-            Action::Overdue(key) => {
-                let next = self.forwarder.give_overdue(&key, outbox, now);
+            Action::Overdue(key, truncated) => {
+                let next = self.forwarder.give_overdue(&key, truncated.as_ref(), outbox, now);
                 self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
             Action::HealthChanged => drop(self.notices.send(Notice::HealthChanged)),

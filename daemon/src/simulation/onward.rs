@@ -204,8 +204,8 @@ impl Onward {
             Action::Answered(said) => forwarder.give(&said.landed().unwrap(), outbox, out.now),
             Action::Refused(said) => forwarder.give_failure(&said, outbox, out.now),
             Action::Failed(key, why) => forwarder.give_up(&key, why, outbox, out.now),
-            Action::Overdue(key) => {
-                let next = forwarder.give_overdue(&key, outbox, out.now);
+            Action::Overdue(key, truncated) => {
+                let next = forwarder.give_overdue(&key, truncated.as_ref(), outbox, out.now);
                 self.engine.remind(&key, next.unwrap_or(out.now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) if self.silence => {
