@@ -1,0 +1,240 @@
+//! What Onward may say, for how long, and whom it may ask: the rules, written without regard to how Onward keeps them.
+//!
+//! Everything that crossed the model's network is recorded, and judged when the world has ended.
+
+use std::time::{Duration, Instant};
+
+use super::node::STALE_MAX;
+use super::server::{HOSTS, Name, Says, Server, TooLong, read, ttl};
+use super::server;
+use crate::wire::HEADER;
+
+/// Time within which every client has its response: CoreDNS gives up after 2 s.
+const BUDGET: Duration = Duration::from_millis(1800);
+/// Time after which a lookup has ended.
+const LOOKUP: Duration = Duration::from_secs(6);
+/// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses.
+const SETTLED: Duration = Duration::from_secs(20);
+/// Seconds by which ages may be off, since the cache counts whole ones.
+const ROUNDING: u64 = 2;
+
+#[derive(Debug)]
+struct Asked {
+    name: Name,
+    over_stream: bool,
+    at: Instant,
+    response: Option<(Instant, Vec<u8>)>,
+}
+
+/// A query that left for a server.
+#[derive(Debug)]
+struct Sent {
+    server: usize,
+    name: Name,
+    at: Instant,
+}
+
+/// A response of a server that arrived.
+#[derive(Debug)]
+struct Said {
+    server: usize,
+    name: Name,
+    at: Instant,
+    says: Says,
+    ttl: Option<u32>,
+}
+
+/// What crossed the network of a world.
+#[derive(Debug)]
+pub(super) struct Record {
+    start: Instant,
+    equivalent: bool,
+    orders: Vec<(Instant, Vec<usize>)>,
+    asked: Vec<Asked>,
+    sent: Vec<Sent>,
+    said: Vec<Said>,
+}
+
+impl Record {
+    pub(super) fn new(start: Instant, order: Vec<usize>, equivalent: bool) -> Self {
+        Self { start, equivalent, orders: vec![(start, order)], asked: Vec::new(), sent: Vec::new(), said: Vec::new() }
+    }
+
+    /// A client asks; returns its number.
+    pub(super) fn asked(&mut self, name: Name, over_stream: bool, at: Instant) -> u16 {
+        self.asked.push(Asked { name, over_stream, at, response: None });
+        u16::try_from(self.asked.len()).unwrap()
+    }
+
+    pub(super) fn answered(&mut self, client: u16, response: Vec<u8>, at: Instant) {
+        let asked = &mut self.asked[usize::from(client) - 1];
+        assert!(asked.response.is_none(), "a client gets one response: {asked:?}");
+        asked.response = Some((at, response));
+    }
+
+    pub(super) fn reordered(&mut self, order: Vec<usize>, at: Instant) {
+        self.orders.push((at, order));
+    }
+
+    pub(super) fn sent(&mut self, server: usize, query: &[u8], at: Instant) {
+        if let Some(name) = Name::read(query) {
+            self.sent.push(Sent { server, name, at });
+        }
+    }
+
+    pub(super) fn said(&mut self, server: usize, response: &[u8], at: Instant) {
+        if response.len() > HEADER && let Some(name) = Name::read(response) {
+            self.said.push(Said { server, name, at, says: read(response), ttl: ttl(response) });
+        }
+    }
+
+    /// The order of the servers in the time from `from` to `to`; `None` where it changed then.
+    fn order(&self, from: Instant, to: Instant) -> Option<&[usize]> {
+        let (since, order) = self.orders.iter().rev().find(|(since, _)| *since <= to)?;
+        (*since <= from || self.orders.len() == 1).then_some(order)
+    }
+
+    /// Judges the whole world; returns each broken rule.
+    pub(super) fn faults(&self, servers: &[Server]) -> Vec<String> {
+        let mut faults = Vec::new();
+        for asked in &self.asked {
+            let label = format!("{:?} at {:?}", asked.name, asked.at - self.start);
+            match &asked.response {
+                None => faults.push(format!("{label}: no response")),
+                Some((at, _)) if *at > asked.at + BUDGET + Duration::from_millis(2) => {
+                    faults.push(format!("{label}: only after {:?}", *at - asked.at));
+                }
+                Some((at, response)) => {
+                    let fault = self.fault_of(asked, *at, response, servers);
+                    faults.extend(fault.map(|fault| format!("{label}, answered after {:?}: {fault}", *at - asked.at)));
+                }
+            }
+        }
+        faults.extend(self.leaks(servers));
+        faults.extend(self.refreshes());
+        faults
+    }
+
+    /// The rule that a response breaks.
+    fn fault_of(&self, asked: &Asked, at: Instant, response: &[u8], servers: &[Server]) -> Option<String> {
+        let says = read(response);
+        let order = self.order(asked.at.checked_sub(SETTLED).unwrap_or(self.start), at);
+        match says {
+            Says::Address(tells) => {
+                let matches = |said: &&Said| said.name == asked.name && said.says == says && said.at <= at;
+                let Some(said) = self.said.iter().rev().find(matches) else {
+                    return Some(format!("nobody said {tells:?}"));
+                };
+                let age = (at - said.at).as_secs();
+                let lifetime = u64::from(said.ttl.unwrap_or(0));
+                if age <= lifetime + ROUNDING {
+                    return None;
+                }
+                if age > lifetime + u64::from(STALE_MAX) + ROUNDING {
+                    return Some(format!("{tells:?} is {age} s old, with a TTL of {lifetime} s"));
+                }
+                self.settled_good(order?, asked, at, servers)
+                    .map(|good| format!("stale by {} s, though server {good} has answered all the time", age - lifetime))
+            }
+            Says::NxDomain | Says::Nothing => {
+                let matches = |said: &&Said| said.name == asked.name && said.says == says && said.at <= at;
+                let Some(said) = self.said.iter().rev().find(matches) else {
+                    return Some(format!("nobody said {says:?}"));
+                };
+                let age = (at - said.at).as_secs();
+                if age > u64::from(said.ttl.unwrap_or(0)) + u64::from(STALE_MAX) + ROUNDING {
+                    return Some(format!("{says:?} is {age} s old"));
+                }
+                // Whoever stands before the server that said so knows better, if it was there all the time.
+                let order = order?;
+                let good = self.first_good(order, asked, at, servers)?;
+                let place = order.iter().position(|server| *server == said.server).unwrap_or(usize::MAX);
+                let is_later = order.iter().position(|server| *server == good).is_some_and(|first| first < place);
+                (is_later && servers[good].knows.contains(&asked.name.zone))
+                    .then(|| format!("server {} says {says:?}, though server {good} before it has an address", said.server))
+            }
+            Says::Truncated if asked.over_stream => Some("truncated over a stream".to_owned()),
+            Says::Truncated => {
+                let is_cut = |server: &Server| server.too_long != TooLong::Never;
+                (asked.name.host != HOSTS - 1 || !servers.iter().any(is_cut)).then(|| "truncated, though all fits".to_owned())
+            }
+            Says::Failure(code) => self
+                .settled_good(order?, asked, at, servers)
+                .map(|good| format!("failure {code}, though server {good} has an answer")),
+        }
+    }
+
+    /// The first server in the order that has an answer to the query itself, and was there from long before it.
+    fn first_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
+        let from = (asked.at - self.start).saturating_sub(SETTLED);
+        let to = at - self.start + LOOKUP;
+        order.iter().copied().find(|server| {
+            let server = &servers[*server];
+            let has_answer = server.knows.contains(&asked.name.zone) || server.otherwise == server::Otherwise::NxDomain;
+            let is_short = asked.name.host != HOSTS - 1 || server.too_long == TooLong::Never;
+            has_answer
+                && is_short
+                && !server.silent_for.contains(&asked.name.zone)
+                && !server.is_out(from, to)
+                && server.latency <= Duration::from_millis(80)
+        })
+    }
+
+    /// The same, where no change of the world can excuse Onward: it had time to learn what there is.
+    fn settled_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
+        (asked.at - self.start >= SETTLED).then(|| self.first_good(order, asked, at, servers)).flatten()
+    }
+
+    /// Queries that left for a server though an earlier one, which does not know the same, had not had its time.
+    fn leaks(&self, servers: &[Server]) -> Vec<String> {
+        let mut faults = Vec::new();
+        for sent in self.sent.iter().filter(|_| !self.equivalent) {
+            let Some(order) = self.order(sent.at.checked_sub(SETTLED).unwrap_or(self.start), sent.at) else { continue };
+            let before = order.iter().copied().take_while(|server| *server != sent.server);
+            for earlier in before {
+                let since = sent.at - self.start;
+                let was_asked = |other: &Sent| {
+                    other.server == earlier
+                        && other.name == sent.name
+                        && other.at < sent.at
+                        && sent.at - other.at <= LOOKUP
+                };
+                let was_out = servers[earlier].is_out(since.saturating_sub(SETTLED), since);
+                if !was_out && !self.sent.iter().any(|other| was_asked(other)) {
+                    faults.push(format!(
+                        "{:?} left for server {} at {since:?}, though server {earlier} before it was not asked",
+                        sent.name, sent.server
+                    ));
+                }
+            }
+        }
+        faults
+    }
+
+    /// Addresses that were asked for again more than once while they lived.
+    fn refreshes(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for said in self.said.iter().filter(|said| matches!(said.says, Says::Address(_))) {
+            let lifetime = Duration::from_secs(said.ttl.unwrap_or(0).into());
+            let next = self.said.iter().find(|other| {
+                other.name == said.name && other.at > said.at && matches!(other.says, Says::Address(_) | Says::NxDomain)
+            });
+            let end = next.map_or(said.at + lifetime, |next| next.at.min(said.at + lifetime));
+            let end = self.orders.iter().map(|(at, _)| *at).filter(|at| *at > said.at).fold(end, Instant::min);
+            let begin = said.at + LOOKUP; // what was on its way already
+            let mut lookups = 0;
+            let mut last: Option<Instant> = None;
+            for sent in self.sent.iter().filter(|sent| sent.name == said.name && begin < sent.at && sent.at < end) {
+                if last.is_none_or(|last| sent.at - last > LOOKUP) {
+                    lookups += 1;
+                }
+                last = Some(sent.at);
+            }
+            if lookups > 1 {
+                let at = said.at - self.start;
+                faults.push(format!("{:?}, known since {at:?} for {lifetime:?}, was refreshed {lookups} times", said.name));
+            }
+        }
+        faults
+    }
+}
