@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
 use super::sending::Target;
-use super::{Action, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
+use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::QuestionKey;
@@ -162,7 +162,7 @@ impl Engine {
         let key = lookup.key.clone();
         let result = match (lookup.came_back, lookup.failure.take()) {
             (None, Some(Kept { upstream, message, .. })) => {
-                Action::Refused(OwnedUpstreamResponse { key, upstream, message })
+                Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
             }
             (None, None) => Action::Failed(key, Failure::NoAnswer),
             (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
@@ -231,7 +231,7 @@ impl Engine {
         }
         let has_moved_on = self.lookups.get(id.0).is_none_or(|lookup| lookup.asked > asked); // by that
         match stage {
-            Stage::Late if has_moved_on || (self.set.equivalent && self.ask_next(id, now)) => {}
+            Stage::Late if has_moved_on || (self.may_hedge(id) && self.ask_next(id, now)) => {}
             Stage::Fresh | Stage::Late => self.send_again(attempt_id),
             Stage::Passed => {
                 self.go_on(id, now);
@@ -239,6 +239,12 @@ impl Engine {
             }
             Stage::GivenUp => self.go_on(id, now),
         }
+    }
+
+    /// Whether the next upstream may be asked as well because one is slow.
+    fn may_hedge(&self, id: LookupId) -> bool {
+        let route = self.lookups.get(id.0).and_then(|lookup| self.set.route(lookup.key.name()));
+        route.is_some_and(|route| route.equivalent)
     }
 
     /// An upstream has gone down: what waits for it need not any more. Its sockets may be to blame, bound to a way that
@@ -308,7 +314,12 @@ impl Engine {
         if let Some(Kept { upstream, message, .. }) = kept
             && let Some(key) = self.close(id)
         {
-            self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, message }));
+            self.actions.push_back(Action::Answered(OwnedUpstreamResponse {
+                key,
+                upstream,
+                certainty: Certainty::Settled,
+                message,
+            }));
         }
     }
 

@@ -49,7 +49,7 @@ use lookup::{Attempt, Lookup, LookupId, SentOver};
 use pool::{Pool, Socket};
 use timers::Timers;
 
-pub use action::{Action, Failure, OwnedUpstreamResponse, UpstreamResponse};
+pub use action::{Action, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
 
 /// A question is sent to one upstream this often at most.
@@ -180,7 +180,8 @@ impl Engine {
     pub fn ask(&mut self, question: LookupRequest, now: Instant) {
         let order = self.order(&question);
         if order.is_empty() {
-            let why = self.set.upstreams.first().map_or(Failure::NoUpstream, |first| Failure::Loops(first.id));
+            let first = self.set.route(question.key.name()).and_then(|route| route.upstreams.first());
+            let why = first.map_or(Failure::NoUpstream, |first| Failure::Loops(first.id));
             self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
@@ -228,7 +229,7 @@ impl Engine {
         let answer = Response::read(message, end);
         let worth = worth(answer.as_ref(), ask.with_opt);
         let key = self.came(attempt_id, worth, message, now)?;
-        Some(UpstreamResponse { key, upstream, answer: answer? })
+        Some(UpstreamResponse { key, upstream, certainty: Certainty::Settled, answer: answer? })
     }
 
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
@@ -262,7 +263,7 @@ impl Engine {
             worth => worth,
         };
         let key = self.came(attempt_id, worth, message, now)?;
-        Some(UpstreamResponse { key, upstream, answer: answer? })
+        Some(UpstreamResponse { key, upstream, certainty: Certainty::Settled, answer: answer? })
     }
 
     /// Event: the time that [`Self::next_wake`] named has come.

@@ -26,7 +26,8 @@ impl Engine {
     /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
     /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
     pub(super) fn order(&self, question: &LookupRequest) -> AskingOrder {
-        let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
+        let Some(route) = self.set.route(question.key.name()) else { return AskingOrder::new() };
+        let asker = question.from.and_then(|from| silence::not_first(route, from));
         let rank = |number: UpstreamId| match self.standing(number, Transport::Udp, &question.key) {
             Standing::Quarantined => None,
             Standing::LastResort => Some(2),
@@ -35,7 +36,7 @@ impl Engine {
                 Some(u8::from(came_from_it || self.is_down(number)))
             }
         };
-        let numbers = self.set.upstreams.iter().map(|upstream| upstream.id);
+        let numbers = route.upstreams.iter().map(|upstream| upstream.id);
         let mut order: SmallVec<[(u8, UpstreamId); 4]> =
             numbers.filter_map(|number| Some((rank(number)?, number))).collect();
         order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank

@@ -29,7 +29,7 @@ pub(super) enum Content<'c> {
 impl Forwarder {
     /// An upstream answered: remember it, and tell all who wait.
     pub fn give(&self, landed: &UpstreamResponse<'_>, outbox: &mut Outbox, now: Instant) {
-        let UpstreamResponse { key, upstream, answer } = landed;
+        let UpstreamResponse { key, upstream, answer, .. } = landed;
         if self.set.load().get(*upstream).is_none() {
             // ProbeInFlight before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.give_unremembered(landed, outbox, now);
@@ -131,7 +131,7 @@ impl Forwarder {
     /// Whether a witness has spoken against an upstream, for this name.
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
-        let mut upstreams = set.upstreams.iter();
+        let mut upstreams = set.route(key.name()).into_iter().flat_map(|route| &route.upstreams);
         upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
     }
 }

@@ -35,7 +35,9 @@ impl Forwarder {
         if self.waiters.concerns(query.key(), arrival.at.now)
             || (query.asks_for_more() && self.asking(query).next().is_some())
         {
-            for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
+            for (place, upstream) in
+                asked.iter_mut().zip(self.set.load().route(query.name()).map_or(&[][..], |route| &route.upstreams))
+            {
                 *place = upstream.id;
                 count += 1;
             }
@@ -98,7 +100,7 @@ impl Forwarder {
         let set = self.set.load();
         let upstream = through.and_then(|number| set.get(number));
         let text = match upstream {
-            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
+            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.endpoint),
             None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
         };
         Ede::new(Ede::NETWORK_ERROR, text)

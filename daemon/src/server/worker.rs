@@ -24,6 +24,7 @@ use crate::exchange::{Action, CLIENT_BUDGET, Engine, Failure, Guidance};
 use crate::forwarder::Forwarder;
 use crate::guard::Witness;
 use crate::net::outbox::Outbox;
+use crate::upstream::Server;
 
 /// Full batches that are served from one socket before the others get their turn.
 const TURN: usize = 8;
@@ -219,7 +220,7 @@ impl Worker {
         match action {
             Action::Open(socket, upstream) => {
                 if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
-                    log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+                    log::debug!(upstream:% = upstream.endpoint, error:%; "no socket to an upstream");
                     self.serving.engine.refused(upstream.id, socket, now);
                 }
             }
@@ -234,9 +235,9 @@ impl Worker {
                 let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
                 let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
                 self.runtime.spawn(async move {
-                    let answer = match upstream.server.socket_address() {
-                        Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
-                        Err(_) => None, // its interface is gone
+                    let answer = match upstream.endpoint.plain().map(Server::socket_address) {
+                        Some(Ok(server)) => streams.ask(server, message, deadline.into()).await.ok(),
+                        Some(Err(_)) | None => None, // its interface is gone, or it is not to be asked in plain text
                     };
                     orders.tell(Order::Streamed(ask, answer));
                 });

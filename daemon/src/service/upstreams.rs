@@ -89,10 +89,11 @@ impl Upstreams {
         }
         // A list that was kept may name what has become our own since.
         let rules = Rules { own, cluster_dns: &found.kubelet.cluster_dns };
-        let servers = found.servers.iter().filter(|(server, _)| rules.vet(server).is_ok()).cloned().collect();
+        let servers = found.servers.iter().filter(|(server, _)| rules.vet(server).is_ok());
+        let servers = servers.map(|(server, source)| (server.clone().into(), Arc::clone(source))).collect();
         let set = UpstreamSet::new(servers, self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
-        if self.set.as_deref().is_some_and(|before| same(before, &set)) {
+        if self.set.as_deref() == Some(&set) {
             return None;
         }
         tell_of_set(&set, &self.found);
@@ -148,7 +149,7 @@ impl Upstreams {
 
     /// The servers that are asked.
     pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.set.iter().flat_map(|set| &set.upstreams).map(|upstream| &upstream.server)
+        self.set.iter().flat_map(|set| &set.upstreams).map(|upstream| &upstream.endpoint.server)
     }
 
     /// What kubelet is told, as far as it could be read.
@@ -166,17 +167,9 @@ fn watch(root: &Root, settings: &Settings) -> Result<Watch, Failure> {
         .map_err(|error| Failure::System(format!("cannot watch the files that name upstreams: {error}")))
 }
 
-/// Whether the same servers of the same sources are asked, in whatever order: then nothing is to be done.
-fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
-    let within = |one: &UpstreamSet, other: &UpstreamSet| {
-        one.upstreams.iter().all(|upstream| other.upstreams.contains(upstream))
-    };
-    one.equivalent == other.equivalent && within(one, other) && within(other, one)
-}
-
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
-        let (server, source) = (&upstream.server, &upstream.source);
+        let (server, source) = (&upstream.endpoint, &upstream.source);
         log::info!(upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {

@@ -64,10 +64,9 @@ fn an_upstream_that_has_left_the_set_is_not_asked_again_without_edns() {
         let mut w = world(&TWO, None);
         w.ask("a");
         let mut numbers = UpstreamIds::default();
-        let all =
-            UpstreamSet::new(TWO.map(|server| (server.parse().unwrap(), "test".into())).into(), None, &mut numbers);
-        let upstreams = all.upstreams.iter().skip(gone);
-        w.engine.adopt(Arc::new(UpstreamSet { upstreams: upstreams.cloned().collect(), ..all }));
+        let all = TWO.map(|server| (server.parse().unwrap(), Arc::from("test")));
+        let _ = UpstreamSet::new(all.to_vec(), None, &mut numbers);
+        w.engine.adopt(Arc::new(UpstreamSet::new(all[gone..].to_vec(), None, &mut numbers)));
         w.act();
         w.answer_with(0, |m| m[3] |= 1);
         assert_eq!((w.asked(), w.sockets.len()), (asked, 2 - gone), "no socket of the one that left");

@@ -70,7 +70,7 @@ impl World {
                     Action::SendProbe { nonce, upstream, transport, message } => {
                         let does = does(upstream.id, &message);
                         if matches!(does, Does::Loops | Does::LoopsAndAnswers) {
-                            let from = upstream.server.ip();
+                            let from = upstream.endpoint.server.ip();
                             let home = Event::ProbeHome { nonce, from, over: transport, onwards: 0 };
                             assert!(self.judge.handle(home, self.now).is_empty());
                         }
