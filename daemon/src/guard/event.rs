@@ -43,6 +43,22 @@ pub enum Event {
         /// None: no answer in time, or nobody there.
         heard: Option<ProbeReply>,
     },
+    /// An upstream lets queries wait: is it down? Only a health probe that meets silence says so.
+    PerhapsDown {
+        /// Which.
+        upstream: UpstreamId,
+        /// Over what.
+        transport: Transport,
+        /// A name that it has answered before, lower-cased wire form, where one is known.
+        answered: Option<Box<[u8]>>,
+    },
+    /// An upstream that is held to be down said something.
+    Alive {
+        /// Which.
+        upstream: UpstreamId,
+        /// Over what.
+        transport: Transport,
+    },
     /// Other upstreams.
     SetChanged(Arc<UpstreamSet>),
     /// Another key, since the node's addresses changed.

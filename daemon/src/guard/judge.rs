@@ -12,6 +12,7 @@
 //! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
 //! verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
 
+mod checkup;
 mod reporting;
 mod suspicion;
 
@@ -24,6 +25,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::Settings;
 use super::event::{Action, Event};
+use super::health::Health;
 use super::key::MarkKey;
 use super::limits::{Provoked, Window};
 use super::mark_support::Marks;
@@ -45,6 +47,8 @@ const UNSURE: Duration = Duration::from_secs(5);
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
+/// Maximum number of health probes a second, to all upstreams together.
+const CHECKUPS: usize = 20;
 
 type Whom = (UpstreamId, Transport);
 
@@ -68,6 +72,9 @@ pub struct Judge {
     known: BTreeMap<UpstreamId, Known>,
     provoked: BTreeMap<UpstreamId, Provoked>,
     asked: HashMap<Nonce, ProbeInFlight>,
+    health: BTreeMap<Whom, Health>,
+    checkups: HashMap<Nonce, Whom>,
+    checkup_window: Window,
     early: Vec<(Whom, Witness, Box<[u8]>)>,
     overall: Window,
     told: Window,
@@ -88,6 +95,9 @@ impl Judge {
             known: BTreeMap::new(),
             provoked: BTreeMap::new(),
             asked: HashMap::new(),
+            health: BTreeMap::new(),
+            checkups: HashMap::new(),
+            checkup_window: Window::new(CHECKUPS, Duration::from_secs(1)),
             early: Vec::new(),
             overall: Window::new(10, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
@@ -106,9 +116,22 @@ impl Judge {
             Event::ProbeHome { nonce, from, over, onwards } => {
                 if let Some(asked) = self.asked.get_mut(&nonce) {
                     asked.home = Some(ProbeReturn { from, over, onwards });
+                } else if let Some(whom) = self.checkups.get(&nonce) {
+                    let track = self.tracks.entry(*whom).or_default();
+                    if track.asked.is_none() && !track.covers(name::ROOT) {
+                        track.want(ProbeRequest::check(name::ROOT, None));
+                    }
                 }
             }
-            Event::ProbeOver { nonce, heard } => self.over(nonce, heard, now),
+            Event::ProbeOver { nonce, heard } => {
+                if !self.checkup_over(nonce, heard.is_some(), now) {
+                    self.over(nonce, heard, now);
+                }
+            }
+            Event::PerhapsDown { upstream, transport, answered } => {
+                self.perhaps_down((upstream, transport), answered, now);
+            }
+            Event::Alive { upstream, transport } => self.is_alive((upstream, transport)),
             Event::SetChanged(set) => {
                 self.set_changed(set);
                 for (whom, witness, name) in std::mem::take(&mut self.early) {
@@ -120,6 +143,7 @@ impl Judge {
         }
         self.hear_late(now);
         self.send_due(now);
+        self.send_checkups(now);
         self.publish(now);
         std::mem::take(&mut self.actions)
     }
@@ -135,7 +159,7 @@ impl Judge {
         let ends = self.tracks.values().flat_map(|track| [track.suspect_until, track.wavers_until]);
         let ends = ends.flatten().filter(|until| *until > now);
         let late = self.in_use().filter_map(|(_, track)| track.late.as_ref().map(|(at, ..)| *at));
-        asks.chain(ends).chain(late).min()
+        asks.chain(ends).chain(late).chain(self.checkup_due()).min()
     }
 
     fn in_use(&self) -> impl Iterator<Item = (&Whom, &UpstreamState)> {
@@ -164,6 +188,7 @@ impl Judge {
         });
         self.known.retain(|number, _| set.get(*number).is_some());
         self.provoked.retain(|number, _| set.get(*number).is_some());
+        self.health.retain(|(number, _), _| set.get(*number).is_some());
         self.set = set;
     }
 

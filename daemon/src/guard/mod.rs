@@ -4,7 +4,8 @@
 //! **Three witnesses raise suspicion, one judge convicts.** [`tag`], [`spelling`] and [`silence`] are the witnesses; the
 //! front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`]
-//! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. All but `run` and
+//! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. Whoever finds an upstream late tells
+//! [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but `run` and
 //! `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A fourth witness would be a file
 //! here, a variant of [`Witness`], and a call of `suspect`.
 //!
@@ -48,6 +49,7 @@
 use std::time::Duration;
 
 mod exchange;
+mod health;
 pub mod mark_support;
 pub mod returned;
 mod upstream_state;

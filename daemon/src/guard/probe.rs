@@ -113,6 +113,16 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> 
     message
 }
 
+/// The whole query, without marks, for `name` (wire form), which an upstream has answered before.
+#[must_use]
+pub fn plain(name: &[u8], id: u16) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    let mut message = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(name);
+    message.extend([0, 1, 0, 1]);
+    message
+}
+
 /// The nonce of a probe, ours or not, in `qname` (any spelling), whatever follows it. Cheap for all other names.
 ///
 /// The nonce may also stand first: servers that ask for one label more at a time (RFC 9156) cut what is before it.

@@ -129,6 +129,18 @@ impl Guard {
         self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
     }
 
+    /// `upstream` lets queries wait over this transport and may be down. It is probed at once, within limits; where
+    /// it meets that with silence, [`Verdicts::down_since`] says so within a second. `answered` is a name that it has
+    /// answered before (lower-cased wire form), where one is known.
+    pub fn perhaps_down(&self, upstream: UpstreamId, transport: Transport, answered: Option<&[u8]>) {
+        self.tell(Event::PerhapsDown { upstream, transport, answered: answered.map(Into::into) });
+    }
+
+    /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
+    pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
+        self.tell(Event::Alive { upstream, transport });
+    }
+
     /// CoreDNS's `loop` plugin asked its question.
     pub fn loop_plugin_seen(&self) {
         self.tell(Event::LoopPlugin);

@@ -71,6 +71,7 @@ pub struct Verdicts {
     pub(super) given: Vec<Verdict>,
     pub(super) suspects: Vec<(UpstreamId, Transport)>,
     pub(super) wavering: Vec<(UpstreamId, Transport)>,
+    pub(super) down: Vec<((UpstreamId, Transport), Instant)>,
     pub(super) marks: Vec<(UpstreamId, Marks)>,
     /// The marks for those that the judge has not heard of yet.
     pub(super) unheard_of: Marks,
@@ -109,7 +110,14 @@ impl Verdicts {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let unheard_of = settings.marks(Marks::ALL, false, false);
-        Self { given: Vec::new(), suspects: Vec::new(), wavering: Vec::new(), marks: Vec::new(), unheard_of }
+        Self {
+            given: Vec::new(),
+            suspects: Vec::new(),
+            wavering: Vec::new(),
+            down: Vec::new(),
+            marks: Vec::new(),
+            unheard_of,
+        }
     }
 
     /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
@@ -132,6 +140,13 @@ impl Verdicts {
             .filter(|verdict| (verdict.upstream, verdict.transport) == (upstream, transport))
             .filter(|verdict| name::is_within(name, &verdict.suffix))
             .max_by_key(|verdict| verdict.standing)
+    }
+
+    /// Since when nothing was heard of `upstream` over this transport, where it is down: it met health probes with
+    /// silence. What it said to a query since then outweighs that ([`super::Guard::is_alive`]).
+    #[must_use]
+    pub fn down_since(&self, upstream: UpstreamId, transport: Transport) -> Option<Instant> {
+        self.down.iter().find(|(whom, _)| *whom == (upstream, transport)).map(|(_, since)| *since)
     }
 
     /// All verdicts, for people.

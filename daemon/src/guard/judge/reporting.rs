@@ -45,7 +45,8 @@ impl Judge {
         });
         let marks = marks.collect();
         let given = self.tracks.values().flat_map(UpstreamState::verdicts).cloned().collect();
-        let verdicts = Verdicts { given, suspects, wavering, marks, unheard_of: self.published.unheard_of };
+        let down = self.down();
+        let verdicts = Verdicts { given, suspects, wavering, down, marks, unheard_of: self.published.unheard_of };
         if verdicts != *self.published {
             self.published = Arc::new(verdicts);
             self.actions.push(Action::Publish(Arc::clone(&self.published)));
