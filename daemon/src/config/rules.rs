@@ -2,12 +2,17 @@
 //! is at fault already.
 
 use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 
 use super::{Effective, Fault, Origin, Settings};
 use crate::discovery::SourceName;
 use crate::kubelet_limits;
 use crate::kubelet_resolv_conf::Policy;
 use crate::node_address::choose::{Families, Place};
+
+/// Directories of the programs that are our sources.
+const OF_OTHERS: [&str; 5] =
+    ["/run/systemd", "/run/NetworkManager", "/run/resolvconf", "/etc/resolvconf", "/run/dnsmasq"];
 
 /// The faults between values.
 pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) -> Vec<Fault> {
@@ -88,11 +93,21 @@ fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let path = &settings.resolv_conf.path;
-    if settings.upstreams.sources.iter().any(|source| matches!(source, SourceName::File(file) if file == path)) {
+    let path = plain(&settings.resolv_conf.path);
+    if settings.upstreams.sources.iter().any(|source| matches!(source, SourceName::File(file) if plain(file) == path)) {
         let what = "the file that Onward writes is one that it reads servers from, and would name Onward as its own \
                     upstream; choose another path";
         faults.extend(rules.between("resolv_conf.path", "upstreams.sources", what));
+    }
+    if OF_OTHERS.iter().any(|directory| path.starts_with(directory)) {
+        let what = "this directory belongs to another program, which reads and writes its own files there; choose another path";
+        faults.extend(rules.between("resolv_conf.path", "resolv_conf.path", what));
+    }
+    let state_dir = plain(&settings.state_dir);
+    if state_dir.starts_with(&path) {
+        let what =
+            "it would be a file and a directory at once, since state_dir needs a directory there; choose another path";
+        faults.extend(rules.between("resolv_conf.path", "state_dir", what));
     }
     if let Policy::List(domains) = &settings.resolv_conf.search {
         let characters = domains.iter().map(|domain| domain.as_str().len() + 1).sum::<usize>().saturating_sub(1);
@@ -102,6 +117,19 @@ fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// The path without `.` and `..`, which need no look at the machine.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn lifetimes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {

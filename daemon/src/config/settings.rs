@@ -44,7 +44,7 @@ pub struct Settings {
 /// Which servers are asked, and where they are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstreams {
-    /// ProbeInFlight in this order; at most 16; empty: discover.
+    /// Asked in this order; at most 16; empty: discover.
     pub servers: Vec<Server>,
     /// Where to look, the first with a usable server gives the list; at most 16.
     pub sources: Vec<SourceName>,

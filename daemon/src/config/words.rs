@@ -4,7 +4,7 @@
 //! `FromStr`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use crate::admit::acl::Allow;
 use crate::discovery::SourceName;
 use crate::guard::Mark;
+use crate::kubelet_resolv_conf::Domain;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
 use crate::upstream::Server;
@@ -37,7 +38,12 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Refused> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(Refused(format!("allowed is one of {}", [$(concat!('"', $word, '"')),+].join(", ")))),
+                    _ => {
+                        let meant = [$($word),+].into_iter().find(|word| text.trim().eq_ignore_ascii_case(word));
+                        let hint = meant.map(|word| format!("; write \"{word}\"")).unwrap_or_default();
+                        let all = [$(concat!('"', $word, '"')),+].join(", ");
+                        Err(Refused(format!("allowed is one of {all}{hint}")))
+                    }
                 }
             }
         }
@@ -65,6 +71,36 @@ pub(super) fn is_for_many(ip: IpAddr) -> bool {
 
 pub(super) fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Returns what may have been meant by an IPv6 address without brackets whose last group reads like a port.
+pub(super) fn ends_like_a_port(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host: Ipv6Addr = host.parse().ok()?;
+    let port: u16 = port.parse().ok().filter(|port| matches!(port, 53 | 853 | 1_000..))?;
+    Some(format!("if {port} is meant as the port, write \"[{host}]:{port}\"; if not, write \"[{text}]\""))
+}
+
+/// Returns what to write in place of a text that is no address of a server.
+pub(super) fn not_a_server(text: &str) -> Option<String> {
+    let is_server = |text: &str| text.parse::<Server>().is_ok();
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Some(format!("servers are asked over UDP and TCP; leave out {scheme}://, and a path"));
+    }
+    if let Some((server, _)) = text.split_once('#').filter(|(server, _)| is_server(server)) {
+        return Some(format!("names for TLS are not used yet; write \"{server}\""));
+    }
+    if let Some((server, port)) = text.split_once(['@', ' ']).filter(|(server, _)| is_server(server)) {
+        let server: Server = server.parse().ok()?;
+        let port = port.trim().parse().ok()?;
+        return Some(format!("write \"{}\"", Server::new(server.ip(), port)));
+    }
+    if let Some((server, _)) = text.split_once('/').filter(|(server, _)| is_server(server)) {
+        return Some(format!("a server is one address; write \"{server}\""));
+    }
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    (host.contains(|letter: char| letter.is_ascii_alphabetic()) && host.parse::<Domain>().is_ok())
+        .then(|| "a name would have to be resolved first; write the address".to_owned())
 }
 
 /// A path from the root.
@@ -104,11 +140,15 @@ impl FromStr for Place {
                  put it on an interface yourself and write it here without \"dedicated:\", or write \"node\"",
             );
         }
+        if let Some(asked) = ends_like_a_port(text) {
+            return refused(&asked);
+        }
         let Ok(server) = text.parse::<Server>() else {
-            return refused(
+            let hint = not_a_place(text).map(|hint| format!("; {hint}")).unwrap_or_default();
+            return Err(Refused(format!(
                 "allowed is \"node\", an address with an optional port (\"10.0.0.1\", \"10.0.0.1:5300\", \
-                 \"[fd00::1]:53\"), or \"interface:eth1\"",
-            );
+                 \"[fd00::1]:53\"), or \"interface:eth1\"{hint}"
+            )));
         };
         can_be_listened_on(server.ip())?;
         if is_link_local_v6(server.ip()) && server.scope().is_none() {
@@ -116,6 +156,23 @@ impl FromStr for Place {
         }
         Ok(Self::Address(server))
     }
+}
+
+/// Returns what to write in place of a text that is no place to listen on.
+fn not_a_place(text: &str) -> Option<String> {
+    if text.trim().eq_ignore_ascii_case("node") {
+        return Some("write \"node\"".to_owned());
+    }
+    if matches!(text, "*" | "any" | "all") {
+        return Some("answers must leave from the address that was asked, so it has to be named".to_owned());
+    }
+    if let Some((address, _)) = text.split_once('/').filter(|(address, _)| address.parse::<IpAddr>().is_ok()) {
+        return Some(format!("without its network: write \"{address}\""));
+    }
+    let is_name = !matches!(text, "true" | "false")
+        && text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && !text.contains([':', '/', '.']);
+    (is_name && parse_interface(text).is_ok()).then(|| format!("if {text} is an interface, write \"interface:{text}\""))
 }
 
 fn parse_interface(text: &str) -> Result<Place, Refused> {
@@ -161,7 +218,12 @@ impl FromStr for Allow {
         match network {
             Some(network) if network.addr() == network.network() => Ok(Self::Network(network)),
             Some(network) => Err(Refused(format!("the network is written {}", network.trunc()))),
-            None => refused("allowed is \"local\", \"private\", or a network: \"10.0.0.0/8\", \"2001:db8::/32\""),
+            None => {
+                let meant = ["local", "private"].into_iter().find(|word| text.trim().eq_ignore_ascii_case(word));
+                let hint = meant.map(|word| format!("; write \"{word}\"")).unwrap_or_default();
+                let allowed = "allowed is \"local\", \"private\", or a network: \"10.0.0.0/8\", \"2001:db8::/32\"";
+                Err(Refused(format!("{allowed}{hint}")))
+            }
         }
     }
 }

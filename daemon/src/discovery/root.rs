@@ -78,7 +78,7 @@ impl Root {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // ProbeInFlight before opening: to open a FIFO would wait for a writer.
+    // Asked before opening: to open a FIFO would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a plain file"));
     }

@@ -31,7 +31,7 @@ impl Forwarder {
     pub fn give(&self, landed: &UpstreamResponse<'_>, outbox: &mut Outbox, now: Instant) {
         let UpstreamResponse { key, upstream, answer, .. } = landed;
         if self.set.load().get(*upstream).is_none() {
-            // ProbeInFlight before others came into use: those who wait get it, but it is no longer worth remembering.
+            // Asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.give_unremembered(landed, outbox, now);
         }
         match self.cache.learn(key.bytes(), answer, *upstream, self.seconds(now)) {

@@ -284,7 +284,10 @@ impl Service {
     fn reload(&mut self) {
         notify::reloading();
         match config::load(&self.overrides) {
-            Ok(loaded) => self.apply(loaded.settings),
+            Ok(loaded) => {
+                loaded.log_remarks();
+                self.apply(loaded.settings);
+            }
             Err(faults) => {
                 for fault in faults.as_slice() {
                     log::error!("{fault}");
