@@ -30,6 +30,10 @@ pub enum Action {
     Overdue(QuestionKey),
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(UpstreamId, Transport, QuestionKey),
+    /// An upstream has said nothing for a while: perhaps it is down. The name is one that it has answered before.
+    PerhapsDown(UpstreamId, Transport, Option<Box<[u8]>>),
+    /// An upstream that is held to be down, or may be, said something.
+    Alive(UpstreamId, Transport),
 }
 
 /// How long a provisional response may be remembered at most, here and by clients, in seconds.

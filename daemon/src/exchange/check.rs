@@ -27,6 +27,8 @@ pub enum Worth {
     Truncated,
     /// The upstream may not know EDNS: to be asked once more without (RFC 6891, section 7).
     PerhapsEdns,
+    /// The upstream is not the one to be asked for this name, as one that does not recurse says it: another may be.
+    Lame,
     /// The upstream could not or would not: another may.
     Failure,
 }
@@ -64,6 +66,7 @@ pub fn worth(answer: &Response<'_>, with_opt: bool) -> Worth {
     }
     let Ok(code) = u8::try_from(answer.rcode()) else { return Worth::Failure };
     match code {
+        rcode::NOERROR if answer.is_lame() => Worth::Lame,
         rcode::NOERROR | rcode::NXDOMAIN if answer.is_negative() => Worth::Negative,
         rcode::NOERROR => Worth::Good,
         _ if answer.extended_errors().any(|error| is_final(error, code)) => Worth::Good,

@@ -255,6 +255,10 @@ impl Worker {
             Action::Silent(upstream, transport, key) => {
                 self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
+            Action::PerhapsDown(upstream, transport, answered) => {
+                self.forwarder.guard.perhaps_down(upstream, transport, answered.as_deref());
+            }
+            Action::Alive(upstream, transport) => self.forwarder.guard.is_alive(upstream, transport),
         }
     }
 

@@ -212,6 +212,10 @@ impl Onward {
                 forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
             Action::Silent(..) => {}
+            Action::PerhapsDown(upstream, transport, answered) => {
+                forwarder.guard.perhaps_down(upstream, transport, answered.as_deref());
+            }
+            Action::Alive(upstream, transport) => forwarder.guard.is_alive(upstream, transport),
         }
     }
 
