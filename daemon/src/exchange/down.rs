@@ -24,6 +24,9 @@ impl Engine {
         let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
+        if was_silent {
+            self.actions.push_back(Action::HealthChanged);
+        }
         if was_suspected || was_silent {
             self.actions.push_back(Action::Alive(id, transport));
         }
@@ -53,11 +56,19 @@ impl Engine {
 
     /// Takes what the guard says now. What waits for an upstream that has gone down need not wait any more.
     pub(super) fn heed(&mut self, guidance: Guidance, now: Instant) {
+        if !self.guidance.verdicts.is_any_down() && !guidance.verdicts.is_any_down() {
+            self.guidance = guidance;
+            return;
+        }
         let all = self.peers.0.iter().flat_map(|peer| [Transport::Udp, Transport::Tcp].map(|over| (peer.id, over)));
-        let were_up: Vec<_> = all.filter(|(id, over)| !self.is_down(*id, *over)).collect();
+        let before: Vec<_> = all.map(|(id, over)| (id, over, self.is_down(id, over))).collect();
         self.guidance = guidance;
-        for (id, transport) in were_up {
-            if self.is_down(id, transport) {
+        for (id, transport, was_down) in before {
+            let is_down = self.is_down(id, transport);
+            if is_down != was_down {
+                self.actions.push_back(Action::HealthChanged);
+            }
+            if is_down && !was_down {
                 self.give_up_on(id, transport, now);
             }
         }

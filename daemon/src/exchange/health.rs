@@ -68,6 +68,18 @@ impl Health {
         true
     }
 
+    /// Returns when it said something last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Returns the mean time of its answers.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.mean
+    }
+
     /// Whether an upstream that is down may be tried now; if so, the next time is a second away.
     pub fn may_be_tried(&mut self, now: Instant) -> bool {
         let due = self.tried.is_none_or(|last| now.saturating_duration_since(last) >= TRIAL_EVERY);

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::admit::acl::AllowList;
+use crate::admit::special_names;
 use crate::admit::triage::{self, triage};
 use crate::cache::{Cache, Freshness, Seconds};
 use crate::exchange::{CLIENT_BUDGET, LookupRequest};
@@ -191,6 +192,9 @@ impl Forwarder {
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
             return self.answer_ourselves(packet, &LocalResponse::NxDomain, out);
+        }
+        if special_names::is_about_the_resolver(query.name()) {
+            return self.answer_ourselves(packet, &LocalResponse::NoData, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {

@@ -17,6 +17,9 @@ const SUSPECT_TTL: u32 = 5;
 /// How long it is remembered that no upstream answered, in seconds. A client's timeout alone is no verdict on a name.
 const NO_ANSWER_TTL: u32 = 1;
 
+/// Why a client over TCP has no response.
+const TOO_LONG: &str = "the response does not fit into a datagram, and no upstream server gave it over TCP";
+
 /// What a waiter gets.
 #[derive(Clone, Copy)]
 pub(super) enum Content<'c> {
@@ -85,12 +88,27 @@ impl Forwarder {
         }
     }
 
-    /// Answers those whose time is up, though the flight goes on; returns when the next one's is.
-    pub fn give_overdue(&self, key: &QuestionKey, outbox: &mut Outbox, now: Instant) -> Option<Instant> {
+    /// Answers the waiters whose time is up, though the lookup goes on: by a stale response, by what an upstream said
+    /// that was `truncated`, or else with SERVFAIL. Returns the next waiter's deadline.
+    pub fn give_overdue(
+        &self,
+        key: &QuestionKey,
+        truncated: Option<&OwnedUpstreamResponse>,
+        outbox: &mut Outbox,
+        now: Instant,
+    ) -> Option<Instant> {
         let (waiters, next) = self.waiters.overdue(key.bytes(), now);
         let (marked, waiters): (Vec<Waiter>, Vec<Waiter>) =
             waiters.into_iter().partition(|waiter| waiter.came_through.is_some());
-        self.console(key, waiters, Failure::NoAnswer, (outbox, now));
+        let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
+        let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
+        match truncated.filter(|_| self.cache.stale(key.bytes(), self.seconds(now)).is_none()) {
+            Some(block) => {
+                let content = Content::CachedResponse(&block, Age::Seconds(0));
+                waiters.into_iter().for_each(|waiter| deliver(waiter, content, outbox));
+            }
+            None => self.console(key, waiters, Failure::NoAnswer, (outbox, now)),
+        }
         for waiter in marked {
             let through = waiter.came_through;
             self.refuse(waiter, through, outbox);
@@ -140,6 +158,13 @@ impl Forwarder {
 /// for.
 pub(super) fn deliver(waiter: Waiter, content: Content<'_>, outbox: &mut Outbox) {
     let Waiter { packet, question_end, wants, back, .. } = waiter;
+    let over_tcp = matches!(back, WayBack::Tcp(_));
+    let too_long = LocalResponse::ServFail(Ede::new(Ede::NO_REACHABLE_AUTHORITY, TOO_LONG));
+    let content = match content {
+        // Over TCP nothing is truncated: a client would take it for the whole (RFC 7766, section 5).
+        Content::CachedResponse(block, _) if over_tcp && block.is_truncated() => Content::LocalResponse(&too_long),
+        content => content,
+    };
     let write = |out: &mut Vec<u8>| match content {
         Content::CachedResponse(block, age) => {
             write_cached(packet.get(..question_end).unwrap_or_default(), wants, block, age, out);

@@ -16,6 +16,7 @@ use super::serving::{Batches, Entrance, Serving, Took};
 use crate::net::batch::Patience;
 
 use super::mailbox::{Inbox, Order, Orders};
+use super::notice::{Notice, Notices, WorkerReport};
 use crate::clock;
 use crate::exchange::pool::Socket;
 use crate::exchange::sockets::{Sent, Sockets};
@@ -49,7 +50,9 @@ pub struct Parts {
     pub inbox: (Orders, Inbox),
     /// Connections to upstreams.
     pub streams: Arc<Streams>,
-    /// Where those live.
+    /// Where it tells news.
+    pub notices: Notices,
+    /// Where connections live.
     pub runtime: tokio::runtime::Handle,
     /// Ports that are not to be used.
     pub reserved_ports: Vec<u16>,
@@ -76,6 +79,7 @@ pub struct Worker {
     serving: Serving,
     sockets: Sockets,
     streams: Arc<Streams>,
+    notices: Notices,
     runtime: tokio::runtime::Handle,
     orders: Orders,
     inbox: Inbox,
@@ -91,7 +95,7 @@ impl Worker {
     /// # Errors
     /// Where the system has no file descriptor to give.
     pub fn new(parts: Parts, engine: Engine) -> std::io::Result<Self> {
-        let Parts { forwarder, inbox: (orders, inbox), streams, runtime, reserved_ports } = parts;
+        let Parts { forwarder, inbox: (orders, inbox), streams, notices, runtime, reserved_ports } = parts;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
@@ -99,6 +103,7 @@ impl Worker {
             forwarder,
             sockets: Sockets::new(reserved_ports),
             streams,
+            notices,
             runtime,
             orders,
             inbox,
@@ -248,10 +253,11 @@ impl Worker {
             },
             Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
             Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
-            Action::Overdue(key) => {
-                let next = self.forwarder.give_overdue(&key, outbox, now);
+            Action::Overdue(key, truncated) => {
+                let next = self.forwarder.give_overdue(&key, truncated.as_ref(), outbox, now);
                 self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
+            Action::HealthChanged => drop(self.notices.send(Notice::HealthChanged)),
             Action::Silent(upstream, transport, key) => {
                 self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
@@ -291,6 +297,7 @@ impl Worker {
                 }
                 Order::Allow => self.serving.forget_moment(),
                 Order::Adopt(set) => self.serving.engine.adopt(set),
+                Order::Report(to) => drop(to.send(WorkerReport { engine: self.serving.engine.report() })),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
                 Order::Unlisten(socket) => {

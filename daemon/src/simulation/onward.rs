@@ -204,14 +204,14 @@ impl Onward {
             Action::Answered(said) => forwarder.give(&said.landed().unwrap(), outbox, out.now),
             Action::Refused(said) => forwarder.give_failure(&said, outbox, out.now),
             Action::Failed(key, why) => forwarder.give_up(&key, why, outbox, out.now),
-            Action::Overdue(key) => {
-                let next = forwarder.give_overdue(&key, outbox, out.now);
+            Action::Overdue(key, truncated) => {
+                let next = forwarder.give_overdue(&key, truncated.as_ref(), outbox, out.now);
                 self.engine.remind(&key, next.unwrap_or(out.now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) if self.silence => {
                 forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
-            Action::Silent(..) => {}
+            Action::Silent(..) | Action::HealthChanged => {}
             Action::PerhapsDown(upstream, transport, answered) => {
                 forwarder.guard.perhaps_down(upstream, transport, answered.as_deref());
             }

@@ -27,7 +27,9 @@ struct World {
     ended: Vec<QuestionKey>,
     /// Of each answer, whether it is provisional.
     provisional: Vec<bool>,
+    health_changes: u32,
     overdue: usize,
+    overdue_truncated: usize,
     silent: Vec<u16>,
     /// Those that may be down, and a name that they have answered.
     perhaps_down: Vec<(u16, Option<Box<[u8]>>)>,
@@ -62,6 +64,8 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         ended: vec![],
         provisional: vec![],
         overdue: 0,
+        overdue_truncated: 0,
+        health_changes: 0,
         silent: vec![],
         perhaps_down: vec![],
         alive: vec![],
@@ -105,7 +109,11 @@ impl World {
                     self.done.push(Done::Failed(why));
                     self.ended.push(key);
                 }
-                Action::Overdue(_) => self.overdue += 1,
+                Action::Overdue(_, truncated) => {
+                    self.overdue += 1;
+                    self.overdue_truncated += usize::from(truncated.is_some());
+                }
+                Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
                 Action::PerhapsDown(upstream, _, name) => self.perhaps_down.push((upstream.0, name)),
                 Action::Alive(upstream, _) => self.alive.push(upstream.0),
@@ -242,11 +250,13 @@ fn a_failure_is_followed_by_the_next_and_the_first_is_told_when_all_fail() {
 }
 
 #[test]
-fn a_record_that_cannot_be_walked_is_a_failure() {
+fn a_response_that_cannot_be_walked_is_asked_for_without_edns_and_then_of_the_next() {
     let mut w = world(&TWO, None);
     w.ask("a");
     w.answer_with(0, |m| m[7] = 9);
-    assert_eq!(w.asked(), [0, 1]);
+    assert_eq!((w.asked(), w.sent[1].2[11]), (vec![0, 0], 0));
+    w.answer_with(1, |m| m[7] = 9);
+    assert_eq!(w.asked(), [0, 0, 1]);
 }
 
 #[test]
