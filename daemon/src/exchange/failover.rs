@@ -296,7 +296,7 @@ impl Engine {
         let others = lookup.order.len() > lookup.asked;
         if let SentOver::Udp(socket, _) = ask.sent_over
             && ask.sends < SENDS
-            && (!others || ask.stage == Stage::Late)
+            && (!others || (ask.stage == Stage::Late && !lookup.relayed))
             && lookup.done.is_none()
         {
             ask.sends += 1;

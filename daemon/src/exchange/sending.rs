@@ -43,7 +43,7 @@ impl Engine {
             route.upstreams.iter().filter_map(|upstream| Some((group(upstream)?, upstream.id))).collect();
         order.sort_by_key(|(group, _)| *group); // stable: the route's order within a group
         if probe::nonce(question.key.name()).is_some() {
-            order.truncate(PROBE_ASKS);
+            order.truncate(if question.passed.foreign() { 1 } else { PROBE_ASKS });
         }
         order.into_iter().map(|(_, number)| number).collect()
     }
