@@ -72,9 +72,7 @@ pub struct LookupRequest {
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.
     pub through: Option<UpstreamId>,
-    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails.
-    /// Where that one is late it is sent again, as any question is: the repeats of an Onward before us join its lookup,
-    /// and would not make good what was lost behind us.
+    /// The other Onwards that it has passed, if any: then it is not hedged, and no reason to probe.
     pub passed: Passed,
 }
 
