@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Endpoint;
-use crate::node_address::reach;
+use crate::net::reach;
 use crate::wire::name;
 
 /// Stands for one endpoint for as long as the process lives, also across sets, so that what was learnt of it is kept.
