@@ -99,6 +99,11 @@ impl Verdicts {
         Self { given: given.collect(), ..Self::default() }
     }
 
+    /// These upstreams are down over UDP since then.
+    pub(crate) fn of_down(upstreams: impl Iterator<Item = UpstreamId>, since: Instant) -> Self {
+        Self { down: upstreams.map(|upstream| ((upstream, Transport::Udp), since)).collect(), ..Self::default() }
+    }
+
     /// This upstream wavers over UDP.
     pub(crate) fn of_wavering(upstream: UpstreamId) -> Self {
         Self { wavering: vec![(upstream, Transport::Udp)], ..Self::default() }
@@ -147,6 +152,12 @@ impl Verdicts {
     #[must_use]
     pub fn down_since(&self, upstream: UpstreamId, transport: Transport) -> Option<Instant> {
         self.down.iter().find(|(whom, _)| *whom == (upstream, transport)).map(|(_, since)| *since)
+    }
+
+    /// Whether any upstream is down.
+    #[must_use]
+    pub fn is_any_down(&self) -> bool {
+        !self.down.is_empty()
     }
 
     /// All verdicts, for people.
