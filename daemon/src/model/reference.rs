@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::node::STALE_MAX;
-use super::server::{HOSTS, Name, Says, Server, TooLong, read, ttl};
 use super::server;
+use super::server::{HOSTS, Name, Says, Server, TooLong, read, ttl};
 use crate::wire::HEADER;
 
 /// Time within which every client has its response: CoreDNS gives up after 2 s.
@@ -15,6 +15,8 @@ const BUDGET: Duration = Duration::from_millis(1800);
 const LOOKUP: Duration = Duration::from_secs(6);
 /// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses.
 const SETTLED: Duration = Duration::from_secs(20);
+/// Latency of servers that nobody has to be patient with, at most.
+const QUICK: Duration = Duration::from_millis(80);
 /// Seconds by which ages may be off, since the cache counts whole ones.
 const ROUNDING: u64 = 2;
 
@@ -83,7 +85,9 @@ impl Record {
     }
 
     pub(super) fn said(&mut self, server: usize, response: &[u8], at: Instant) {
-        if response.len() > HEADER && let Some(name) = Name::read(response) {
+        if response.len() > HEADER
+            && let Some(name) = Name::read(response)
+        {
             self.said.push(Said { server, name, at, says: read(response), ttl: ttl(response) });
         }
     }
@@ -94,19 +98,41 @@ impl Record {
         (*since <= from || self.orders.len() == 1).then_some(order)
     }
 
-    /// Judges the whole world; returns each broken rule.
-    pub(super) fn faults(&self, servers: &[Server]) -> Vec<String> {
+    /// All that crossed the network for a name, for people.
+    pub(super) fn story(&self, name: Name) -> String {
+        let mut lines = Vec::new();
+        let mut tell = |at: Instant, what: String| lines.push((at, format!("{:?} {what}", at - self.start)));
+        for asked in self.asked.iter().filter(|asked| asked.name == name) {
+            tell(asked.at, format!("a client asks{}", if asked.over_stream { " over a stream" } else { "" }));
+            if let Some((at, response)) = &asked.response {
+                let after = *at - asked.at;
+                tell(*at, format!("it is told {:?}, TTL {:?}, after {after:?}", read(response), ttl(response)));
+            }
+        }
+        for sent in self.sent.iter().filter(|sent| sent.name == name) {
+            tell(sent.at, format!("server {} is asked", sent.server));
+        }
+        for said in self.said.iter().filter(|said| said.name == name) {
+            tell(said.at, format!("server {} has said {:?}, TTL {:?}", said.server, said.says, said.ttl));
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.into_iter().map(|(_, line)| line + "\n").collect()
+    }
+
+    /// Judges the whole world; returns each broken rule, and the name that it concerns.
+    pub(super) fn faults(&self, servers: &[Server]) -> Vec<(Name, String)> {
         let mut faults = Vec::new();
         for asked in &self.asked {
             let label = format!("{:?} at {:?}", asked.name, asked.at - self.start);
             match &asked.response {
-                None => faults.push(format!("{label}: no response")),
+                None => faults.push((asked.name, format!("{label}: no response"))),
                 Some((at, _)) if *at > asked.at + BUDGET + Duration::from_millis(2) => {
-                    faults.push(format!("{label}: only after {:?}", *at - asked.at));
+                    faults.push((asked.name, format!("{label}: only after {:?}", *at - asked.at)));
                 }
                 Some((at, response)) => {
                     let fault = self.fault_of(asked, *at, response, servers);
-                    faults.extend(fault.map(|fault| format!("{label}, answered after {:?}: {fault}", *at - asked.at)));
+                    let tell = |fault| (asked.name, format!("{label}, answered after {:?}: {fault}", *at - asked.at));
+                    faults.extend(fault.map(tell));
                 }
             }
         }
@@ -133,8 +159,9 @@ impl Record {
                 if age > lifetime + u64::from(STALE_MAX) + ROUNDING {
                     return Some(format!("{tells:?} is {age} s old, with a TTL of {lifetime} s"));
                 }
-                self.settled_good(order?, asked, at, servers)
-                    .map(|good| format!("stale by {} s, though server {good} has answered all the time", age - lifetime))
+                self.settled_good(order?, asked, at, servers).map(|good| {
+                    format!("stale by {} s, though server {good} has answered all the time", age - lifetime)
+                })
             }
             Says::NxDomain | Says::Nothing => {
                 let matches = |said: &&Said| said.name == asked.name && said.says == says && said.at <= at;
@@ -150,13 +177,15 @@ impl Record {
                 let good = self.first_good(order, asked, at, servers)?;
                 let place = order.iter().position(|server| *server == said.server).unwrap_or(usize::MAX);
                 let is_later = order.iter().position(|server| *server == good).is_some_and(|first| first < place);
-                (is_later && servers[good].knows.contains(&asked.name.zone))
-                    .then(|| format!("server {} says {says:?}, though server {good} before it has an address", said.server))
+                (is_later && servers[good].knows.contains(&asked.name.zone)).then(|| {
+                    format!("server {} says {says:?}, though server {good} before it has an address", said.server)
+                })
             }
             Says::Truncated if asked.over_stream => Some("truncated over a stream".to_owned()),
             Says::Truncated => {
                 let is_cut = |server: &Server| server.too_long != TooLong::Never;
-                (asked.name.host != HOSTS - 1 || !servers.iter().any(is_cut)).then(|| "truncated, though all fits".to_owned())
+                (asked.name.host != HOSTS - 1 || !servers.iter().any(is_cut))
+                    .then(|| "truncated, though all fits".to_owned())
             }
             Says::Failure(code) => self
                 .settled_good(order?, asked, at, servers)
@@ -166,6 +195,16 @@ impl Record {
 
     /// The first server in the order that has an answer to the query itself, and was there from long before it.
     fn first_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
+        // A server may have too much for a datagram and give it over no stream, which no other is believed to deny, or
+        // over a slow one, which takes the client's time.
+        let takes_time = |server: &Server| match server.too_long {
+            TooLong::Never => false,
+            TooLong::NoStream => true,
+            TooLong::Streams | TooLong::CutsInARecord => server.latency > QUICK,
+        };
+        if asked.name.host == HOSTS - 1 && servers.iter().any(takes_time) {
+            return None;
+        }
         let from = (asked.at - self.start).saturating_sub(SETTLED);
         let to = at - self.start + LOOKUP;
         order.iter().copied().find(|server| {
@@ -176,7 +215,7 @@ impl Record {
                 && is_short
                 && !server.silent_for.contains(&asked.name.zone)
                 && !server.is_out(from, to)
-                && server.latency <= Duration::from_millis(80)
+                && server.latency <= QUICK
         })
     }
 
@@ -186,7 +225,7 @@ impl Record {
     }
 
     /// Queries that left for a server though an earlier one, which does not know the same, had not had its time.
-    fn leaks(&self, servers: &[Server]) -> Vec<String> {
+    fn leaks(&self, servers: &[Server]) -> Vec<(Name, String)> {
         let mut faults = Vec::new();
         for sent in self.sent.iter().filter(|_| !self.equivalent) {
             let Some(order) = self.order(sent.at.checked_sub(SETTLED).unwrap_or(self.start), sent.at) else { continue };
@@ -201,10 +240,11 @@ impl Record {
                 };
                 let was_out = servers[earlier].is_out(since.saturating_sub(SETTLED), since);
                 if !was_out && !self.sent.iter().any(|other| was_asked(other)) {
-                    faults.push(format!(
+                    let fault = format!(
                         "{:?} left for server {} at {since:?}, though server {earlier} before it was not asked",
                         sent.name, sent.server
-                    ));
+                    );
+                    faults.push((sent.name, fault));
                 }
             }
         }
@@ -212,7 +252,7 @@ impl Record {
     }
 
     /// Addresses that were asked for again more than once while they lived.
-    fn refreshes(&self) -> Vec<String> {
+    fn refreshes(&self) -> Vec<(Name, String)> {
         let mut faults = Vec::new();
         for said in self.said.iter().filter(|said| matches!(said.says, Says::Address(_))) {
             let lifetime = Duration::from_secs(said.ttl.unwrap_or(0).into());
@@ -232,7 +272,9 @@ impl Record {
             }
             if lookups > 1 {
                 let at = said.at - self.start;
-                faults.push(format!("{:?}, known since {at:?} for {lifetime:?}, was refreshed {lookups} times", said.name));
+                let fault =
+                    format!("{:?}, known since {at:?} for {lifetime:?}, was refreshed {lookups} times", said.name);
+                faults.push((said.name, fault));
             }
         }
         faults

@@ -121,9 +121,15 @@ impl Server {
             number,
             knows,
             silent_for,
-            otherwise: pick(rng, [Otherwise::NxDomain, Otherwise::NxDomain, Otherwise::Refused, Otherwise::ServFail, Otherwise::Lame]),
+            otherwise: pick(
+                rng,
+                [Otherwise::NxDomain, Otherwise::NxDomain, Otherwise::Refused, Otherwise::ServFail, Otherwise::Lame],
+            ),
             edns: pick(rng, [Edns::Knows, Edns::Knows, Edns::Knows, Edns::FormErr, Edns::HeaderAlone]),
-            too_long: pick(rng, [TooLong::Never, TooLong::Never, TooLong::Streams, TooLong::CutsInARecord, TooLong::NoStream]),
+            too_long: pick(
+                rng,
+                [TooLong::Never, TooLong::Never, TooLong::Streams, TooLong::CutsInARecord, TooLong::NoStream],
+            ),
             probes: pick(rng, [Probes::NxDomain, Probes::NxDomain, Probes::Refused, Probes::Silence]),
             latency: Duration::from_millis(pick(rng, [1, 5, 20, 80, 150, 350])),
             outages,
