@@ -74,10 +74,10 @@ impl Shared {
         }
     }
 
-    /// Takes these upstreams into use, and forgets what only others said.
-    pub fn adopt(&self, set: &Arc<UpstreamSet>) {
+    /// Takes these upstreams into use. What only others answered is asked anew, and serves only where none of these answers.
+    pub fn adopt(&self, set: &Arc<UpstreamSet>, now: Instant) {
         self.set.store(Arc::clone(set));
-        self.cache.retain(|upstream| set.get(upstream).is_some());
+        self.cache.change_upstreams(|upstream| set.get(upstream).is_some(), self.seconds(now));
     }
 
     fn seconds(&self, now: Instant) -> Seconds {

@@ -257,7 +257,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.shared.adopt(&set);
+            self.shared.adopt(&set, clock::now());
             if !own.is_empty() {
                 self.shared.guard.set_changed(Arc::clone(&set));
             }
