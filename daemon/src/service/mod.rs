@@ -377,7 +377,7 @@ impl Service {
         log::info!("ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
-            listening.drain().await;
+            listening.drain(clock::now()).await;
             let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         };
         tokio::select! {
