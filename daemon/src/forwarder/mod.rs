@@ -20,6 +20,8 @@ mod incoming;
 mod query;
 mod respond;
 mod returned_query;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
