@@ -25,22 +25,24 @@ use crate::clock;
 use crate::config::{self, Overrides, Settings};
 use crate::discovery::kubelet::Kubelet;
 use crate::failure::Failure;
-use crate::forwarder::Forwarder;
+use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
 use crate::logging;
 use crate::net::bind::BindError;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
-use crate::server::mailbox::Order;
+use crate::server::clients::Clients;
+use crate::server::mailbox::Mailboxes;
 use crate::server::notice::Notice;
+use crate::server::queries::Queries;
 use crate::upstream::Upstream;
 use crate::waiters::Waiters;
 use listening::Listening;
 use outages::{Line, Outages};
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
-use workers::Workers;
+use workers::{Ends, Workers};
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
@@ -53,7 +55,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 struct Service {
     settings: Settings,
     overrides: Overrides,
-    forwarder: Arc<Forwarder>,
+    shared: Arc<Shared>,
+    mailboxes: Mailboxes,
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
@@ -95,7 +98,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
                 service.follow_addresses(false)?;
-                service.forwarder.tell_workers(|| Order::RenewSockets);
+                service.mailboxes.tell_all(|| Event::RenewSockets);
             }
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
@@ -114,33 +117,37 @@ impl Service {
     /// Cache, flights, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
-        let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
+        let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
+        let mailboxes = Mailboxes::new(mailboxes);
         let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
-        let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
-        let told = workers.clone();
-        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
-        let forwarder = Arc::new(Forwarder {
+        let told = mailboxes.clone();
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
+        let shared = Arc::new(Shared {
             cache: Cache::new((&settings.cache).into()),
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
-            workers,
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });
+        let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
+        let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
         let workers =
-            Workers::start(&settings, &forwarder, inboxes, &told).map_err(|error| system("the workers", error))?;
-        let listening = Listening::new(Arc::clone(&forwarder), settings.limits.tcp);
+            Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
+        let queries = Queries::new(Arc::clone(&shared), mailboxes.clone(), clients);
+        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             notices,
             outages: Outages::default(),
             settings,
             overrides,
-            forwarder,
+            shared,
+            mailboxes,
             workers,
             listening,
             addresses,
@@ -183,12 +190,12 @@ impl Service {
         self.try_again = false;
         let ours = addresses(&tables);
         if ours != self.addresses {
-            self.forwarder.guard.addresses_changed(&ours);
-            self.forwarder.tell_workers(|| Order::Guidance);
+            self.shared.guard.addresses_changed(&ours);
+            self.mailboxes.tell_all(|| Event::Guidance);
             self.addresses = ours;
         }
-        self.forwarder.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
-        self.forwarder.tell_workers(|| Order::Allow);
+        self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
+        self.mailboxes.tell_all(|| Event::AllowList);
         let chosen = match node_address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
             Err(reason) => return self.without_address(reason, &tables, first),
@@ -209,7 +216,7 @@ impl Service {
         }
         if !changes.opened.is_empty() {
             // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
-            self.forwarder.guard.set_changed(self.forwarder.set.load_full());
+            self.shared.guard.set_changed(self.shared.set.load_full());
         }
         self.write_file();
         Ok(())
@@ -250,12 +257,12 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(&set);
+            self.shared.adopt(&set);
             if !own.is_empty() {
-                self.forwarder.guard.set_changed(Arc::clone(&set));
+                self.shared.guard.set_changed(Arc::clone(&set));
             }
-            self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
-            self.forwarder.guard.tell_what_holds(&set, clock::now());
+            self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
+            self.shared.guard.tell_what_holds(&set, clock::now());
         }
         self.write_file();
     }
@@ -288,8 +295,8 @@ impl Service {
 
     /// Asks the workers which upstreams do not answer, and tells people and systemd what has changed.
     async fn look_at_health(&mut self) {
-        let set = self.forwarder.set.load_full();
-        let lines = self.outages.learn(&set, &Workers::report(&self.forwarder).await);
+        let set = self.shared.set.load_full();
+        let lines = self.outages.learn(&set, &Workers::report(&self.mailboxes).await);
         if lines.is_empty() {
             return;
         }
@@ -306,7 +313,7 @@ impl Service {
 
     fn status(&self) -> String {
         let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
-        let set = self.forwarder.set.load();
+        let set = self.shared.set.load();
         let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
             true => format!("{} (down)", upstream.server),
             false => upstream.server.to_string(),
@@ -352,11 +359,11 @@ impl Service {
             Err(failure) => log::error!("{failure}; running on with the configuration before"),
         }
         self.file = announce::File::default();
-        let before = self.forwarder.set.load_full();
+        let before = self.shared.set.load_full();
         self.look_for_upstreams();
-        let set = self.forwarder.set.load_full();
+        let set = self.shared.set.load_full();
         if Arc::ptr_eq(&before, &set) {
-            self.forwarder.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+            self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
         if let Err(failure) = self.follow_addresses(false) {
             log::error!("{failure}");
@@ -367,7 +374,7 @@ impl Service {
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!("ending: finishing {} questions in flight", self.forwarder.waiters.len());
+        log::info!("ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
             listening.drain().await;
