@@ -116,7 +116,7 @@ impl World {
                 Transmit::Stream(attempt, ..) => self.streams.push((attempt, bytes.clone())),
                 Transmit::Respond(reply_to) => self.responses.push((reply_to, bytes.clone())),
                 Transmit::Tell(event) => self.told.push(event),
-                _ => {}
+                Transmit::HealthChanged => {}
             }
         }
     }
