@@ -88,7 +88,7 @@ impl Node {
         let servers = order.iter().map(|server| (address(*server).into(), "a".into())).collect();
         let set = Arc::new(UpstreamSet::new(servers, Some(self.equivalent), &mut self.ids));
         self.servers.extend(set.upstreams.iter().map(|upstream| upstream.id).zip(order.iter().copied()));
-        self.forwarder.shared().adopt(&set);
+        self.forwarder.shared().adopt(&set, out.now);
         self.forwarder.handle_event(forwarder::Event::Upstreams(Arc::clone(&set)), out.now);
         self.settle(Some(Event::SetChanged(set)), out);
     }

@@ -239,7 +239,7 @@ impl Record {
                         && sent.at - other.at <= LOOKUP
                 };
                 let was_out = servers[earlier].is_out(since.saturating_sub(SETTLED), since);
-                if !was_out && !self.sent.iter().any(|other| was_asked(other)) {
+                if !was_out && !self.sent.iter().any(was_asked) {
                     let fault = format!(
                         "{:?} left for server {} at {since:?}, though server {earlier} before it was not asked",
                         sent.name, sent.server
