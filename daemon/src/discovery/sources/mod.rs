@@ -2,7 +2,7 @@
 //!
 //! A source reads and reports; whether a server is fit is for `vet`, and which source wins for `preference`.
 
-mod dropins;
+pub(crate) mod dropins;
 pub mod file;
 mod glob;
 pub mod networkd;
