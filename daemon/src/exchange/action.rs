@@ -28,6 +28,8 @@ pub enum Action {
     Failed(QuestionKey, Failure),
     /// Some who wait for this question may have waited long enough; the lookup goes on.
     Overdue(QuestionKey),
+    /// An upstream went down, or is back: [`super::Engine::report`] says which.
+    HealthChanged,
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(UpstreamId, Transport, QuestionKey),
 }

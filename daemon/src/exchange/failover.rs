@@ -227,6 +227,7 @@ impl Engine {
             self.actions.push_back(silent);
         }
         if let Some(upstream) = went_down {
+            self.actions.push_back(Action::HealthChanged);
             self.give_up_on(upstream, now);
         }
         let has_moved_on = self.lookups.get(id.0).is_none_or(|lookup| lookup.asked > asked); // by that

@@ -23,6 +23,7 @@ pub mod health;
 mod lookup;
 pub mod pool;
 pub mod query;
+mod report;
 mod sending;
 pub mod sockets;
 pub mod stream;
@@ -51,6 +52,7 @@ use timers::Timers;
 
 pub use action::{Action, Failure, OwnedUpstreamResponse, UpstreamResponse};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
+pub use report::{EngineReport, UpstreamReport};
 
 /// A question is sent to one upstream this often at most.
 const SENDS: u8 = 3;
@@ -220,7 +222,11 @@ impl Engine {
         };
         // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
         let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
-        peer.health.answered(after);
+        let was_down = peer.health.is_down();
+        peer.health.answered(after, now);
+        if was_down {
+            self.actions.push_back(Action::HealthChanged);
+        }
         if is_bare {
             self.came(attempt_id, Worth::PerhapsEdns, message, now);
             return None;
@@ -234,6 +240,9 @@ impl Engine {
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
     pub fn refused(&mut self, upstream: UpstreamId, socket: Socket, now: Instant) {
         let Some(peer) = self.peers.get_mut(upstream) else { return };
+        if !peer.health.is_down() {
+            self.actions.push_back(Action::HealthChanged);
+        }
         peer.health.refused(now);
         let lost = peer.pool.lose(socket);
         self.actions.push_back(Action::Close(socket));

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::notice::Reports;
 use crate::exchange::{AttemptId, LookupRequest};
 use crate::upstream::{UpstreamId, UpstreamSet};
 use crate::wire::QuestionKey;
@@ -32,6 +33,8 @@ pub enum Order {
     Allow,
     /// These are the upstreams now.
     Adopt(Arc<UpstreamSet>),
+    /// Say there what you know.
+    Report(Reports),
     /// Addresses or routes changed.
     RenewSockets,
     /// Serve this socket, too.

@@ -16,6 +16,7 @@ use super::serving::{Batches, Entrance, Serving, Took};
 use crate::net::batch::Patience;
 
 use super::mailbox::{Inbox, Order, Orders};
+use super::notice::{Notice, Notices, WorkerReport};
 use crate::clock;
 use crate::exchange::pool::Socket;
 use crate::exchange::sockets::{Sent, Sockets};
@@ -48,7 +49,9 @@ pub struct Parts {
     pub inbox: (Orders, Inbox),
     /// Connections to upstreams.
     pub streams: Arc<Streams>,
-    /// Where those live.
+    /// Where it tells news.
+    pub notices: Notices,
+    /// Where connections live.
     pub runtime: tokio::runtime::Handle,
     /// Ports that are not to be used.
     pub reserved_ports: Vec<u16>,
@@ -75,6 +78,7 @@ pub struct Worker {
     serving: Serving,
     sockets: Sockets,
     streams: Arc<Streams>,
+    notices: Notices,
     runtime: tokio::runtime::Handle,
     orders: Orders,
     inbox: Inbox,
@@ -90,7 +94,7 @@ impl Worker {
     /// # Errors
     /// Where the system has no file descriptor to give.
     pub fn new(parts: Parts, engine: Engine) -> std::io::Result<Self> {
-        let Parts { forwarder, inbox: (orders, inbox), streams, runtime, reserved_ports } = parts;
+        let Parts { forwarder, inbox: (orders, inbox), streams, notices, runtime, reserved_ports } = parts;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
@@ -98,6 +102,7 @@ impl Worker {
             forwarder,
             sockets: Sockets::new(reserved_ports),
             streams,
+            notices,
             runtime,
             orders,
             inbox,
@@ -251,6 +256,7 @@ impl Worker {
                 let next = self.forwarder.give_overdue(&key, outbox, now);
                 self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
+            Action::HealthChanged => drop(self.notices.send(Notice::HealthChanged)),
             Action::Silent(upstream, transport, key) => {
                 self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
@@ -286,6 +292,7 @@ impl Worker {
                 }
                 Order::Allow => self.serving.forget_moment(),
                 Order::Adopt(set) => self.serving.engine.adopt(set),
+                Order::Report(to) => drop(to.send(WorkerReport { engine: self.serving.engine.report() })),
                 Order::RenewSockets => self.serving.engine.renew_sockets(),
                 Order::Listen(socket) => self.listen(socket),
                 Order::Unlisten(socket) => {

@@ -7,6 +7,7 @@
 mod announce;
 mod listening;
 mod notify;
+mod outages;
 mod signals;
 mod upstreams;
 mod workers;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
@@ -31,8 +33,11 @@ use crate::net::bind::BindError;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
 use crate::server::mailbox::Order;
+use crate::server::notice::Notice;
+use crate::upstream::Upstream;
 use crate::waiters::Waiters;
 use listening::Listening;
+use outages::{Line, Outages};
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
 use workers::Workers;
@@ -52,6 +57,9 @@ struct Service {
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
+    /// News of the workers.
+    notices: mpsc::UnboundedReceiver<Notice>,
+    outages: Outages,
     /// The node's addresses.
     addresses: Vec<IpAddr>,
     /// What we listen on by choice, as last chosen.
@@ -89,6 +97,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
                 service.follow_addresses(false)?;
                 service.forwarder.tell_workers(|| Order::RenewSockets);
             }
+            Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
             () = tokio::time::sleep(TRY_AGAIN), if service.try_again => service.follow_addresses(false)?,
             () = &mut patience, if !service.ready => service.ready_at_last(),
@@ -121,10 +130,14 @@ impl Service {
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });
-        let workers = Workers::start(&settings, &forwarder, inboxes).map_err(|error| system("the workers", error))?;
+        let (told, notices) = mpsc::unbounded_channel();
+        let workers =
+            Workers::start(&settings, &forwarder, inboxes, &told).map_err(|error| system("the workers", error))?;
         let listening = Listening::new(Arc::clone(&forwarder), settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
+            notices,
+            outages: Outages::default(),
             settings,
             overrides,
             forwarder,
@@ -146,7 +159,7 @@ impl Service {
             loop {
                 let tables = node_address::netlink::read();
                 let chosen = tables.ok().and_then(|tables| node_address::choose(&self.wanted(), &tables).ok());
-                if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
+                if chosen.is_none_or(|chosen| chosen.awaited.is_none()) || bell.rung().await.is_err() {
                     return;
                 }
             }
@@ -273,11 +286,36 @@ impl Service {
         notify::ready(&format!("degraded: {why}"));
     }
 
+    /// Asks the workers which upstreams do not answer, and tells people and systemd what has changed.
+    async fn look_at_health(&mut self) {
+        let set = self.forwarder.set.load_full();
+        let lines = self.outages.learn(&set, &Workers::report(&self.forwarder).await);
+        if lines.is_empty() {
+            return;
+        }
+        for Line { level, event, upstream, text } in &lines {
+            match upstream {
+                Some(upstream) => log::log!(*level, event = *event, upstream:%; "{text}"),
+                None => log::log!(*level, event = *event; "{text}"),
+            }
+        }
+        if self.ready {
+            notify::status(&self.status());
+        }
+    }
+
     fn status(&self) -> String {
         let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
-        let upstreams: Vec<_> = self.upstreams.servers().map(ToString::to_string).collect();
+        let set = self.forwarder.set.load();
+        let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
+            true => format!("{} (down)", upstream.server),
+            false => upstream.server.to_string(),
+        };
+        let upstreams: Vec<_> = set.upstreams.iter().map(shown).collect();
+        let all_down = !upstreams.is_empty() && set.upstreams.iter().all(|one| self.outages.is_down(one.id));
+        let trouble = if all_down { "degraded: no upstream answers; " } else { "" };
         let upstreams = if upstreams.is_empty() { "no upstream known".to_owned() } else { upstreams.join(", ") };
-        format!("{} → {upstreams}", listening.join(", "))
+        format!("{trouble}{} → {upstreams}", listening.join(", "))
     }
 
     /// Reads the configuration anew. One with faults changes nothing.
@@ -349,13 +387,14 @@ impl Service {
 
 /// What is wanted of [`node_address::choose()`]; `previous` are the addresses listened on already.
 #[must_use]
-pub fn wanted(settings: &Settings, kubelet: &Kubelet, previous: Vec<IpAddr>) -> Wanted {
+pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
     Wanted {
         places: settings.listen.clone(),
         families: settings.families,
         node_ip: settings.node_ip.clone(),
         told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
-        previous,
+        handed_out,
+        families_stick: false,
     }
 }
 

@@ -13,8 +13,8 @@ use crate::discovery::vet::Rules;
 use crate::discovery::watch::Watch;
 use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
 use crate::failure::Failure;
+use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
-use crate::upstream::{Server, UpstreamSet};
 
 /// Lines that are remembered as told; past that all may be told again.
 const TOLD_MOST: usize = 1024;
@@ -144,11 +144,6 @@ impl Upstreams {
     /// The resolver options that were found.
     pub(super) fn options(&self) -> &[String] {
         &self.found.options
-    }
-
-    /// The servers that are asked.
-    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.set.iter().flat_map(|set| &set.upstreams).map(|upstream| &upstream.server)
     }
 
     /// What kubelet is told, as far as it could be read.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use tokio::sync::mpsc;
 
 use crate::config::Settings;
 use crate::exchange::stream::{StreamLimits, Streams};
 use crate::exchange::{Engine, Guidance};
 use crate::forwarder::Forwarder;
-use crate::server::mailbox::{Inbox, Orders, inbox};
+use crate::server::mailbox::{Inbox, Order, Orders, inbox};
+use crate::server::notice::{Notices, WorkerReport};
 use crate::server::worker::{Parts, Worker};
 
 /// More would only share what two threads do anyway on nearly every node; who needs more sets `workers`.
@@ -18,6 +21,9 @@ const AUTOMATIC_MOST: usize = 4;
 /// Sockets open to each upstream, over all workers; each worker has at least a few.
 const SOCKETS_PER_UPSTREAM: usize = 64;
 const SOCKETS_PER_UPSTREAM_LEAST: usize = 4;
+
+/// Time within which a worker says what it knows; it takes microseconds, unless a thread gets no processor.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// The threads that answer over UDP and ask upstreams.
 #[derive(Debug)]
@@ -44,6 +50,7 @@ impl Workers {
         settings: &Settings,
         forwarder: &Arc<Forwarder>,
         inboxes: Vec<(Orders, Inbox)>,
+        notices: &Notices,
     ) -> std::io::Result<Self> {
         let sockets_each = (SOCKETS_PER_UPSTREAM / inboxes.len().max(1)).max(SOCKETS_PER_UPSTREAM_LEAST);
         let streams = Arc::new(Streams::new(StreamLimits::default()));
@@ -53,6 +60,7 @@ impl Workers {
                 forwarder: Arc::clone(forwarder),
                 inbox,
                 streams: Arc::clone(&streams),
+                notices: notices.clone(),
                 runtime: tokio::runtime::Handle::current(),
                 reserved_ports: settings.upstreams.reserved_ports.clone(),
             };
@@ -64,6 +72,23 @@ impl Workers {
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(|| worker.run())?);
         }
         Ok(Self { threads })
+    }
+
+    /// Asks all what they know. Returns what those say that answer in time, which is all of them, save at their end.
+    pub(super) async fn report(forwarder: &Forwarder) -> Vec<WorkerReport> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        for worker in &forwarder.workers {
+            worker.tell(Order::Report(sender.clone()));
+        }
+        drop(sender);
+        let mut reports = Vec::new();
+        let all = async {
+            while let Some(report) = receiver.recv().await {
+                reports.push(report);
+            }
+        };
+        let _ = tokio::time::timeout(REPORT, all).await; // those who are late are left out
+        reports
     }
 
     /// Waits until all have ended; they were told to.

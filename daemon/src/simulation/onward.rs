@@ -211,7 +211,7 @@ impl Onward {
             Action::Silent(upstream, transport, key) if self.silence => {
                 forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
-            Action::Silent(..) => {}
+            Action::Silent(..) | Action::HealthChanged => {}
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Options(Vec<Word>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
-    UpstreamId(&'static str, i32),
+    Number(&'static str, i32),
     Flag(&'static str),
     /// Unknown to glibc, perhaps known to another library.
     Other(String),
@@ -42,7 +42,7 @@ impl Options {
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i32> {
         self.0.iter().find_map(|word| match word {
-            Word::UpstreamId(known, value) if known.strip_suffix(':') == Some(name) => Some(*value),
+            Word::Number(known, value) if known.strip_suffix(':') == Some(name) => Some(*value),
             _ => None,
         })
     }
@@ -62,11 +62,11 @@ impl Options {
                 // From here to the line's end, since atoi(3) skips blanks: `ndots: 3` is 3.
                 let value = atoi(text.get(name.len()..).unwrap_or_default()).min(*most);
                 // glibc keeps ndots in four bits, so a negative number becomes a large one.
-                self.set(Word::UpstreamId(name, if *name == "ndots:" { value & 0xf } else { value }));
+                self.set(Word::Number(name, if *name == "ndots:" { value & 0xf } else { value }));
             } else if let Some(flag) = FLAGS.iter().find(|flag| word.starts_with(flag.as_bytes())) {
                 self.set(Word::Flag(flag));
-            } else if !in_comment && word.first().is_some_and(u8::is_ascii_alphabetic) && word.is_ascii() {
-                self.set(Word::Other(word.escape_ascii().to_string()));
+            } else if !in_comment && let Some(other) = other(word) {
+                self.set(Word::Other(other));
             }
             text = rest;
         }
@@ -83,7 +83,7 @@ impl Options {
 impl Word {
     fn is_same_option(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::UpstreamId(one, _), Self::UpstreamId(two, _)) => one == two,
+            (Self::Number(one, _), Self::Number(two, _)) => one == two,
             _ => self == other,
         }
     }
@@ -92,11 +92,17 @@ impl Word {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UpstreamId(name, value) => write!(f, "{name}{value}"),
+            Self::Number(name, value) => write!(f, "{name}{value}"),
             Self::Flag(name) => f.write_str(name),
             Self::Other(word) => f.write_str(word),
         }
     }
+}
+
+/// Returns a word that glibc does not know as it stands, where it can be an option: visible ASCII that begins with a letter.
+fn other(word: &[u8]) -> Option<String> {
+    let can_be = word.first().is_some_and(u8::is_ascii_alphabetic) && word.iter().all(u8::is_ascii_graphic);
+    can_be.then(|| word.iter().copied().map(char::from).collect())
 }
 
 /// `atoi` of glibc: `strtol` with its bounds, cut to 32 bits.

@@ -22,6 +22,7 @@ struct World {
     streams: Vec<(AttemptId, usize)>,
     done: Vec<Done>,
     ended: Vec<QuestionKey>,
+    health_changes: u32,
     overdue: usize,
     silent: Vec<u16>,
 }
@@ -53,6 +54,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         done: vec![],
         ended: vec![],
         overdue: 0,
+        health_changes: 0,
         silent: vec![],
     }
 }
@@ -95,6 +97,7 @@ impl World {
                     self.ended.push(key);
                 }
                 Action::Overdue(_) => self.overdue += 1,
+                Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
             }
         }
