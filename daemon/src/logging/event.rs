@@ -151,6 +151,7 @@ impl ToValue for Event {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -171,4 +172,36 @@ mod tests {
             assert_eq!(Event::named(name), Some(*event));
         }
     }
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+        let inside = folders.iter().flat_map(|folder| sources(folder));
+        inside.chain(files.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"))).collect()
+    }
+
+    /// The lines at info and above: where each is, and what stands before its text.
+    fn log_lines(text: &str) -> impl Iterator<Item = &str> {
+        let calls = ["info!(", "warn!(", "error!(", "log!("].map(|call| format!("log::{call}"));
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let starts = code.filter(move |line| calls.iter().any(|call| line.contains(call)));
+        // The fields of a long call stand in the next lines.
+        starts.filter_map(|line| text.get(text.find(line)?..).and_then(|rest| rest.split('"').next()))
+    }
+
+    #[test]
+    fn each_log_line_at_info_and_above_tells_its_event() {
+        let mut lines = 0;
+        let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        for path in all.into_iter().filter(|path| !path.ends_with(file!())) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in log_lines(&text) {
+                assert!(line.contains("event = "), "{}: {line}", path.display());
+                lines += 1;
+            }
+        }
+        assert!(lines > 30, "{lines}");
+        assert_eq!(log_lines("log::warn!(\"no event\");").next(), Some("log::warn!("));
+    }
+
 }

@@ -13,6 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
 use super::serving::{Batches, Entrance, Serving, Took};
+use crate::logging::Event;
 use crate::net::batch::Patience;
 
 use super::mailbox::{Inbox, Order, Orders};
@@ -315,7 +316,7 @@ impl Worker {
     fn listen(&mut self, socket: Arc<UdpSocket>) {
         let token = LISTENERS - self.listeners.len() as u64;
         if let Err(error) = self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            log::error!(error:%; "cannot wait for queries");
+            log::error!(event = Event::ListenFailed, error:%; "cannot wait for queries");
             return;
         }
         let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());

@@ -13,6 +13,7 @@ use crate::discovery::vet::Rules;
 use crate::discovery::watch::Watch;
 use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
 use crate::failure::Failure;
+use crate::logging::Event;
 use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
 
@@ -40,7 +41,9 @@ impl Upstreams {
         match LastGood::load(&settings.state_dir, &root) {
             Ok(Some(last)) => preference.resume(last.offer),
             Ok(None) => {}
-            Err(why) => log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display()),
+            Err(why) => {
+                log::warn!(event = Event::LastGoodUnusable, why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display())
+            }
         }
         Ok(Self {
             watch: watch(&root, settings)?,
@@ -107,7 +110,7 @@ impl Upstreams {
         let kept = LastGood { offer, at: clock::wall() }.save(&self.settings.state_dir, &self.root);
         if let Err(error) = kept {
             let directory = self.settings.state_dir.display();
-            log::warn!(error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
+            log::warn!(event = Event::LastGoodUnsaved, error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
         }
     }
 
@@ -121,17 +124,17 @@ impl Upstreams {
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
-                log::warn!(upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
+                log::warn!(event = Event::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
             }
         }
         for note in &found.notes {
             if self.told.insert(note.clone()) {
-                log::info!("{note}");
+                log::info!(event = Event::SourceNote; "{note}");
             }
         }
         for unknown in &found.unknown {
             if self.told.insert(unknown.clone()) {
-                log::info!("not known: {unknown}");
+                log::info!(event = Event::SourceUnknown; "not known: {unknown}");
             }
         }
     }
@@ -172,16 +175,16 @@ fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
-        log::info!(upstream:% = server, source:%; "asking {server}, from {source}");
+        log::info!(event = Event::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {
         log::warn!(
-            "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
+            event = Event::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
              looked, `upstreams.servers` of the configuration names one by hand"
         );
     }
     if found.kept {
         let source = found.source.as_deref().unwrap_or("the last source");
-        log::warn!(source; "{source} names no server now; its last good list stays");
+        log::warn!(event = Event::SourceEmpty, source; "{source} names no server now; its last good list stays");
     }
 }

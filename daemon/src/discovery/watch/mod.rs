@@ -9,6 +9,7 @@
 
 mod plan;
 
+use crate::logging::Event;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -122,7 +123,7 @@ impl Watcher {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    log::error!("files are no longer watched: {error}");
+                    log::error!(event = Event::SourcesUnwatched; "files are no longer watched: {error}");
                     return;
                 }
             }
