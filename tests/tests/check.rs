@@ -12,14 +12,16 @@ const GROUPS: &str = "root:x:0:\nonward:x:64998:\n";
 /// Runs a script in a mount namespace of its own with an empty /etc: our unit, its user, and a configuration.
 fn on_a_node(configuration: &str, script: &str) -> Output {
     let prepare = format!(
-        "set -e; mount -t tmpfs tmpfs /etc; mkdir -p /etc/onward/onward.toml.d /etc/systemd/system\n\
+        "set -e; mount -t tmpfs -o mode=755 tmpfs /etc; mkdir -p /etc/onward/onward.toml.d /etc/systemd/system\n\
          printf '{ACCOUNTS}' > /etc/passwd; printf '{GROUPS}' > /etc/group\n\
          printf '[Service]\\nUser=onward\\nRuntimeDirectory=onward\\nStateDirectory=onward\\n' \
          > /etc/systemd/system/onward.service\n\
          cat > /etc/onward/onward.toml; set +e\n{script}"
     );
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &prepare]).env("ONWARD", onward());
+    command.args(["--mount", "sh", "-c", &prepare]);
+    // Variables of the tests begin as those of the configuration do.
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("ONWARD", onward());
     command
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

@@ -43,7 +43,7 @@ pub use settings::{Limits, Log, Settings, Upstreams};
 pub use show::{Effective, Entry};
 pub use words::Refused;
 
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use layer::Layer;
 use reader::Reader;
 
@@ -69,10 +69,10 @@ impl Loaded {
     /// Logs what should be looked at again, and what was passed over.
     pub fn log_remarks(&self) {
         for warning in &self.warnings {
-            log::warn!(event = Event::ConfigurationNote; "{warning}");
+            log::warn!(event = LogEvent::ConfigurationNote; "{warning}");
         }
         for note in &self.notes {
-            log::info!(event = Event::ConfigurationNote; "{note}");
+            log::info!(event = LogEvent::ConfigurationNote; "{note}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::mark_support::Marks;
 use super::verdict::{Evidence, Standing, Witness};
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::upstream::{Transport, Upstream};
 use crate::wire::name;
 use crate::wire::query::shown;
@@ -106,12 +106,12 @@ impl Report {
     #[must_use]
     pub fn fields(&self, counts: &[(Witness, u64)]) -> Vec<(&'static str, String)> {
         let event = match self.kind {
-            Kind::Suspected => Event::Suspected,
-            Kind::Looping => Event::Looping,
-            Kind::HalfLooping | Kind::Halved => Event::HalfLooping,
-            Kind::Released => Event::Released,
-            Kind::Holds(..) => Event::Holds,
-            Kind::Learnt(_) => Event::Learnt,
+            Kind::Suspected => LogEvent::Suspected,
+            Kind::Looping => LogEvent::Looping,
+            Kind::HalfLooping | Kind::Halved => LogEvent::HalfLooping,
+            Kind::Released => LogEvent::Released,
+            Kind::Holds(..) => LogEvent::Holds,
+            Kind::Learnt(_) => LogEvent::Learnt,
         };
         let mut fields = vec![
             ("event", event.name().to_owned()),

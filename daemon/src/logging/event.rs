@@ -9,11 +9,11 @@ use log::kv::{ToValue, Value};
 /// Defines the kinds, each with its meaning (its comment, too), name and id.
 macro_rules! events {
     ($($variant:ident = $name:literal, $id:literal, $meaning:literal;)+) => {
-        /// A kind of event. Given with a log line as its field `event`: `info!(event = Event::Listening; "…")`.
+        /// A kind of event. Given with a log line as its field `event`: `info!(event = LogEvent::Listening; "…")`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Event { $(#[doc = $meaning] $variant,)+ }
+        pub enum LogEvent { $(#[doc = $meaning] $variant,)+ }
 
-        impl Event {
+        impl LogEvent {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
@@ -135,14 +135,14 @@ events! {
         "Probes showed which marks an upstream bears.";
 }
 
-impl Event {
+impl LogEvent {
     /// Finds the kind that has this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|event| event.name() == name)
     }
 }
 
-impl ToValue for Event {
+impl ToValue for LogEvent {
     fn to_value(&self) -> Value<'_> {
         Value::from(self.name())
     }
@@ -157,10 +157,10 @@ mod tests {
 
     #[test]
     fn each_event_has_a_name_and_an_id_of_its_own() {
-        let names: HashSet<_> = Event::ALL.iter().map(|event| event.name()).collect();
-        let ids: HashSet<_> = Event::ALL.iter().map(|event| event.message_id()).collect();
-        assert_eq!((names.len(), ids.len()), (Event::ALL.len(), Event::ALL.len()));
-        for event in Event::ALL {
+        let names: HashSet<_> = LogEvent::ALL.iter().map(|event| event.name()).collect();
+        let ids: HashSet<_> = LogEvent::ALL.iter().map(|event| event.message_id()).collect();
+        assert_eq!((names.len(), ids.len()), (LogEvent::ALL.len(), LogEvent::ALL.len()));
+        for event in LogEvent::ALL {
             let (name, id) = (event.name(), event.message_id());
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
             // As systemd writes an id, and random (RFC 9562, section 5.4), so that it is nobody else's.
@@ -169,7 +169,7 @@ mod tests {
                 id.as_bytes()[12] == b'4' && matches!(id.as_bytes()[16], b'8' | b'9' | b'a' | b'b'),
                 "{name}: {id}"
             );
-            assert_eq!(Event::named(name), Some(*event));
+            assert_eq!(LogEvent::named(name), Some(*event));
         }
     }
 
@@ -203,5 +203,4 @@ mod tests {
         assert!(lines > 30, "{lines}");
         assert_eq!(log_lines("log::warn!(\"no event\");").next(), Some("log::warn!("));
     }
-
 }

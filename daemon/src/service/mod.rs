@@ -25,23 +25,24 @@ use crate::clock;
 use crate::config::{self, Overrides, Settings};
 use crate::discovery::kubelet::Kubelet;
 use crate::failure::Failure;
-use crate::forwarder::Forwarder;
+use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
-use crate::logging;
-use crate::logging::Event;
+use crate::logging::{self, LogEvent};
 use crate::net::bind::BindError;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
-use crate::server::mailbox::Order;
+use crate::server::clients::Clients;
+use crate::server::mailbox::Mailboxes;
 use crate::server::notice::Notice;
+use crate::server::queries::Queries;
 use crate::upstream::Upstream;
 use crate::waiters::Waiters;
 use listening::Listening;
 use outages::{Line, Outages};
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
-use workers::Workers;
+use workers::{Ends, Workers};
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
@@ -54,7 +55,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 struct Service {
     settings: Settings,
     overrides: Overrides,
-    forwarder: Arc<Forwarder>,
+    shared: Arc<Shared>,
+    mailboxes: Mailboxes,
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
@@ -96,7 +98,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
                 service.follow_addresses(false)?;
-                service.forwarder.tell_workers(|| Order::RenewSockets);
+                service.mailboxes.tell_all(|| Event::RenewSockets);
             }
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
@@ -115,33 +117,37 @@ impl Service {
     /// Cache, flights, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
-        let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
+        let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
+        let mailboxes = Mailboxes::new(mailboxes);
         let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
-        let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
-        let told = workers.clone();
-        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
-        let forwarder = Arc::new(Forwarder {
+        let told = mailboxes.clone();
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
+        let shared = Arc::new(Shared {
             cache: Cache::new((&settings.cache).into()),
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
-            workers,
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });
+        let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
+        let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
         let workers =
-            Workers::start(&settings, &forwarder, inboxes, &told).map_err(|error| system("the workers", error))?;
-        let listening = Listening::new(Arc::clone(&forwarder), settings.limits.tcp);
+            Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
+        let queries = Queries::new(Arc::clone(&shared), mailboxes.clone(), clients);
+        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             notices,
             outages: Outages::default(),
             settings,
             overrides,
-            forwarder,
+            shared,
+            mailboxes,
             workers,
             listening,
             addresses,
@@ -166,7 +172,7 @@ impl Service {
             }
         };
         if tokio::time::timeout(SETTLING, settled).await.is_err() {
-            log::info!(event = Event::NoDefaultRoute; "no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
+            log::info!(event = LogEvent::NoDefaultRoute; "no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
         }
     }
 
@@ -176,7 +182,7 @@ impl Service {
             Ok(tables) => tables,
             Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
             Err(error) => {
-                log::warn!(event = Event::AddressesUnreadable, error:%; "cannot read addresses and routes; all stays as it is");
+                log::warn!(event = LogEvent::AddressesUnreadable, error:%; "cannot read addresses and routes; all stays as it is");
                 self.try_again = true;
                 return Ok(());
             }
@@ -184,21 +190,21 @@ impl Service {
         self.try_again = false;
         let ours = addresses(&tables);
         if ours != self.addresses {
-            self.forwarder.guard.addresses_changed(&ours);
-            self.forwarder.tell_workers(|| Order::Guidance);
+            self.shared.guard.addresses_changed(&ours);
+            self.mailboxes.tell_all(|| Event::Guidance);
             self.addresses = ours;
         }
-        self.forwarder.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
-        self.forwarder.tell_workers(|| Order::Allow);
+        self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
+        self.mailboxes.tell_all(|| Event::AllowList);
         let chosen = match node_address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
             Err(reason) => return self.without_address(reason, &tables, first),
         };
         for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
-            log::warn!(event = Event::AddressChosen; "{warning}");
+            log::warn!(event = LogEvent::AddressChosen; "{warning}");
         }
         for missing in chosen.missing.iter().filter(|missing| !self.chosen.missing.contains(missing)) {
-            log::warn!(event = Event::AddressMissing; "{missing}");
+            log::warn!(event = LogEvent::AddressMissing; "{missing}");
         }
         self.waiting = None;
         let (changes, errors) = self.listening.follow(&chosen, &tables);
@@ -210,7 +216,7 @@ impl Service {
         }
         if !changes.opened.is_empty() {
             // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
-            self.forwarder.guard.set_changed(self.forwarder.set.load_full());
+            self.shared.guard.set_changed(self.shared.set.load_full());
         }
         self.write_file();
         Ok(())
@@ -226,7 +232,7 @@ impl Service {
         announce::listening(&changes);
         self.chosen = Chosen::default();
         if self.waiting.as_ref() != Some(&reason) {
-            log::warn!(event = Event::NoAddress; "{reason}");
+            log::warn!(event = LogEvent::NoAddress; "{reason}");
             notify::status(&reason.to_string());
         }
         self.waiting = Some(reason);
@@ -240,7 +246,7 @@ impl Service {
                 BindError::NotPermitted { .. } if first => return Err(Failure::Permission(error.to_string())),
                 _ if first => return Err(Failure::System(error.to_string())),
                 _ if !self.try_again => {
-                    log::error!(event = Event::ListenFailed; "{error}; trying again every {} s", TRY_AGAIN.as_secs())
+                    log::error!(event = LogEvent::ListenFailed; "{error}; trying again every {} s", TRY_AGAIN.as_secs())
                 }
                 _ => {}
             }
@@ -253,12 +259,12 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(&set);
+            self.shared.adopt(&set);
             if !own.is_empty() {
-                self.forwarder.guard.set_changed(Arc::clone(&set));
+                self.shared.guard.set_changed(Arc::clone(&set));
             }
-            self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
-            self.forwarder.guard.tell_what_holds(&set, clock::now());
+            self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
+            self.shared.guard.tell_what_holds(&set, clock::now());
         }
         self.write_file();
     }
@@ -285,14 +291,14 @@ impl Service {
     fn ready_at_last(&mut self) {
         self.ready = true;
         let why = self.waiting.as_ref().map_or_else(String::new, ToString::to_string);
-        log::warn!(event = Event::ReadyWithoutAddress; "ready without an address to listen on: {why}");
+        log::warn!(event = LogEvent::ReadyWithoutAddress; "ready without an address to listen on: {why}");
         notify::ready(&format!("degraded: {why}"));
     }
 
     /// Asks the workers which upstreams do not answer, and tells people and systemd what has changed.
     async fn look_at_health(&mut self) {
-        let set = self.forwarder.set.load_full();
-        let lines = self.outages.learn(&set, &Workers::report(&self.forwarder).await);
+        let set = self.shared.set.load_full();
+        let lines = self.outages.learn(&set, &Workers::report(&self.mailboxes).await);
         if lines.is_empty() {
             return;
         }
@@ -309,7 +315,7 @@ impl Service {
 
     fn status(&self) -> String {
         let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
-        let set = self.forwarder.set.load();
+        let set = self.shared.set.load();
         let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
             true => format!("{} (down)", upstream.server),
             false => upstream.server.to_string(),
@@ -331,9 +337,9 @@ impl Service {
             }
             Err(faults) => {
                 for fault in faults.as_slice() {
-                    log::error!(event = Event::ConfigurationFault; "{fault}");
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
-                log::error!(event = Event::ConfigurationFault; "the configuration has faults; running on with the one before");
+                log::error!(event = LogEvent::ConfigurationFault; "the configuration has faults; running on with the one before");
             }
         }
         if self.ready {
@@ -348,31 +354,31 @@ impl Service {
             (cache, limits, guard, workers, state_dir)
         };
         if fixed(&settings) != fixed(&self.settings) {
-            log::warn!(event = Event::RestartNeeded; "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
+            log::warn!(event = LogEvent::RestartNeeded; "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
         }
         match self.upstreams.reload(&settings) {
             Ok(()) => self.settings = settings,
             Err(failure) => {
-                log::error!(event = Event::ReloadFailed; "{failure}; running on with the configuration before")
+                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before")
             }
         }
         self.file = announce::File::default();
-        let before = self.forwarder.set.load_full();
+        let before = self.shared.set.load_full();
         self.look_for_upstreams();
-        let set = self.forwarder.set.load_full();
+        let set = self.shared.set.load_full();
         if Arc::ptr_eq(&before, &set) {
-            self.forwarder.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+            self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
         if let Err(failure) = self.follow_addresses(false) {
-            log::error!(event = Event::ReloadFailed; "{failure}");
+            log::error!(event = LogEvent::ReloadFailed; "{failure}");
         }
-        log::info!(event = Event::Reloaded; "configuration and sources read anew");
+        log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
     }
 
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!(event = Event::Ending; "ending: finishing {} questions in flight", self.forwarder.waiters.len());
+        log::info!(event = LogEvent::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
             listening.drain().await;
@@ -380,7 +386,7 @@ impl Service {
         };
         tokio::select! {
             () = drained => {}
-            () = signals.end() => log::warn!(event = Event::EndedAtOnce; "ended at once by a second signal"),
+            () = signals.end() => log::warn!(event = LogEvent::EndedAtOnce; "ended at once by a second signal"),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::discovery::vet::Rules;
 use crate::discovery::watch::Watch;
 use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
 use crate::failure::Failure;
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
 
@@ -42,7 +42,7 @@ impl Upstreams {
             Ok(Some(last)) => preference.resume(last.offer),
             Ok(None) => {}
             Err(why) => {
-                log::warn!(event = Event::LastGoodUnusable, why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display())
+                log::warn!(event = LogEvent::LastGoodUnusable, why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display())
             }
         }
         Ok(Self {
@@ -110,7 +110,7 @@ impl Upstreams {
         let kept = LastGood { offer, at: clock::wall() }.save(&self.settings.state_dir, &self.root);
         if let Err(error) = kept {
             let directory = self.settings.state_dir.display();
-            log::warn!(event = Event::LastGoodUnsaved, error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
+            log::warn!(event = LogEvent::LastGoodUnsaved, error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
         }
     }
 
@@ -124,17 +124,17 @@ impl Upstreams {
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
-                log::warn!(event = Event::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
+                log::warn!(event = LogEvent::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
             }
         }
         for note in &found.notes {
             if self.told.insert(note.clone()) {
-                log::info!(event = Event::SourceNote; "{note}");
+                log::info!(event = LogEvent::SourceNote; "{note}");
             }
         }
         for unknown in &found.unknown {
             if self.told.insert(unknown.clone()) {
-                log::info!(event = Event::SourceUnknown; "not known: {unknown}");
+                log::info!(event = LogEvent::SourceUnknown; "not known: {unknown}");
             }
         }
     }
@@ -175,16 +175,16 @@ fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
-        log::info!(event = Event::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
+        log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {
         log::warn!(
-            event = Event::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
+            event = LogEvent::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
              looked, `upstreams.servers` of the configuration names one by hand"
         );
     }
     if found.kept {
         let source = found.source.as_deref().unwrap_or("the last source");
-        log::warn!(event = Event::SourceEmpty, source; "{source} names no server now; its last good list stays");
+        log::warn!(event = LogEvent::SourceEmpty, source; "{source} names no server now; its last good list stays");
     }
 }

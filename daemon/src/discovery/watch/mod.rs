@@ -9,7 +9,7 @@
 
 mod plan;
 
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -123,7 +123,7 @@ impl Watcher {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    log::error!(event = Event::SourcesUnwatched; "files are no longer watched: {error}");
+                    log::error!(event = LogEvent::SourcesUnwatched; "files are no longer watched: {error}");
                     return;
                 }
             }
