@@ -74,10 +74,13 @@ impl Shared {
         }
     }
 
-    /// Takes these upstreams into use, and forgets what only others said.
+    /// Takes these upstreams into use, and forgets what only others said. Without any upstream nothing better can be said:
+    /// then what there is stays.
     pub fn adopt(&self, set: &Arc<UpstreamSet>) {
         self.set.store(Arc::clone(set));
-        self.cache.retain(|upstream| set.get(upstream).is_some());
+        if !set.upstreams.is_empty() {
+            self.cache.retain(|upstream| set.get(upstream).is_some());
+        }
     }
 
     fn seconds(&self, now: Instant) -> Seconds {

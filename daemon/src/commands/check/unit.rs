@@ -10,7 +10,8 @@ use clap::Parser;
 
 use crate::commands::{Command, CommandLine, RunArgs};
 use crate::discovery::Root;
-use crate::discovery::sources::{Reading, dropins};
+use crate::discovery::programs::dropins;
+use crate::discovery::reader::Reader;
 
 /// The unit, below the directories that systemd reads.
 const UNIT: &str = "system/onward.service";
@@ -46,12 +47,12 @@ pub(super) struct Unit {
 impl Unit {
     /// Reads the unit of this tree; `None` where none is installed.
     pub(super) fn read(root: &Root) -> Option<Self> {
-        let mut reading = Reading::default();
-        let assignments = dropins::read(root, UNIT, "Service", &mut reading);
+        let mut reader = Reader::new(root);
+        let assignments = dropins::read(UNIT, "Service", &mut reader);
         if assignments.is_empty() {
             return None;
         }
-        let mut unit = Self { unknown: reading.unknown, ..Self::default() };
+        let mut unit = Self { unknown: reader.unknown, ..Self::default() };
         for assignment in assignments {
             unit.take(root, &assignment.key, &assignment.value);
         }
