@@ -6,13 +6,13 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::{Forwarder, Shared};
-use crate::cache::{CachedResponse, TtlBounds};
-use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
+use crate::cache::{CachedResponse, Origin, TtlBounds};
+use crate::exchange::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::Transport;
 use crate::waiters::{Asker, Overdue, ReplyTo, Waiter};
-use crate::wire::QuestionKey;
+use crate::wire::{QuestionKey, rcode};
 
 /// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -43,13 +43,19 @@ pub(super) enum Content {
 impl Forwarder {
     /// Remembers what an upstream said, and gives it to all who wait.
     pub(super) fn respond(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
-        let UpstreamResponse { key, upstream, answer, .. } = response;
+        let UpstreamResponse { key, upstream, certainty, answer } = response;
         if self.shared.set.load().get(*upstream).is_none() {
             // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.respond_unremembered(response, now);
         }
-        match self.shared.cache.learn(key.bytes(), answer, *upstream, self.shared.seconds(now)) {
-            Some(block) => self.respond_to_all(key, Content::Cached(block, Age::Seconds(0))),
+        let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
+        let is_doubtful = is_failure || *certainty == Certainty::Provisional;
+        let older = self.shared.fallback(key, now).filter(|_| is_doubtful);
+        let provisional = (*certainty == Certainty::Provisional).then_some(PROVISIONAL_TTL);
+        let origin = Origin { upstream: *upstream, provisional };
+        let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
+        match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
+            Some(content) => self.respond_to_all(key, content),
             None => self.fail(key, Failure::NoAnswer, now),
         }
     }
@@ -68,12 +74,12 @@ impl Forwarder {
         let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
         self.shared.waiters.has_failed(key.bytes(), now);
         let is_for_onwards = self.shared.waiters.asker(key.bytes()) == Asker::Onward;
-        match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
+        match self.shared.fallback(key, now) {
             // What upstreams say to a question that walks among Onwards may be what we said ourselves.
             None if is_for_onwards => self.respond_unremembered(&response, now),
-            Some(stale) => {
+            Some(older) => {
                 self.shared.remember_failure(key, Failure::NoAnswer, now);
-                self.respond_to_all(key, Content::Cached(stale, Age::Stale));
+                self.respond_to_all(key, older);
             }
             None => self.respond(&response, now),
         }
@@ -106,7 +112,8 @@ impl Forwarder {
         let Overdue { waiting: waiters, returned, next } = self.shared.waiters.overdue(key.bytes(), now);
         let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
         let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
-        match truncated.filter(|_| self.shared.cache.stale(key.bytes(), self.shared.seconds(now)).is_none()) {
+        self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
+        match truncated.filter(|_| self.shared.fallback(key, now).is_none()) {
             Some(block) => {
                 let waiters: SmallVec<[Waiter; 1]> = waiters.into();
                 self.due.push_back(Due::Same(waiters.into_iter(), Content::Cached(block, Age::Seconds(0))));
@@ -132,7 +139,7 @@ impl Forwarder {
         self.due.push_back(Due::Same(waiters.into_iter(), Content::Local(response)));
     }
 
-    /// Gives a stale answer, or else SERVFAIL with the reason.
+    /// Gives what is remembered, stale mostly, or else SERVFAIL with the reason.
     fn respond_stale_or_servfail(
         &mut self,
         key: &QuestionKey,
@@ -143,8 +150,8 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let content = match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
-            Some(stale) => Content::Cached(stale, Age::Stale),
+        let content = match self.shared.fallback(key, now) {
+            Some(older) => older,
             None => Content::Local(LocalResponse::ServFail(match why {
                 Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
                 Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
@@ -198,6 +205,12 @@ impl Content {
 }
 
 impl Shared {
+    /// What was known before, where no upstream tells better: what lives, or may be served stale.
+    fn fallback(&self, key: &QuestionKey, now: Instant) -> Option<Content> {
+        let (block, age) = self.cache.fallback(key.bytes(), self.seconds(now))?;
+        Some(Content::Cached(block, age.map_or(Age::Stale, Age::Seconds)))
+    }
+
     /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the waiters'
     /// entry ends.
     fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
