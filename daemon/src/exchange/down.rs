@@ -24,6 +24,9 @@ impl Engine {
         let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
+        if transport == Transport::Udp {
+            peer.borne.answered(attempt.form, now);
+        }
         if was_silent {
             self.actions.push_back(Action::HealthChanged);
         }
@@ -105,7 +108,8 @@ impl Engine {
             if self.is_down(upstream.id, Transport::Udp)
                 && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
             {
-                self.send(id, Target { upstream, rank, with_opt: true, stage: Stage::GivenUp }, now);
+                let form = self.form_for(upstream.id, now);
+                self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use slotmap::DefaultKey;
 use smallvec::SmallVec;
 
+use super::form::Form;
 use super::pool::Socket;
 use super::{Certainty, LookupRequest, OwnedUpstreamResponse};
 use crate::guard::Passed;
@@ -151,6 +152,12 @@ pub(super) struct Attempt {
     pub(super) spelled: bool,
     /// An answer came that was right but for its spelling.
     pub(super) other_spelling: bool,
+    /// The form that it was sent in.
+    pub(super) form: Form,
+    /// Whether it goes beside another one to the same upstream: nothing waits for it.
+    pub(super) extra: bool,
+    /// Whether plainer copies of it are due, since its upstream may not bear its form.
+    pub(super) copies_due: bool,
     /// When it was first sent.
     pub(super) sent: Instant,
     /// How often.

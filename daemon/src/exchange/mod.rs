@@ -22,9 +22,11 @@ mod action;
 pub mod check;
 mod down;
 mod failover;
+mod form;
 pub mod health;
 mod lookup;
 mod peers;
+mod plainer;
 pub mod pool;
 pub mod query;
 mod report;
@@ -195,7 +197,7 @@ impl Engine {
         let is_header_alone = match check::matches(&ask.message, end, message) {
             Match::Answer => false,
             Match::OtherSpelling if ask.spelled => {
-                ask.other_spelling = true;
+                self.heard_in_other_spelling(attempt_id, now);
                 return None;
             }
             Match::OtherSpelling => false,

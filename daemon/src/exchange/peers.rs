@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::form::Borne;
 use super::health::Health;
 use super::lookup::AttemptId;
 use super::pool::Pool;
@@ -15,6 +16,8 @@ const NAME_LIFE: Duration = Duration::from_secs(10);
 pub(super) struct Peer {
     pub(super) id: UpstreamId,
     pub(super) pool: Pool<AttemptId>,
+    /// The form of queries that it bears.
+    pub(super) borne: Borne,
     udp: Health,
     tcp: Health,
     answered: Option<(Box<[u8]>, Instant)>,
@@ -23,7 +26,14 @@ pub(super) struct Peer {
 impl Peer {
     /// One of which nothing is known, with room for that many sockets.
     pub(super) fn new(id: UpstreamId, sockets: usize) -> Self {
-        Self { id, pool: Pool::new(sockets), udp: Health::default(), tcp: Health::default(), answered: None }
+        Self {
+            id,
+            pool: Pool::new(sockets),
+            borne: Borne::default(),
+            udp: Health::default(),
+            tcp: Health::default(),
+            answered: None,
+        }
     }
 
     /// Its health over `transport`.

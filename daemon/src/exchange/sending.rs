@@ -1,10 +1,11 @@
 //! How a question leaves: whom it may be asked of and in which order, over which socket, with which marks.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::form::Form;
 use super::lookup::{AskingOrder, Attempt, AttemptId, LookupId, SentOver, Stage};
 use super::query::{self, EdnsParams};
 use super::{Action, Engine, LookupRequest};
@@ -14,6 +15,9 @@ use crate::wire::{HEADER, QuestionKey};
 
 /// A question that came back through an upstream that answers some is asked of it so often again.
 const AGAIN: u8 = 3;
+
+/// Time until an upstream that has never answered is asked in plainer forms, too.
+const UNKNOWN: Duration = Duration::from_millis(150);
 
 /// The probe of another Onward is asked of so many at most: the second shows him that we have somebody else. Its second
 /// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of
@@ -66,18 +70,21 @@ impl Engine {
             lookup.asked += 1;
             let key = lookup.key.clone();
             let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the lookup began
-            if let Some(target) = self.target(number, &key).filter(|_| !loops) {
+            if let Some(target) = self.target(number, &key, now).filter(|_| !loops) {
+                let upstream = target.upstream.id;
                 self.send(id, target, now);
+                self.send_where_in_doubt(id, upstream, now);
                 return true;
             }
         }
     }
 
     /// An upstream to be asked, if the set still has it.
-    fn target(&self, id: UpstreamId, key: &QuestionKey) -> Option<Target> {
+    fn target(&self, id: UpstreamId, key: &QuestionKey, now: Instant) -> Option<Target> {
         let upstream = self.set.get(id).cloned()?;
         let rank = self.set.route(key.name()).and_then(|route| route.rank(id)).unwrap_or(usize::MAX);
-        Some(Target { upstream, rank, with_opt: true, stage: Stage::Fresh })
+        let form = self.form_for(id, now);
+        Some(Target { upstream, rank, form, stage: Stage::Fresh, extra: false })
     }
 
     /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer
@@ -91,7 +98,7 @@ impl Engine {
             Standing::Intermittent | Standing::LastResort
         );
         let is_wanted = nobody_left && answers_some && !lookup.relayed && lookup.done.is_none();
-        let target = self.target(upstream, &lookup.key).filter(|_| is_wanted && lookup.order.contains(&upstream));
+        let target = self.target(upstream, &lookup.key, now).filter(|_| is_wanted && lookup.order.contains(&upstream));
         if let Some(target) = target
             && let Some(lookup) = self.lookups.get_mut(id.0)
             && lookup.again < AGAIN
@@ -102,17 +109,25 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, id: LookupId, target: Target, now: Instant) {
-        let Target { upstream, rank, with_opt, stage } = target;
+        let Target { upstream, rank, form, stage, extra } = target;
         let peer = self.peers.of(upstream.id, self.sockets_each);
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let marks = self.guidance.verdicts.marks(upstream.id);
-        let marks = Marks { opt: with_opt && marks.opt, ..marks };
+        let marks =
+            Marks { opt: marks.opt && form < Form::Bare, spelling: marks.spelling && form == Form::Usual, ..marks };
         let key = &self.guidance.key;
         self.options.clear();
         if marks.tag && marks.opt {
             self.tags.write(&lookup.passed, upstream.id, (key, key.bucket(now)), &mut self.options);
         }
-        let dress = EdnsParams { payload: marks.opt.then_some(self.payload), options: &self.options };
+        let dress = EdnsParams {
+            payload: marks.opt.then_some(self.payload),
+            options: &self.options,
+            without_ad: form >= Form::WithoutAd,
+        };
+        let copies_due = !extra && stage == Stage::Fresh && form < Form::WithoutAd && peer.borne.is_unknown(now);
+        let late_after = peer.health(Transport::Udp).late_after();
+        let first_step = if copies_due { late_after.min(UNKNOWN) } else { late_after };
         let mut assigned = None;
         let attempt_id = self.attempts.insert_with_key(|attempt_id| {
             let assigned =
@@ -131,10 +146,13 @@ impl Engine {
                 with_opt: marks.opt,
                 spelled: marks.spelling,
                 other_spelling: false,
+                form,
+                extra,
+                copies_due,
                 sent: now,
                 sends: 1,
                 stage,
-                step: (stage == Stage::Fresh).then(|| now + peer.health(Transport::Udp).late_after()),
+                step: (stage == Stage::Fresh).then(|| now + first_step),
                 upstream: Arc::clone(&upstream),
             }
         });
@@ -153,7 +171,9 @@ pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
     /// Where it stands in the route.
     pub(super) rank: usize,
-    pub(super) with_opt: bool,
+    pub(super) form: Form,
     /// How patient we are with it from the start.
     pub(super) stage: Stage,
+    /// Whether it goes beside another one to the same upstream.
+    pub(super) extra: bool,
 }

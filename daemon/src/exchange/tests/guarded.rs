@@ -49,7 +49,7 @@ fn another_onwards_probe_is_asked_of_two_upstreams_at_most() {
 
 #[test]
 fn a_client_who_joins_what_has_passed_another_onward_has_it_hedged() {
-    let mut w = world(&TWO, None);
+    let mut w = world(&TWO, None).known();
     w.engine.ask(foreign(&w, "a"), w.now);
     w.act();
     w.engine.widen(&key("a"), w.now);

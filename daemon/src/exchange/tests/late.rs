@@ -24,7 +24,7 @@ fn among_equivalent_upstreams_the_next_is_asked_as_soon_as_the_first_is_late() {
 
 #[test]
 fn a_negative_answer_of_a_later_server_waits_for_an_earlier_one() {
-    let mut w = world(&TWO, None);
+    let mut w = world(&TWO, None).known();
     w.ask("a");
     w.until(400);
     assert_eq!(w.asked(), [0, 1]);
@@ -59,7 +59,7 @@ fn a_closed_port_is_no_wait() {
 
 #[test]
 fn clients_are_answered_in_time_and_the_exchange_outlives_them() {
-    let mut w = world(&["10.0.0.2"], None);
+    let mut w = world(&["10.0.0.2"], None).known();
     w.ask("a");
     w.until(1799);
     assert_eq!((w.overdue, w.asked().len()), (0, 3));

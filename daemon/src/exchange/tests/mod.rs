@@ -3,6 +3,7 @@ mod down;
 mod guarded;
 mod late;
 mod lists;
+mod plainer;
 mod routes;
 mod rules;
 
@@ -162,6 +163,14 @@ impl World {
             self.act();
         }
         self.now = end;
+    }
+
+    /// All upstreams have answered queries in the usual form.
+    fn known(mut self) -> Self {
+        for upstream in &self.engine.set.upstreams {
+            self.engine.peers.of(upstream.id, 4).borne.answered(form::Form::Usual, self.now);
+        }
+        self
     }
 
     /// The guard says that these are down, or nobody.
