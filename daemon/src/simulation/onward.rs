@@ -75,7 +75,7 @@ impl Onward {
         let mark = |on: bool| if on { Mark::Auto } else { Mark::Never };
         let settings = Settings { tag: mark(witnesses.tag), spelling: mark(witnesses.spelling) };
         let (guard, driver) = Guard::seeded(settings, seed);
-        let server = |place: &Place| (Server::new(address(*place), 53), "a".into());
+        let server = |place: &Place| (Server::new(address(*place), 53).into(), "a".into());
         let set = Arc::new(UpstreamSet::new(upstreams.iter().map(server).collect(), None, &mut UpstreamIds::default()));
         let places = set.upstreams.iter().map(|upstream| upstream.id).zip(upstreams.iter().copied()).collect();
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };

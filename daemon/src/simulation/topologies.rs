@@ -146,7 +146,7 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 /// than usual where several forwarders lose all marks, ask again by themselves for seconds, and nobody knows the answer.
 const BOUND: usize = 300;
 /// And on the average of all questions in a network.
-const AVERAGE: usize = 60;
+const AVERAGE: usize = 80;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
