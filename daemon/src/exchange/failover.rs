@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
 use super::sending::Target;
 use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
@@ -60,6 +61,9 @@ impl Engine {
         if !message.is_empty() {
             self.heard(&ask, now);
         }
+        if self.asks_unspelled(&ask, worth, now) {
+            return None;
+        }
         if self.is_answered_by(&ask, worth) {
             let key = self.close(id, now)?;
             let certainty = self.certainty(&key, ask.upstream.id, worth);
@@ -78,7 +82,13 @@ impl Engine {
             }
             Worth::PerhapsEdns => {
                 let again = self.set.get(ask.upstream.id).cloned(); // it may have left the set meanwhile
-                match again.map(|upstream| Target { upstream, rank: ask.rank, with_opt: false, stage: Stage::Fresh }) {
+                match again.map(|upstream| Target {
+                    upstream,
+                    rank: ask.rank,
+                    form: Form::Bare,
+                    stage: Stage::Fresh,
+                    extra: false,
+                }) {
                     Some(target) => self.send(id, target, now),
                     None => self.go_on(id, now),
                 }
@@ -133,7 +143,16 @@ impl Engine {
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
         let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + lookup.patience(CLIENT_BUDGET)));
-        let ask = Attempt { sent_over: SentOver::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
+        let ask = Attempt {
+            sent_over: SentOver::Stream,
+            extra: false,
+            copies_due: false,
+            sent: now,
+            sends: SENDS,
+            stage: Stage::Fresh,
+            step,
+            ..ask
+        };
         let attempt_id = AttemptId(self.attempts.insert(ask));
         lookup.attempts.push(attempt_id);
         self.actions.push_back(Action::Stream(attempt_id, upstream, lookup.ends));
@@ -161,7 +180,8 @@ impl Engine {
         if self.is_awaited(lookup, Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.is_empty()) {
+        let is_extra = |ask: &AttemptId| self.attempts.get(ask.0).is_none_or(|ask| ask.extra);
+        if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.iter().all(is_extra)) {
             self.end_without_answer(id, now);
         }
     }
@@ -222,6 +242,10 @@ impl Engine {
             }
             return;
         }
+        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
+            ask.step = Some((sent + peer.health(Transport::Udp).late_after()).max(now));
+            return self.send_plainer(attempt_id, now);
+        }
         let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());
         let was = ask.stage;
         let stage;
@@ -238,6 +262,11 @@ impl Engine {
         }
         self.suspect_down(upstream, transport, sent, now);
         match stage {
+            Stage::Late if self.send_unspelled_copy(attempt_id, now) => {
+                if self.may_hedge(id) {
+                    self.ask_next(id, now);
+                }
+            }
             Stage::Late if self.may_hedge(id) && self.ask_next(id, now) => {}
             Stage::Fresh | Stage::Late => self.send_again(attempt_id),
             Stage::Passed => {

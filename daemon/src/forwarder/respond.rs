@@ -49,13 +49,10 @@ impl Forwarder {
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
-        let is_provisional = *certainty == Certainty::Provisional;
-        let is_worth_more = |older: &Content| match older {
-            Content::Cached(older, _) => is_failure || (is_provisional && answer.is_negative() && !older.is_negative()),
-            Content::Local(_) => false,
-        };
-        let older = self.shared.fallback(key, now).filter(is_worth_more);
-        let origin = Origin { upstream: *upstream, provisional: is_provisional.then_some(PROVISIONAL_TTL) };
+        let is_doubtful = is_failure || *certainty == Certainty::Provisional;
+        let older = self.shared.fallback(key, now).filter(|_| is_doubtful);
+        let provisional = (*certainty == Certainty::Provisional).then_some(PROVISIONAL_TTL);
+        let origin = Origin { upstream: *upstream, provisional };
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
             Some(content) => self.respond_to_all(key, content),
