@@ -13,8 +13,9 @@ use crate::wire::HEADER;
 const BUDGET: Duration = Duration::from_millis(1800);
 /// Time after which a lookup has ended.
 const LOOKUP: Duration = Duration::from_secs(6);
-/// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses.
-const SETTLED: Duration = Duration::from_secs(20);
+/// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses,
+/// and stale responses, which are given for 30 s without a look.
+const SETTLED: Duration = Duration::from_secs(40);
 /// Latency of servers that nobody has to be patient with, at most.
 const QUICK: Duration = Duration::from_millis(80);
 /// Seconds by which ages may be off, since the cache counts whole ones.
@@ -219,7 +220,14 @@ impl Record {
         })
     }
 
-    /// The same, where no change of the world can excuse Onward: it had time to learn what there is.
+    /// Whether a server before `good` is silent for the name, or was to everyone.
+    fn is_silent_before(&self, good: usize, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> bool {
+        let (from, to) = ((asked.at - self.start).saturating_sub(SETTLED), at - self.start);
+        let is_silent = |server: &Server| server.silent_for.contains(&asked.name.zone) || server.is_out(from, to);
+        order.iter().take_while(|server| **server != good).any(|server| is_silent(&servers[*server]))
+    }
+
+    /// The same as [`Self::first_good`], where no change of the world can excuse Onward: it had time to learn what there is.
     fn settled_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
         (asked.at - self.start >= SETTLED).then(|| self.first_good(order, asked, at, servers)).flatten()
     }
