@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::node_address::{Chosen, Tables};
 use crate::server::DRAIN;
@@ -71,7 +72,7 @@ impl Listening {
             match bind(address.socket, self.workers.all().len()) {
                 Ok(bound) => match self.open(bound) {
                     Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
-                    Err(error) => log::error!(error:%; "cannot listen over TCP"),
+                    Err(error) => log::error!(event = LogEvent::ListenFailed, error:%; "cannot listen over TCP"),
                 },
                 Err(error) => errors.push(error),
             }
@@ -95,7 +96,7 @@ impl Listening {
         if bound.receive_buffer < RECEIVE_BUFFER {
             let (granted, address) = (bound.receive_buffer, bound.address);
             log::warn!(
-                address:%, granted;
+                event = LogEvent::ReceiveBufferSmall, address:%, granted;
                 "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
                  burst of questions may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
             );
