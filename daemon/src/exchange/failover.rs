@@ -41,6 +41,7 @@ impl Engine {
                 // marks can replay them, and would have a public server say of a name of the company that there is
                 // none.
                 (ask.stage, ask.sends, ask.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
+                ask.returned = true;
             }
         }
         self.go_on(id, now);

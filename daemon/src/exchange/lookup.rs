@@ -154,6 +154,8 @@ pub(super) struct Attempt {
     pub(super) other_spelling: bool,
     /// The form that it was sent in.
     pub(super) form: Form,
+    /// Whether it came back to us.
+    pub(super) returned: bool,
     /// Whether it goes beside another one to the same upstream: nothing waits for it.
     pub(super) extra: bool,
     /// Whether plainer copies of it are due, since its upstream may not bear its form.

@@ -85,12 +85,9 @@ impl Engine {
     /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the
     /// query is known to have come back to us.
     fn ask_unspelled(&mut self, ask: &Attempt, now: Instant) -> bool {
-        let is_open = |came_back: Option<UpstreamId>| came_back != Some(ask.upstream.id);
-        let lookup = self.lookups.get(ask.lookup.0);
-        let is_of_use = lookup.is_some_and(|lookup| lookup.done.is_none() && is_open(lookup.came_back));
-        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use && !ask.extra) else {
-            return false;
-        };
+        let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
+        let is_of_use = is_open && !ask.extra && !ask.returned;
+        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use) else { return false };
         let target = Target { upstream, rank: ask.rank, form: Form::Unspelled, stage: Stage::Fresh, extra: false };
         self.send(ask.lookup, target, now);
         true

@@ -147,6 +147,7 @@ impl Engine {
                 spelled: marks.spelling,
                 other_spelling: false,
                 form,
+                returned: false,
                 extra,
                 copies_due,
                 sent: now,

@@ -41,7 +41,7 @@ const CACHE: cache::Limits = cache::Limits {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Witnesses {
     pub(super) tag: bool,
-    pub(super) spelling: bool,
+    pub(super) spelling: Mark,
     pub(super) silence: bool,
 }
 
@@ -73,7 +73,7 @@ fn address(place: Place) -> IpAddr {
 impl Onward {
     pub(super) fn new(seed: u8, witnesses: Witnesses, upstreams: &[Place]) -> Self {
         let mark = |on: bool| if on { Mark::Auto } else { Mark::Never };
-        let settings = Settings { tag: mark(witnesses.tag), spelling: mark(witnesses.spelling) };
+        let settings = Settings { tag: mark(witnesses.tag), spelling: witnesses.spelling };
         let (guard, driver) = Guard::seeded(settings, seed);
         let server = |place: &Place| (Server::new(address(*place), 53).into(), "a".into());
         let set = Arc::new(UpstreamSet::new(upstreams.iter().map(server).collect(), None, &mut UpstreamIds::default()));
@@ -109,7 +109,7 @@ impl Onward {
 
     /// Queries that were held, as perhaps ours come back.
     pub(super) fn queries_held(&self) -> usize {
-        self.forwarder.queries_held
+        self.forwarder.counters().held.try_into().unwrap()
     }
 
     /// The standing of the upstream at `place` for all names.
