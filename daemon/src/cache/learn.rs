@@ -139,7 +139,7 @@ impl Cache {
         }
     }
 
-    /// Takes note that upstreams which `stays` denies are not asked any more. What they answered ends now, and serves only
+    /// Takes note that what upstreams said which `stays` denies does not count any more. Their answers end now, and serve only
     /// where no upstream answers; that they knew nothing of a name is forgotten, as are all failures: another upstream may
     /// do better.
     pub fn change_upstreams(&self, stays: impl Fn(UpstreamId) -> bool, now: Seconds) {

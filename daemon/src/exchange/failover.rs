@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::check;
 use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
 use super::sending::Target;
@@ -66,9 +67,8 @@ impl Engine {
             return None;
         }
         if self.is_answered_by(&ask, worth) {
-            let key = self.close(id, now)?;
-            let certainty = self.certainty(&key, ask.upstream.id, worth);
-            return Some((key, certainty));
+            let certainty = self.certainty(id, ask.upstream.id, worth);
+            return self.close(id, now).map(|key| (key, certainty));
         }
         let lookup = self.lookups.get_mut(id.0)?;
         let kept = || Kept { upstream: ask.upstream.id, rank: ask.rank, message: message.to_vec() };
@@ -98,8 +98,14 @@ impl Engine {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
             }
-            Worth::Lame => self.go_on(id, now),
+            Worth::Lame => {
+                lookup.declined.push(ask.upstream.id);
+                self.go_on(id, now);
+            }
             Worth::Failure => {
+                if check::declines(message) {
+                    lookup.declined.push(ask.upstream.id);
+                }
                 if !message.is_empty() {
                     lookup.failure.get_or_insert_with(kept);
                 }
@@ -253,7 +259,7 @@ impl Engine {
         (stage, ask.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
             Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
-            Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
+            Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
         ask.stage = stage;
@@ -284,12 +290,19 @@ impl Engine {
         lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
     }
 
-    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent, has
-    /// not answered. (Had it answered, its own response would be the one that is told.)
-    fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
-        let route = self.set.route(key.name()).filter(|route| !route.equivalent);
-        let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));
-        if worth == Worth::Negative && is_later { Certainty::Provisional } else { Certainty::Settled }
+    /// What a response to a lookup counts: a negative one is provisional where an upstream before its own, which is not
+    /// equivalent, has not spoken. One that says that the name is not its own to answer has. (Had it answered, its own
+    /// response would be the one that is told.)
+    fn certainty(&self, id: LookupId, upstream: UpstreamId, worth: Worth) -> Certainty {
+        let Some(lookup) = self.lookups.get(id.0).filter(|_| worth == Worth::Negative) else {
+            return Certainty::Settled;
+        };
+        let route = self.set.route(lookup.key.name()).filter(|route| !route.equivalent);
+        let mut before = route.iter().flat_map(|route| &route.upstreams).take_while(|before| before.id != upstream);
+        match before.any(|before| !lookup.declined.contains(&before.id)) {
+            true => Certainty::Provisional,
+            false => Certainty::Settled,
+        }
     }
 
     /// Ends asks of those in quarantine: their lookups go on, and where nobody is left their clients are told why.
@@ -351,9 +364,9 @@ impl Engine {
     fn finish_with_negative(&mut self, id: LookupId, now: Instant) {
         let kept = self.lookups.get_mut(id.0).and_then(|lookup| lookup.negative.take());
         if let Some(Kept { upstream, message, .. }) = kept
+            && let certainty = self.certainty(id, upstream, Worth::Negative)
             && let Some(key) = self.close(id, now)
         {
-            let certainty = self.certainty(&key, upstream, Worth::Negative);
             self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, certainty, message }));
         }
     }

@@ -170,14 +170,10 @@ impl Engine {
             self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
-        let is_relayed = question.passed.foreign();
         let hash = self.hasher.hash_one(question.key.bytes());
         let id = LookupId(self.lookups.insert(Lookup::new(question, hash, order, now)));
         self.by_hash.insert(hash, id);
         self.ask_next(id, now);
-        if !is_relayed {
-            self.try_those_before(id, now);
-        }
         self.set_timer(id);
     }
 

@@ -4,20 +4,18 @@
 
 use std::time::{Duration, Instant};
 
+use super::case::{Case, QUICK};
 use super::node::STALE_MAX;
-use super::server;
-use super::server::{HOSTS, Name, Says, Server, TooLong, read, ttl};
+use super::server::{HOSTS, Name, Probes, Says, Server, TooLong, read, ttl};
 use crate::wire::HEADER;
 
 /// Time within which every client has its response: CoreDNS gives up after 2 s.
 const BUDGET: Duration = Duration::from_millis(1800);
 /// Time after which a lookup has ended.
-const LOOKUP: Duration = Duration::from_secs(6);
+pub(super) const LOOKUP: Duration = Duration::from_secs(6);
 /// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses,
 /// and stale responses, which are given for 30 s without a look.
-const SETTLED: Duration = Duration::from_secs(40);
-/// Latency of servers that nobody has to be patient with, at most.
-const QUICK: Duration = Duration::from_millis(80);
+pub(super) const SETTLED: Duration = Duration::from_secs(40);
 /// Seconds by which ages may be off, since the cache counts whole ones.
 const ROUNDING: u64 = 2;
 
@@ -145,42 +143,38 @@ impl Record {
     /// The rule that a response breaks.
     fn fault_of(&self, asked: &Asked, at: Instant, response: &[u8], servers: &[Server]) -> Option<String> {
         let says = read(response);
-        let order = self.order(asked.at.checked_sub(SETTLED).unwrap_or(self.start), at);
+        let case = self.order(asked.at.checked_sub(SETTLED).unwrap_or(self.start), at).map(|order| Case {
+            name: asked.name,
+            from: asked.at - self.start,
+            to: at - self.start,
+            order,
+            servers,
+        });
+        let said = || self.said.iter().rev().find(|said| said.name == asked.name && said.says == says && said.at <= at);
         match says {
             Says::Address(tells) => {
-                let matches = |said: &&Said| said.name == asked.name && said.says == says && said.at <= at;
-                let Some(said) = self.said.iter().rev().find(matches) else {
-                    return Some(format!("nobody said {tells:?}"));
-                };
-                let age = (at - said.at).as_secs();
-                let lifetime = u64::from(said.ttl.unwrap_or(0));
+                let Some(said) = said() else { return Some(format!("nobody said {tells:?}")) };
+                let (age, lifetime) = ((at - said.at).as_secs(), u64::from(said.ttl.unwrap_or(0)));
                 if age <= lifetime + ROUNDING {
                     return None;
                 }
                 if age > lifetime + u64::from(STALE_MAX) + ROUNDING {
                     return Some(format!("{tells:?} is {age} s old, with a TTL of {lifetime} s"));
                 }
-                self.settled_good(order?, asked, at, servers).map(|good| {
-                    format!("stale by {} s, though server {good} has answered all the time", age - lifetime)
-                })
+                let case = case?;
+                let good = case.settled_good().filter(|good| case.ends_the_old(*good))?;
+                Some(format!("stale by {} s, though server {good} has answered all the time", age - lifetime))
             }
             Says::NxDomain | Says::Nothing => {
-                let matches = |said: &&Said| said.name == asked.name && said.says == says && said.at <= at;
-                let Some(said) = self.said.iter().rev().find(matches) else {
-                    return Some(format!("nobody said {says:?}"));
-                };
+                let Some(said) = said() else { return Some(format!("nobody said {says:?}")) };
                 let age = (at - said.at).as_secs();
                 if age > u64::from(said.ttl.unwrap_or(0)) + u64::from(STALE_MAX) + ROUNDING {
                     return Some(format!("{says:?} is {age} s old"));
                 }
-                // Whoever stands before the server that said so knows better, if it was there all the time.
-                let order = order?;
-                let good = self.first_good(order, asked, at, servers)?;
-                let place = order.iter().position(|server| *server == said.server).unwrap_or(usize::MAX);
-                let is_later = order.iter().position(|server| *server == good).is_some_and(|first| first < place);
-                (is_later && servers[good].knows.contains(&asked.name.zone)).then(|| {
-                    format!("server {} says {says:?}, though server {good} before it has an address", said.server)
-                })
+                // A server before the one that said so knows better, if it was there all the time.
+                let case = case?;
+                let good = case.first_good().filter(|good| case.knows(*good) && case.is_before(*good, said.server))?;
+                Some(format!("server {} says {says:?}, though server {good} before it has an address", said.server))
             }
             Says::Truncated if asked.over_stream => Some("truncated over a stream".to_owned()),
             Says::Truncated => {
@@ -188,48 +182,10 @@ impl Record {
                 (asked.name.host != HOSTS - 1 || !servers.iter().any(is_cut))
                     .then(|| "truncated, though all fits".to_owned())
             }
-            Says::Failure(code) => self
-                .settled_good(order?, asked, at, servers)
-                .map(|good| format!("failure {code}, though server {good} has an answer")),
+            Says::Failure(code) => {
+                Some(format!("failure {code}, though server {} has an answer", case?.settled_good()?))
+            }
         }
-    }
-
-    /// The first server in the order that has an answer to the query itself, and was there from long before it.
-    fn first_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
-        // A server may have too much for a datagram and give it over no stream, which no other is believed to deny, or
-        // over a slow one, which takes the client's time.
-        let takes_time = |server: &Server| match server.too_long {
-            TooLong::Never => false,
-            TooLong::NoStream => true,
-            TooLong::Streams | TooLong::CutsInARecord => server.latency > QUICK,
-        };
-        if asked.name.host == HOSTS - 1 && servers.iter().any(takes_time) {
-            return None;
-        }
-        let from = (asked.at - self.start).saturating_sub(SETTLED);
-        let to = at - self.start + LOOKUP;
-        order.iter().copied().find(|server| {
-            let server = &servers[*server];
-            let has_answer = server.knows.contains(&asked.name.zone) || server.otherwise == server::Otherwise::NxDomain;
-            let is_short = asked.name.host != HOSTS - 1 || server.too_long == TooLong::Never;
-            has_answer
-                && is_short
-                && !server.silent_for.contains(&asked.name.zone)
-                && !server.is_out(from, to)
-                && server.latency <= QUICK
-        })
-    }
-
-    /// Whether a server before `good` is silent for the name, or was to everyone.
-    fn is_silent_before(&self, good: usize, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> bool {
-        let (from, to) = ((asked.at - self.start).saturating_sub(SETTLED), at - self.start);
-        let is_silent = |server: &Server| server.silent_for.contains(&asked.name.zone) || server.is_out(from, to);
-        order.iter().take_while(|server| **server != good).any(|server| is_silent(&servers[*server]))
-    }
-
-    /// The same as [`Self::first_good`], where no change of the world can excuse Onward: it had time to learn what there is.
-    fn settled_good(&self, order: &[usize], asked: &Asked, at: Instant, servers: &[Server]) -> Option<usize> {
-        (asked.at - self.start >= SETTLED).then(|| self.first_good(order, asked, at, servers)).flatten()
     }
 
     /// Queries that left for a server though an earlier one, which does not know the same, had not had its time.
@@ -246,7 +202,11 @@ impl Record {
                         && other.at < sent.at
                         && sent.at - other.at <= LOOKUP
                 };
-                let was_out = servers[earlier].is_out(since.saturating_sub(SETTLED), since);
+                // Silent to probes, too, it is down as far as anybody can tell, until a query is to go there.
+                let was_late = !servers[earlier].silent_for.is_empty() || servers[earlier].latency > QUICK;
+                let seems_out = servers[earlier].probes == Probes::Silence
+                    && (was_late || servers[earlier].is_out(Duration::ZERO, since));
+                let was_out = seems_out || servers[earlier].is_out(since.saturating_sub(SETTLED), since);
                 if !was_out && !self.sent.iter().any(was_asked) {
                     let fault = format!(
                         "{:?} left for server {} at {since:?}, though server {earlier} before it was not asked",
@@ -259,10 +219,15 @@ impl Record {
         faults
     }
 
-    /// Addresses that were asked for again more than once while they lived.
+    /// Addresses that clients were told and that were asked for again more than once while they lived.
     fn refreshes(&self) -> Vec<(Name, String)> {
         let mut faults = Vec::new();
-        for said in self.said.iter().filter(|said| matches!(said.says, Says::Address(_))) {
+        let is_told = |said: &&Said| {
+            let tells = |(at, response): &(Instant, Vec<u8>)| *at == said.at && read(response) == said.says;
+            self.asked.iter().any(|asked| asked.name == said.name && asked.response.as_ref().is_some_and(tells))
+        };
+        let addresses = self.said.iter().filter(|said| matches!(said.says, Says::Address(_)));
+        for said in addresses.filter(is_told) {
             let lifetime = Duration::from_secs(said.ttl.unwrap_or(0).into());
             let next = self.said.iter().find(|other| {
                 other.name == said.name && other.at > said.at && matches!(other.says, Says::Address(_) | Says::NxDomain)
