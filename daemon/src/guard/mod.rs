@@ -74,7 +74,7 @@ pub use key::{Bucket, MarkKey, Secret};
 pub use mark_support::Marks;
 pub use probe::Nonce;
 pub use report::Report;
-pub use run::{Driver, Guard};
+pub use run::{Driver, Guard, GuardCounters};
 pub use settings::{Mark, Settings};
 pub use spelling::Strength;
 pub use tag::Passed;
