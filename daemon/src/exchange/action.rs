@@ -33,6 +33,23 @@ pub enum Action {
     HealthChanged,
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(UpstreamId, Transport, QuestionKey),
+    /// An upstream has said nothing for a while: perhaps it is down. The name is one that it has answered before.
+    PerhapsDown(UpstreamId, Transport, Option<Box<[u8]>>),
+    /// An upstream that is held to be down, or may be, said something.
+    Alive(UpstreamId, Transport),
+}
+
+/// How long a provisional response may be remembered at most, here and by clients, in seconds.
+pub const PROVISIONAL_TTL: u32 = 5;
+
+/// Whether an upstream that comes earlier in the route could still say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// No: all that come before it have spoken, or know the same.
+    Settled,
+    /// Yes: it is a later upstream's negative response, and an earlier one that is not equivalent has not answered. It is
+    /// remembered for [`PROVISIONAL_TTL`] at most, and is worth less than a positive response that can be had stale.
+    Provisional,
 }
 
 /// What an upstream said to a question, kept.
@@ -42,6 +59,8 @@ pub struct OwnedUpstreamResponse {
     pub key: QuestionKey,
     /// Who said it.
     pub upstream: UpstreamId,
+    /// What it counts.
+    pub certainty: Certainty,
     /// The whole message.
     pub message: Vec<u8>,
 }
@@ -53,6 +72,8 @@ pub struct UpstreamResponse<'m> {
     pub key: QuestionKey,
     /// Who answered it.
     pub upstream: UpstreamId,
+    /// What its answer counts.
+    pub certainty: Certainty,
     /// The answer.
     pub answer: Response<'m>,
 }
@@ -73,6 +94,6 @@ impl OwnedUpstreamResponse {
     #[must_use]
     pub fn landed(&self) -> Option<UpstreamResponse<'_>> {
         let answer = Response::read(&self.message, query::question_end(&self.key))?;
-        Some(UpstreamResponse { key: self.key.clone(), upstream: self.upstream, answer })
+        Some(UpstreamResponse { key: self.key.clone(), upstream: self.upstream, certainty: self.certainty, answer })
     }
 }

@@ -29,6 +29,8 @@ pub enum Worth {
     Truncated,
     /// The upstream may not know EDNS: to be asked once more without (RFC 6891, section 7).
     PerhapsEdns,
+    /// The upstream is not the one to be asked for this name, as one that does not recurse says it: another may be.
+    Lame,
     /// The upstream could not or would not: another may.
     Failure,
 }
@@ -79,6 +81,7 @@ pub fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
     }
     let Ok(code) = u8::try_from(response.rcode()) else { return perhaps_edns };
     match code {
+        rcode::NOERROR if response.is_lame() => Worth::Lame,
         rcode::NOERROR | rcode::NXDOMAIN if response.is_negative() => Worth::Negative,
         rcode::NOERROR => Worth::Good,
         16.. => perhaps_edns, // BADVERS and others that speak of EDNS itself

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
 use super::sending::Target;
-use super::{Action, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
+use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::QuestionKey;
@@ -15,12 +16,11 @@ use crate::wire::QuestionKey;
 const RETURNS: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Event: somebody waits for `key` who has passed no other Onward, which would fail over by itself: where its
-    /// lookup was to ask one upstream only, it asks as many as any other from now on.
+    /// Event: a client waits for `key`, whose lookup was for other Onwards alone: from now on it is hedged as any other.
     pub fn widen(&mut self, key: &QuestionKey, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
-        lookup.alone = false;
+        lookup.relayed = false;
         self.go_on(id, now);
         self.set_timer(id);
     }
@@ -41,6 +41,7 @@ impl Engine {
                 // marks can replay them, and would have a public server say of a name of the company that there is
                 // none.
                 (ask.stage, ask.sends, ask.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
+                ask.returned = true;
             }
         }
         self.go_on(id, now);
@@ -55,26 +56,40 @@ impl Engine {
         worth: Worth,
         message: &[u8],
         now: Instant,
-    ) -> Option<QuestionKey> {
+    ) -> Option<(QuestionKey, Certainty)> {
         let ask = self.end_ask(attempt_id)?;
         let id = ask.lookup;
+        if !message.is_empty() {
+            self.heard(&ask, now);
+        }
+        if self.asks_unspelled(&ask, worth, now) {
+            return None;
+        }
         if self.is_answered_by(&ask, worth) {
-            return self.close(id);
+            let key = self.close(id, now)?;
+            let certainty = self.certainty(&key, ask.upstream.id, worth);
+            return Some((key, certainty));
         }
         let lookup = self.lookups.get_mut(id.0)?;
-        let kept = || Kept { upstream: ask.upstream.id, position: ask.position, message: message.to_vec() };
+        let kept = || Kept { upstream: ask.upstream.id, rank: ask.rank, message: message.to_vec() };
         match worth {
-            _ if lookup.done => self.go_on(id, now),
+            _ if lookup.done.is_some() => self.go_on(id, now),
             Worth::Good => {}
             Worth::Negative => {
-                if lookup.negative.as_ref().is_none_or(|held| ask.position < held.position) {
+                if lookup.negative.as_ref().is_none_or(|held| ask.rank < held.rank) {
                     lookup.negative = Some(kept());
                 }
                 self.go_on(id, now);
             }
             Worth::PerhapsEdns => {
                 let again = self.set.get(ask.upstream.id).cloned(); // it may have left the set meanwhile
-                match again.map(|upstream| Target { upstream, position: ask.position, with_opt: false }) {
+                match again.map(|upstream| Target {
+                    upstream,
+                    rank: ask.rank,
+                    form: Form::Bare,
+                    stage: Stage::Fresh,
+                    extra: false,
+                }) {
                     Some(target) => self.send(id, target, now),
                     None => self.go_on(id, now),
                 }
@@ -83,12 +98,13 @@ impl Engine {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
             }
+            Worth::Lame => self.go_on(id, now),
             Worth::Failure => {
                 if !message.is_empty() {
                     lookup.failure.get_or_insert_with(kept);
                 }
-                if !lookup.alone {
-                    let silent = Action::Silent(ask.upstream.id, transport(ask.sent_over), lookup.key.clone());
+                if !lookup.relayed {
+                    let silent = Action::Silent(ask.upstream.id, ask.sent_over.transport(), lookup.key.clone());
                     self.actions.push_back(silent);
                 }
                 self.go_on(id, now);
@@ -101,22 +117,22 @@ impl Engine {
     /// Whether what came to `ask` is the answer to its lookup: it is good, or it is negative and nobody who could know
     /// better is still due.
     fn is_answered_by(&self, ask: &Attempt, worth: Worth) -> bool {
-        let Some(lookup) = self.lookups.get(ask.lookup.0).filter(|lookup| !lookup.done) else { return false };
+        let Some(lookup) = self.lookups.get(ask.lookup.0).filter(|lookup| lookup.done.is_none()) else { return false };
         match worth {
             Worth::Good => true,
             Worth::Negative => {
-                let is_before = |held: &Option<Kept>| held.as_ref().is_none_or(|held| ask.position < held.position);
+                let is_before = |held: &Option<Kept>| held.as_ref().is_none_or(|held| ask.rank < held.rank);
                 let is_first = is_before(&lookup.negative) && is_before(&lookup.truncated);
-                is_first && !self.is_awaited(lookup, Stage::GivenUp, ask.position)
+                is_first && !self.is_awaited(lookup, Stage::GivenUp, ask.rank)
             }
-            Worth::Truncated | Worth::PerhapsEdns | Worth::Failure => false,
+            Worth::Truncated | Worth::PerhapsEdns | Worth::Lame | Worth::Failure => false,
         }
     }
 
-    /// Whether an ask that is not as far as `stage`, of an upstream before `position`, is still awaited.
-    fn is_awaited(&self, lookup: &Lookup, stage: Stage, position: usize) -> bool {
+    /// Whether an ask that is not as far as `stage`, of an upstream before `rank` in the route, is still awaited.
+    fn is_awaited(&self, lookup: &Lookup, stage: Stage, rank: usize) -> bool {
         let mut attempts = lookup.attempts.iter().filter_map(|ask| self.attempts.get(ask.0));
-        attempts.any(|ask| ask.stage < stage && !ask.trial && ask.position < position)
+        attempts.any(|ask| ask.stage < stage && ask.rank < rank)
     }
 
     /// Asks the same upstream the same over a stream.
@@ -128,7 +144,16 @@ impl Engine {
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
         let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + lookup.patience(CLIENT_BUDGET)));
-        let ask = Attempt { sent_over: SentOver::Stream, sent: now, sends: SENDS, stage: Stage::Fresh, step, ..ask };
+        let ask = Attempt {
+            sent_over: SentOver::Stream,
+            extra: false,
+            copies_due: false,
+            sent: now,
+            sends: SENDS,
+            stage: Stage::Fresh,
+            step,
+            ..ask
+        };
         let attempt_id = AttemptId(self.attempts.insert(ask));
         lookup.attempts.push(attempt_id);
         self.actions.push_back(Action::Stream(attempt_id, upstream, lookup.ends));
@@ -137,44 +162,45 @@ impl Engine {
     /// Something changed for a lookup: is it decided, or whom to ask now?
     pub(super) fn go_on(&mut self, id: LookupId, now: Instant) {
         let Some(lookup) = self.lookups.get(id.0) else { return };
-        if lookup.done {
+        if lookup.done.is_some() {
             if lookup.attempts.is_empty() {
                 self.remove(id);
             }
             return;
         }
-        if let Some(position) = lookup.negative.as_ref().map(|held| held.position) {
-            if self.is_awaited(lookup, Stage::GivenUp, position) {
+        if let Some(rank) = lookup.negative.as_ref().map(|held| held.rank) {
+            if self.is_awaited(lookup, Stage::GivenUp, rank) {
                 return;
             }
             // An earlier upstream has what a later one denies, too much of it for a datagram.
-            if lookup.truncated.as_ref().is_some_and(|held| held.position < position) {
-                return self.end_without_answer(id);
+            if lookup.truncated.as_ref().is_some_and(|held| held.rank < rank) {
+                return self.end_without_answer(id, now);
             }
-            return self.finish_with_negative(id);
+            return self.finish_with_negative(id, now);
         }
         if self.is_awaited(lookup, Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.is_empty()) {
-            self.end_without_answer(id);
+        let is_extra = |ask: &AttemptId| self.attempts.get(ask.0).is_none_or(|ask| ask.extra);
+        if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.iter().all(is_extra)) {
+            self.end_without_answer(id, now);
         }
     }
 
     /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
-    fn end_without_answer(&mut self, id: LookupId) {
+    fn end_without_answer(&mut self, id: LookupId, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let key = lookup.key.clone();
         // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says.
         let said = lookup.truncated.take().or_else(|| lookup.failure.take());
         let result = match (lookup.came_back, said) {
             (None, Some(Kept { upstream, message, .. })) => {
-                Action::Refused(OwnedUpstreamResponse { key, upstream, message })
+                Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
             }
             (None, None) => Action::Failed(key, Failure::NoAnswer),
             (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
         };
-        if self.close(id).is_some() {
+        if self.close(id, now).is_some() {
             self.actions.push_back(result);
         }
     }
@@ -183,13 +209,13 @@ impl Engine {
     pub(super) fn step(&mut self, id: LookupId, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         if now >= lookup.ends {
-            if !lookup.done {
-                self.end_without_answer(id);
+            if lookup.done.is_none() {
+                self.end_without_answer(id, now);
             }
             self.remove(id);
             return;
         }
-        if now >= lookup.overdue && !lookup.done {
+        if now >= lookup.overdue && lookup.done.is_none() {
             lookup.overdue = now + CLIENT_BUDGET;
             let truncated = lookup.truncated.as_ref().map(|kept| kept.said(&lookup.key));
             self.actions.push_back(Action::Overdue(lookup.key.clone(), truncated));
@@ -217,30 +243,32 @@ impl Engine {
             }
             return;
         }
-        let was_down = peer.health.is_down();
-        peer.health.failed(sent, now);
-        let went_down = (peer.health.is_down() && !was_down).then_some(ask.upstream.id);
-        let patience = lookup.patience(peer.health.late_after());
-        let (was, asked) = (ask.stage, lookup.asked);
+        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
+            ask.step = Some((sent + peer.health(Transport::Udp).late_after()).max(now));
+            return self.send_plainer(attempt_id, now);
+        }
+        let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());
+        let was = ask.stage;
         let stage;
         (stage, ask.step) = match was {
-            _ if ask.trial || lookup.done => (Stage::GivenUp, None),
+            _ if lookup.done.is_some() => (Stage::GivenUp, None),
             Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
         ask.stage = stage;
-        if was == Stage::Fresh && !lookup.alone {
-            let silent = Action::Silent(ask.upstream.id, transport(ask.sent_over), lookup.key.clone());
-            self.actions.push_back(silent);
+        let (upstream, transport) = (ask.upstream.id, ask.sent_over.transport());
+        if was == Stage::Fresh && !lookup.relayed {
+            self.actions.push_back(Action::Silent(upstream, transport, lookup.key.clone()));
         }
-        if let Some(upstream) = went_down {
-            self.actions.push_back(Action::HealthChanged);
-            self.give_up_on(upstream, now);
-        }
-        let has_moved_on = self.lookups.get(id.0).is_none_or(|lookup| lookup.asked > asked); // by that
+        self.suspect_down(upstream, transport, sent, now);
         match stage {
-            Stage::Late if has_moved_on || (self.set.equivalent && self.ask_next(id, now)) => {}
+            Stage::Late if self.send_unspelled_copy(attempt_id, now) => {
+                if self.may_hedge(id) {
+                    self.ask_next(id, now);
+                }
+            }
+            Stage::Late if self.may_hedge(id) && self.ask_next(id, now) => {}
             Stage::Fresh | Stage::Late => self.send_again(attempt_id),
             Stage::Passed => {
                 self.go_on(id, now);
@@ -250,23 +278,18 @@ impl Engine {
         }
     }
 
-    /// An upstream has gone down: what waits for it need not any more. Its sockets may be to blame, bound to a way that
-    /// is no more without anything having said so: further questions go out over new ones.
-    fn give_up_on(&mut self, upstream: UpstreamId, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(upstream) {
-            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
-        }
-        let of_it = self.attempts.values_mut().filter(|ask| ask.upstream.id == upstream && ask.stage != Stage::GivenUp);
-        let lookups: Vec<LookupId> = of_it
-            .map(|ask| {
-                (ask.stage, ask.step) = (Stage::GivenUp, None);
-                ask.lookup
-            })
-            .collect();
-        for id in lookups {
-            self.go_on(id, now);
-            self.set_timer(id);
-        }
+    /// Whether the next upstream may be asked as well because one is slow.
+    fn may_hedge(&self, id: LookupId) -> bool {
+        let lookup = self.lookups.get(id.0).filter(|lookup| !lookup.relayed);
+        lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
+    }
+
+    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent, has
+    /// not answered. (Had it answered, its own response would be the one that is told.)
+    fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
+        let route = self.set.route(key.name()).filter(|route| !route.equivalent);
+        let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));
+        if worth == Worth::Negative && is_later { Certainty::Provisional } else { Certainty::Settled }
     }
 
     /// Ends asks of those in quarantine: their lookups go on, and where nobody is left their clients are told why.
@@ -277,7 +300,7 @@ impl Engine {
         let is_convicted = |ask: &Attempt| {
             let lookup = self.lookups.get(ask.lookup.0);
             lookup.is_some_and(|lookup| {
-                self.standing(ask.upstream.id, transport(ask.sent_over), &lookup.key) == Standing::Quarantined
+                self.standing(ask.upstream.id, ask.sent_over.transport(), &lookup.key) == Standing::Quarantined
             })
         };
         let convicted: Vec<AttemptId> = self
@@ -297,14 +320,14 @@ impl Engine {
     }
 
     /// Event: no time is left. Each lookup ends with what there is.
-    pub fn finish(&mut self) {
-        let open = self.lookups.iter().filter(|(_, lookup)| !lookup.done);
+    pub fn finish(&mut self, now: Instant) {
+        let open = self.lookups.iter().filter(|(_, lookup)| lookup.done.is_none());
         let open: Vec<_> = open.map(|(id, lookup)| (LookupId(id), lookup.negative.is_some())).collect();
         for (id, has_negative) in open {
             if has_negative {
-                self.finish_with_negative(id);
+                self.finish_with_negative(id, now);
             } else {
-                self.end_without_answer(id);
+                self.end_without_answer(id, now);
             }
         }
     }
@@ -313,11 +336,11 @@ impl Engine {
     fn send_again(&mut self, attempt_id: AttemptId) {
         let Some(ask) = self.attempts.get_mut(attempt_id.0) else { return };
         let Some(lookup) = self.lookups.get(ask.lookup.0) else { return };
-        let others = lookup.order.len() > lookup.asked && !lookup.alone;
+        let others = lookup.order.len() > lookup.asked;
         if let SentOver::Udp(socket, _) = ask.sent_over
             && ask.sends < SENDS
-            && (!others || ask.stage == Stage::Late)
-            && !lookup.done
+            && (!others || (ask.stage == Stage::Late && !lookup.relayed))
+            && lookup.done.is_none()
         {
             ask.sends += 1;
             self.actions.push_back(Action::Send(socket, attempt_id));
@@ -325,19 +348,20 @@ impl Engine {
     }
 
     /// The negative answer that was kept is the answer.
-    fn finish_with_negative(&mut self, id: LookupId) {
+    fn finish_with_negative(&mut self, id: LookupId, now: Instant) {
         let kept = self.lookups.get_mut(id.0).and_then(|lookup| lookup.negative.take());
         if let Some(Kept { upstream, message, .. }) = kept
-            && let Some(key) = self.close(id)
+            && let Some(key) = self.close(id, now)
         {
-            self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, message }));
+            let certainty = self.certainty(&key, upstream, Worth::Negative);
+            self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, certainty, message }));
         }
     }
 
     /// The clients get their answer; what is still awaited only teaches how its upstream does. Returns the question.
-    fn close(&mut self, id: LookupId) -> Option<QuestionKey> {
+    fn close(&mut self, id: LookupId, now: Instant) -> Option<QuestionKey> {
         let lookup = self.lookups.get_mut(id.0)?;
-        lookup.done = true;
+        lookup.done = Some(now);
         let key = lookup.key.clone();
         if self.by_hash.get(&lookup.hash) == Some(&id) {
             self.by_hash.remove(&lookup.hash);
@@ -355,12 +379,5 @@ impl Engine {
         for ask in lookup.attempts {
             self.end_ask(ask);
         }
-    }
-}
-
-fn transport(sent_over: SentOver) -> Transport {
-    match sent_over {
-        SentOver::Udp(..) => Transport::Udp,
-        SentOver::Stream => Transport::Tcp,
     }
 }

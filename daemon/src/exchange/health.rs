@@ -1,38 +1,47 @@
-//! How an upstream is doing: how fast it answers, and whether it answers at all. Pure; fed by the engine.
+//! What a worker sees of an upstream over one transport: how fast it answers, and when it last did. Pure; fed by the
+//! upstream's own responses alone.
 //!
 //! Latency is kept as TCP keeps it (RFC 6298): a smoothed mean and deviation. An upstream is *slow by its own standards*
-//! when an answer takes longer than mean plus four deviations. It is *down* when several attempts in a row, with not one answer
-//! between, were late; then it is asked last, but for one trial question a second, whose answer brings it back.
+//! when a response takes longer than mean plus four deviations. Whether it is down is not for this to say: silence about
+//! names is no silence of a server. A worker only tells when it has reason to ask, and [`guard`](crate::guard) sends
+//! health probes.
 
 use std::time::{Duration, Instant};
 
-/// Before anything was measured.
+/// Time until a response is late before anything was measured.
 const FIRST_GUESS: Duration = Duration::from_millis(400);
-/// An answer is never late before this: a busy machine alone can take so long.
+/// Minimum time until a response is late: a busy machine alone can take so much.
 const LATE_MIN: Duration = Duration::from_millis(25);
-/// And always late after this.
+/// Maximum time until a response is late.
 const LATE_MAX: Duration = Duration::from_millis(400);
-/// As many late attempts in a row make it down.
-const DOWN_AFTER: u32 = 3;
-/// How often one that is down is tried.
+/// Minimum time between two suspicions of one worker.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// Minimum time between two queries that try an upstream which is down.
 const TRIAL_EVERY: Duration = Duration::from_secs(1);
 
-/// The health of one upstream.
+/// The health of one upstream over one transport, as one worker sees it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Health {
     mean: Option<Duration>,
     deviation: Duration,
-    failed_in_a_row: u32,
-    last_failure: Option<Instant>,
-    last_answer: Option<Instant>,
-    last_trial: Option<Instant>,
+    heard: Option<Instant>,
+    suspected: Option<Instant>,
+    tried: Option<Instant>,
 }
 
 impl Health {
-    /// It answered, `after` the question was first sent.
-    pub fn answered(&mut self, after: Duration, now: Instant) {
-        self.failed_in_a_row = 0;
-        self.last_answer = Some(now);
+    /// Takes a response. `after` is how long it took, where that is known: whoever was asked twice does not say to which
+    /// query it responds (RFC 6298, section 3). Returns whether it ends a suspicion of this worker.
+    pub fn heard(&mut self, after: Option<Duration>, now: Instant) -> bool {
+        self.heard = Some(now);
+        let was_suspected = self.suspected.take().is_some();
+        if let Some(after) = after {
+            self.measure(after);
+        }
+        was_suspected
+    }
+
+    fn measure(&mut self, after: Duration) {
         let Some(mean) = self.mean else {
             self.mean = Some(after);
             self.deviation = after / 2;
@@ -42,37 +51,27 @@ impl Health {
         self.mean = Some((mean * 7 + after) / 8);
     }
 
-    /// It let an ask that was sent at `sent` wait too long.
-    ///
-    /// Asks that were under way together count once: a hiccup of the network is one failure, however busy the moment.
-    pub fn failed(&mut self, sent: Instant, now: Instant) {
-        if self.last_failure.is_some_and(|last| sent < last) {
-            return;
-        }
-        self.last_failure = Some(now);
-        self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
-        if self.failed_in_a_row == DOWN_AFTER {
-            self.last_trial = Some(now);
-        }
-    }
-
-    /// Nothing answers at its address (ICMP says so): no need to find out three times.
-    pub fn refused(&mut self, now: Instant) {
-        if !self.is_down() {
-            (self.failed_in_a_row, self.last_trial) = (DOWN_AFTER, Some(now));
-        }
-    }
-
-    /// Whether it should be asked only after those that are not.
+    /// Whether something was heard at `since` or later.
     #[must_use]
-    pub fn is_down(&self) -> bool {
-        self.failed_in_a_row >= DOWN_AFTER
+    pub fn was_heard_since(&self, since: Instant) -> bool {
+        self.heard.is_some_and(|heard| heard >= since)
     }
 
-    /// Returns when it answered last.
+    /// Takes a query that was sent at `sent` and is late. Returns whether that is a reason to ask if the upstream is down:
+    /// it has said nothing since, to any query, and was not suspected a moment ago.
+    pub fn suspect(&mut self, sent: Instant, now: Instant) -> bool {
+        let lately = self.suspected.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN);
+        if lately || self.was_heard_since(sent) {
+            return false;
+        }
+        self.suspected = Some(now);
+        true
+    }
+
+    /// Returns when it said something last.
     #[must_use]
     pub fn last_answer(&self) -> Option<Instant> {
-        self.last_answer
+        self.heard
     }
 
     /// Returns the mean time of its answers.
@@ -81,16 +80,16 @@ impl Health {
         self.mean
     }
 
-    /// Whether an upstream that is down should be tried with a copy of a question now; if so, the next time is a second away.
-    pub fn try_again(&mut self, now: Instant) -> bool {
-        let due = self.is_down() && self.last_trial.is_none_or(|last| now.duration_since(last) >= TRIAL_EVERY);
+    /// Whether an upstream that is down may be tried now; if so, the next time is a second away.
+    pub fn may_be_tried(&mut self, now: Instant) -> bool {
+        let due = self.tried.is_none_or(|last| now.saturating_duration_since(last) >= TRIAL_EVERY);
         if due {
-            self.last_trial = Some(now);
+            self.tried = Some(now);
         }
         due
     }
 
-    /// How long an answer may take before it is late.
+    /// How long a response may take before it is late.
     #[must_use]
     pub fn late_after(&self) -> Duration {
         let Some(mean) = self.mean else { return FIRST_GUESS };
@@ -111,42 +110,27 @@ mod tests {
         let (mut health, now) = (Health::default(), crate::clock::now());
         assert_eq!(health.late_after(), FIRST_GUESS);
         for _ in 0..50 {
-            health.answered(ms(1), now);
+            health.heard(Some(ms(1)), now);
         }
         assert_eq!(health.late_after(), LATE_MIN);
         for i in 0..200 {
-            health.answered(ms(if i % 2 == 0 { 40 } else { 120 }), now);
+            health.heard(Some(ms(if i % 2 == 0 { 40 } else { 120 })), now);
         }
         assert!((ms(200)..ms(300)).contains(&health.late_after()), "{:?}", health.late_after());
+        let before = health.late_after();
+        health.heard(None, now);
+        assert_eq!(health.late_after(), before);
     }
 
     #[test]
-    fn asks_that_were_under_way_together_count_once() {
+    fn one_that_has_said_anything_since_is_not_suspected() {
         let (mut health, now) = (Health::default(), crate::clock::now());
-        for _ in 0..100 {
-            health.failed(now, now + ms(25));
-        }
-        assert!(!health.is_down());
-        health.failed(now + ms(25), now + ms(50));
-        health.failed(now + ms(50), now + ms(75));
-        assert!(health.is_down());
-    }
-
-    #[test]
-    fn three_failures_in_a_row_make_it_down_and_one_answer_brings_it_back() {
-        let (mut health, now) = (Health::default(), crate::clock::now());
-        health.failed(now, now);
-        health.failed(now, now);
-        health.answered(ms(1), now);
-        health.failed(now, now);
-        health.failed(now, now);
-        assert!(!health.is_down());
-        health.failed(now, now);
-        assert!(health.is_down());
-        assert!(!health.try_again(now));
-        assert!(health.try_again(now + ms(1000)));
-        assert!(!health.try_again(now + ms(1500)));
-        health.answered(ms(1), now);
-        assert!(!health.is_down() && !health.try_again(now + ms(9000)));
+        health.heard(Some(ms(1)), now + ms(10));
+        assert!(!health.suspect(now, now + ms(400)), "it was silent about a name only");
+        assert!(health.suspect(now + ms(20), now + ms(420)));
+        assert!(!health.suspect(now + ms(30), now + ms(430)), "asked for a moment ago");
+        assert!(health.suspect(now + ms(1_100), now + ms(1_420)));
+        assert!(health.heard(None, now + ms(1_500)), "what is said then is news");
+        assert!(!health.heard(None, now + ms(1_501)));
     }
 }

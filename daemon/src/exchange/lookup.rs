@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use slotmap::DefaultKey;
 use smallvec::SmallVec;
 
+use super::form::Form;
 use super::pool::Socket;
-use super::{LookupRequest, OwnedUpstreamResponse};
+use super::{Certainty, LookupRequest, OwnedUpstreamResponse};
 use crate::guard::Passed;
-use crate::upstream::{Upstream, UpstreamId};
+use crate::upstream::{Transport, Upstream, UpstreamId};
 use crate::wire::{HEADER, QuestionKey};
 
 /// Every client gets an answer within this: CoreDNS gives up after 2 s.
@@ -20,7 +21,7 @@ pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
 pub(super) const LOOKUP_BUDGET: Duration = Duration::from_secs(6);
 /// After this the next upstream is asked, whatever the standards of the one before.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
-/// A negative answer of another waits so long for an upstream that was asked before, unless that one is down.
+/// Time until a negative response of a later upstream no longer waits for an earlier one that was asked.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
 
 /// Names a lookup, which lasts six seconds at most. The same name comes again only after two thousand million others in
@@ -38,8 +39,8 @@ pub struct AttemptId(pub(super) DefaultKey);
 pub(super) struct Kept {
     /// Who sent it.
     pub(super) upstream: UpstreamId,
-    /// How it came.
-    pub(super) position: usize,
+    /// Where that upstream stands in its route.
+    pub(super) rank: usize,
     /// The message.
     pub(super) message: Vec<u8>,
 }
@@ -47,7 +48,12 @@ pub(super) struct Kept {
 impl Kept {
     /// The response to the question `key`, for others.
     pub(super) fn said(&self, key: &QuestionKey) -> OwnedUpstreamResponse {
-        OwnedUpstreamResponse { key: key.clone(), upstream: self.upstream, message: self.message.clone() }
+        OwnedUpstreamResponse {
+            key: key.clone(),
+            upstream: self.upstream,
+            certainty: Certainty::Settled,
+            message: self.message.clone(),
+        }
     }
 }
 
@@ -68,14 +74,14 @@ pub(super) struct Lookup {
     pub(super) order: AskingOrder,
     /// How many of them were asked.
     pub(super) asked: usize,
-    /// Attempt one only: the question has passed another Onward, which fails over by itself.
-    pub(super) alone: bool,
+    /// Whether all who wait for it are other Onwards: then it is not hedged, and no reason to probe.
+    pub(super) relayed: bool,
     /// How often it was asked again of an upstream that it came back through.
     pub(super) again: u8,
     /// What is still awaited.
     pub(super) attempts: SmallVec<[AttemptId; 2]>,
-    /// The clients have their answer; what is still awaited only teaches how its upstream does.
-    pub(super) done: bool,
+    /// Since when the clients have their answer; what is still awaited then only teaches how its upstream does.
+    pub(super) done: Option<Instant>,
     /// A negative answer that waits for a more important upstream.
     pub(super) negative: Option<Kept>,
     /// The first truncated response: what there is for clients over UDP where no stream brings the whole.
@@ -102,6 +108,16 @@ pub(super) enum SentOver {
     Stream,
 }
 
+impl SentOver {
+    /// The transport.
+    pub(super) fn transport(self) -> Transport {
+        match self {
+            Self::Udp(..) => Transport::Udp,
+            Self::Stream => Transport::Tcp,
+        }
+    }
+}
+
 /// How patient we are with an ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
@@ -122,8 +138,8 @@ pub(super) struct Attempt {
     pub(super) lookup: LookupId,
     /// Who is asked.
     pub(super) upstream: Arc<Upstream>,
-    /// Where the upstream stands in the lookup's order.
-    pub(super) position: usize,
+    /// Where the upstream stands in the route: whose word counts more.
+    pub(super) rank: usize,
     /// Over what.
     pub(super) sent_over: SentOver,
     /// The query as sent.
@@ -136,6 +152,14 @@ pub(super) struct Attempt {
     pub(super) spelled: bool,
     /// An answer came that was right but for its spelling.
     pub(super) other_spelling: bool,
+    /// The form that it was sent in.
+    pub(super) form: Form,
+    /// Whether it came back to us.
+    pub(super) returned: bool,
+    /// Whether it goes beside another one to the same upstream: nothing waits for it.
+    pub(super) extra: bool,
+    /// Whether plainer copies of it are due, since its upstream may not bear its form.
+    pub(super) copies_due: bool,
     /// When it was first sent.
     pub(super) sent: Instant,
     /// How often.
@@ -144,8 +168,6 @@ pub(super) struct Attempt {
     pub(super) stage: Stage,
     /// When that changes.
     pub(super) step: Option<Instant>,
-    /// It only finds out whether an upstream that was down answers again.
-    pub(super) trial: bool,
 }
 
 impl Lookup {
@@ -153,7 +175,7 @@ impl Lookup {
     #[must_use]
     pub(super) fn new(question: LookupRequest, hash: u64, order: AskingOrder, now: Instant) -> Self {
         Self {
-            alone: question.passed.foreign(),
+            relayed: question.passed.foreign(),
             key: question.key,
             hash,
             packet: question.packet,
@@ -163,7 +185,7 @@ impl Lookup {
             asked: 0,
             again: 0,
             attempts: SmallVec::new(),
-            done: false,
+            done: None,
             negative: None,
             truncated: None,
             failure: None,
@@ -182,7 +204,7 @@ impl Lookup {
     /// When something is to be done for it next, given when its asks' stages change.
     #[must_use]
     pub(super) fn next_time(&self, steps: impl Iterator<Item = Instant>) -> Instant {
-        let own = if self.done { self.ends } else { self.overdue.min(self.ends) };
+        let own = if self.done.is_some() { self.ends } else { self.overdue.min(self.ends) };
         steps.fold(own, Instant::min)
     }
 

@@ -1,14 +1,16 @@
 //! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
 //!
-//! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said
-//! SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our
-//! patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is late by its
-//! own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an upstream that was
-//! asked before and is not down. Where nobody else is left to ask, a late question is sent again, with the same ID over
+//! A question flies through the upstreams of its route, in their order. The first is asked; the next when it has failed:
+//! it said SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), it is lame, nothing listens at its
+//! port, or our patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is
+//! late by its own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an upstream
+//! that comes earlier in the route and was asked, and is provisional ([`Certainty`]) where an earlier one, which is not
+//! equivalent, has not answered. Where nobody else is left to ask, a late question is sent again, with the same ID over
 //! the same socket, three times in all.
 //!
 //! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the lookup goes on for 6 s, so that their
-//! next try finds the answer. Upstreams that are down are asked last, save for a copy of one question a second.
+//! next try finds the answer. Upstreams that are down are asked last. Who is down is the guard's to say: an engine tells
+//! when one may be ([`Action::PerhapsDown`]). A question of another Onward is asked in the same way, but not hedged.
 //!
 //! When each lookup is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they
 //! come to its top.
@@ -18,9 +20,13 @@
 
 mod action;
 pub mod check;
+mod down;
 mod failover;
+mod form;
 pub mod health;
 mod lookup;
+mod peers;
+mod plainer;
 pub mod pool;
 pub mod query;
 mod report;
@@ -42,15 +48,15 @@ use smallvec::SmallVec;
 
 use crate::guard::{self, Passed, Verdicts, tag};
 use crate::hash::BuildIdentity;
-use crate::upstream::{UpstreamId, UpstreamSet};
+use crate::upstream::{Transport, UpstreamId, UpstreamSet};
 use crate::wire::{QuestionKey, Response, u16_at};
 use check::{Match, Worth};
-use health::Health;
 use lookup::{Attempt, Lookup, LookupId, SentOver};
-use pool::{Pool, Socket};
+use peers::Peers;
+use pool::Socket;
 use timers::Timers;
 
-pub use action::{Action, Failure, OwnedUpstreamResponse, UpstreamResponse};
+pub use action::{Action, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
 pub use report::{EngineReport, UpstreamReport};
 
@@ -68,9 +74,7 @@ pub struct LookupRequest {
     pub from: Option<IpAddr>,
     /// The upstream that seems to have sent it back to us: asked last, too.
     pub through: Option<UpstreamId>,
-    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails.
-    /// Where that one is late it is sent again, as any question is: the repeats of an Onward before us join its lookup,
-    /// and would not make good what was lost behind us.
+    /// The other Onwards that it has passed, if any: then it is not hedged, and no reason to probe.
     pub passed: Passed,
 }
 
@@ -101,26 +105,6 @@ pub struct Engine {
     sockets_each: usize,
     payload: u16,
     next_socket: u64,
-}
-
-struct Peer {
-    id: UpstreamId,
-    health: Health,
-    pool: Pool<AttemptId>,
-}
-
-/// Few, so that one is found soonest by looking at each.
-#[derive(Default)]
-struct Peers(Vec<Peer>);
-
-impl Peers {
-    fn get(&self, number: UpstreamId) -> Option<&Peer> {
-        self.0.iter().find(|peer| peer.id == number)
-    }
-
-    fn get_mut(&mut self, number: UpstreamId) -> Option<&mut Peer> {
-        self.0.iter_mut().find(|peer| peer.id == number)
-    }
 }
 
 impl Engine {
@@ -182,17 +166,17 @@ impl Engine {
     pub fn ask(&mut self, question: LookupRequest, now: Instant) {
         let order = self.order(&question);
         if order.is_empty() {
-            let why = self.set.upstreams.first().map_or(Failure::NoUpstream, |first| Failure::Loops(first.id));
+            let why = self.first_in_quarantine(&question.key).map_or(Failure::NoUpstream, Failure::Loops);
             self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
-        let alone = question.passed.foreign();
+        let is_relayed = question.passed.foreign();
         let hash = self.hasher.hash_one(question.key.bytes());
         let id = LookupId(self.lookups.insert(Lookup::new(question, hash, order, now)));
         self.by_hash.insert(hash, id);
         self.ask_next(id, now);
-        if !alone {
-            self.try_those_that_are_down(id, now);
+        if !is_relayed {
+            self.try_those_before(id, now);
         }
         self.set_timer(id);
     }
@@ -206,27 +190,20 @@ impl Engine {
         message: &'m [u8],
         now: Instant,
     ) -> Option<UpstreamResponse<'m>> {
-        let peer = self.peers.get_mut(upstream)?;
+        let peer = self.peers.get(upstream)?;
         let attempt_id = *peer.pool.who(socket, u16_at(message, 0)?)?;
         let ask = self.attempts.get_mut(attempt_id.0)?;
         let end = ask.question_end;
         let is_header_alone = match check::matches(&ask.message, end, message) {
             Match::Answer => false,
             Match::OtherSpelling if ask.spelled => {
-                ask.other_spelling = true;
+                self.heard_in_other_spelling(attempt_id, now);
                 return None;
             }
             Match::OtherSpelling => false,
             Match::HeaderAlone => true,
             Match::Stranger => return None,
         };
-        // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
-        let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
-        let was_down = peer.health.is_down();
-        peer.health.answered(after, now);
-        if was_down {
-            self.actions.push_back(Action::HealthChanged);
-        }
         let with_opt = ask.with_opt;
         if is_header_alone {
             let message = check::header_alone(&ask.message, end, message);
@@ -237,17 +214,14 @@ impl Engine {
         }
         let answer = Response::read(message, end);
         let worth = check::worth(answer.as_ref(), with_opt);
-        let key = self.came(attempt_id, worth, message, now)?;
-        Some(UpstreamResponse { key, upstream, answer: answer? })
+        let (key, certainty) = self.came(attempt_id, worth, message, now)?;
+        Some(UpstreamResponse { key, upstream, certainty, answer: answer? })
     }
 
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
     pub fn refused(&mut self, upstream: UpstreamId, socket: Socket, now: Instant) {
+        self.suspect_down(upstream, Transport::Udp, now, now);
         let Some(peer) = self.peers.get_mut(upstream) else { return };
-        if !peer.health.is_down() {
-            self.actions.push_back(Action::HealthChanged);
-        }
-        peer.health.refused(now);
         let lost = peer.pool.lose(socket);
         self.actions.push_back(Action::Close(socket));
         for attempt_id in lost {
@@ -283,8 +257,8 @@ impl Engine {
             Worth::Truncated => Worth::Failure,
             worth => worth,
         };
-        let key = self.came(attempt_id, worth, message, now)?;
-        Some(UpstreamResponse { key, upstream, answer: answer? })
+        let (key, certainty) = self.came(attempt_id, worth, message, now)?;
+        Some(UpstreamResponse { key, upstream, certainty, answer: answer? })
     }
 
     /// Event: the time that [`Self::next_wake`] named has come.
@@ -328,7 +302,7 @@ impl Engine {
             self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
         }
         // Also what was asked over a stream, which its pool does not know of.
-        let is_asked = |peer: &Peer| self.attempts.values().any(|ask| ask.upstream.id == peer.id);
+        let is_asked = |peer: &peers::Peer| self.attempts.values().any(|ask| ask.upstream.id == peer.id);
         self.peers.0.retain(|peer| set.get(peer.id).is_some() || is_asked(peer));
     }
 
@@ -347,7 +321,7 @@ impl Engine {
 
     /// Event: the guard knows more. Nothing is awaited any longer from those that it has convicted.
     pub fn guide(&mut self, guidance: Guidance, now: Instant) {
-        self.guidance = guidance;
+        self.heed(guidance, now);
         self.leave_the_convicted(now);
     }
 

@@ -13,6 +13,8 @@ pub struct EdnsParams<'d> {
     pub payload: Option<u16>,
     /// EDNS options to put into that OPT, as on the wire.
     pub options: &'d [u8],
+    /// Whether AD is left out, for servers that drop queries with it.
+    pub without_ad: bool,
 }
 
 /// The query for `key` with `id`. Its name is in lower case, for the loop guard to spell.
@@ -23,7 +25,8 @@ pub fn build(key: &QuestionKey, id: u16, dress: EdnsParams<'_>) -> Vec<u8> {
     let checking_disabled = if key.checking_disabled() { flag::CD } else { 0 };
     let [id_high, id_low] = id.to_be_bytes();
     let additional = u8::from(dress.payload.is_some());
-    message.extend([id_high, id_low, flag::RD, flag::AD | checking_disabled, 0, 1, 0, 0, 0, 0, 0, additional]);
+    let authentic = if dress.without_ad { 0 } else { flag::AD };
+    message.extend([id_high, id_low, flag::RD, authentic | checking_disabled, 0, 1, 0, 0, 0, 0, 0, additional]);
     message.extend(question);
     if let Some(payload) = dress.payload {
         let dnssec = if key.wants_dnssec() { flag::DO } else { 0 };
@@ -48,12 +51,14 @@ mod tests {
     #[test]
     fn only_the_question_do_and_cd_are_passed_on() {
         let key = QuestionKey::new(b"\x90\x01a\0\0\x01\0\x01");
-        let dress = EdnsParams { payload: Some(1400), options: &[0xfd, 0xe9, 0, 0] };
+        let dress = EdnsParams { payload: Some(1400), options: &[0xfd, 0xe9, 0, 0], without_ad: false };
         let expected =
             b"\x12\x34\x01\x30\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01\0\0\x29\x05\x78\0\0\x80\0\0\x04\xfd\xe9\0\0";
         assert_eq!(build(&key, 0x1234, dress), expected);
         assert_eq!(question_end(&key), 19);
         let bare = build(&QuestionKey::new(b"\0\x01a\0\0\x01\0\x01"), 1, EdnsParams::default());
         assert_eq!(bare, b"\0\x01\x01\x20\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+        let plain = EdnsParams { without_ad: true, ..EdnsParams::default() };
+        assert_eq!(build(&QuestionKey::new(b"\0\x01a\0\0\x01\0\x01"), 1, plain)[3], 0);
     }
 }

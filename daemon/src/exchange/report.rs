@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use crate::upstream::UpstreamId;
+use crate::upstream::{Transport, UpstreamId};
 
 /// The state of one engine at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,9 +34,9 @@ impl Engine {
         let upstreams = self.peers.0.iter().filter(|peer| self.set.get(peer.id).is_some());
         let upstreams = upstreams.map(|peer| UpstreamReport {
             id: peer.id,
-            is_down: peer.health.is_down(),
-            last_answer: peer.health.last_answer(),
-            latency: peer.health.latency(),
+            is_down: self.is_down(peer.id, Transport::Udp),
+            last_answer: peer.health(Transport::Udp).last_answer(),
+            latency: peer.health(Transport::Udp).latency(),
         });
         EngineReport { upstreams: upstreams.collect(), lookups: self.lookups_running() }
     }

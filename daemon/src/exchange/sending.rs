@@ -1,15 +1,14 @@
 //! How a question leaves: whom it may be asked of and in which order, over which socket, with which marks.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::health::Health;
+use super::form::Form;
 use super::lookup::{AskingOrder, Attempt, AttemptId, LookupId, SentOver, Stage};
-use super::pool::Pool;
 use super::query::{self, EdnsParams};
-use super::{Action, Engine, LookupRequest, Peer};
+use super::{Action, Engine, LookupRequest};
 use crate::guard::{Marks, Standing, probe, silence, spelling};
 use crate::upstream::{Transport, Upstream, UpstreamId};
 use crate::wire::{HEADER, QuestionKey};
@@ -17,59 +16,75 @@ use crate::wire::{HEADER, QuestionKey};
 /// A question that came back through an upstream that answers some is asked of it so often again.
 const AGAIN: u8 = 3;
 
+/// Time until an upstream that has never answered is asked in plainer forms, too.
+const UNKNOWN: Duration = Duration::from_millis(150);
+
 /// The probe of another Onward is asked of so many at most: the second shows him that we have somebody else. Its second
 /// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of
 /// those.
 const PROBE_ASKS: usize = 2;
 
 impl Engine {
-    /// Whom to ask, in this order: as the set says, but those that are down, that are half a loop, (among equals) the
-    /// asker itself, and whoever seems to have sent it back, last. Those in quarantine are not asked.
+    /// Whom to ask, in this order: as the route says, but those that are down or half a loop last, and among equivalent
+    /// ones the asker itself, and whoever seems to have sent it back, too: what a packet says can be forged. Those in
+    /// quarantine are not asked, nor those that no transport of ours may be used for.
     pub(super) fn order(&self, question: &LookupRequest) -> AskingOrder {
-        let asker = question.from.and_then(|from| silence::not_first(&self.set, from));
-        let rank = |number: UpstreamId| match self.standing(number, Transport::Udp, &question.key) {
-            Standing::Quarantined => None,
-            Standing::LastResort => Some(2),
-            Standing::Free | Standing::Suspect | Standing::Intermittent => {
-                let came_from_it = asker == Some(number) || question.through == Some(number);
-                Some(u8::from(came_from_it || self.is_down(number)))
+        let Some(route) = self.set.route(question.key.name()) else { return AskingOrder::new() };
+        let asker = question.from.and_then(|from| silence::not_first(route, from));
+        let through = question.through.filter(|_| route.equivalent);
+        let group = |upstream: &Upstream| {
+            let (id, transport) = (upstream.id, upstream.endpoint.first_transport()?);
+            match self.standing(id, transport, &question.key) {
+                Standing::Quarantined => None,
+                Standing::LastResort => Some(2),
+                Standing::Free | Standing::Suspect | Standing::Intermittent => {
+                    let came_from_it = [asker, through].contains(&Some(id));
+                    Some(u8::from(came_from_it || self.is_down(id, transport)))
+                }
             }
         };
-        let numbers = self.set.upstreams.iter().map(|upstream| upstream.id);
         let mut order: SmallVec<[(u8, UpstreamId); 4]> =
-            numbers.filter_map(|number| Some((rank(number)?, number))).collect();
-        order.sort_by_key(|(rank, _)| *rank); // stable: the set's order within a rank
+            route.upstreams.iter().filter_map(|upstream| Some((group(upstream)?, upstream.id))).collect();
+        order.sort_by_key(|(group, _)| *group); // stable: the route's order within a group
         if probe::nonce(question.key.name()).is_some() {
-            order.truncate(PROBE_ASKS);
+            order.truncate(if question.passed.foreign() { 1 } else { PROBE_ASKS });
         }
         order.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// The first upstream that would be asked but for a verdict.
+    pub(super) fn first_in_quarantine(&self, key: &QuestionKey) -> Option<UpstreamId> {
+        let mut all = self.set.route(key.name())?.upstreams.iter().map(|upstream| upstream.id);
+        all.find(|id| self.standing(*id, Transport::Udp, key) == Standing::Quarantined)
     }
 
     pub(super) fn standing(&self, upstream: UpstreamId, transport: Transport, key: &QuestionKey) -> Standing {
         self.guidance.verdicts.standing(upstream, transport, key.name())
     }
 
-    fn is_down(&self, upstream: UpstreamId) -> bool {
-        self.peers.get(upstream).is_some_and(|peer| peer.health.is_down())
-    }
-
     /// Asks the next upstream; false where there is none.
     pub(super) fn ask_next(&mut self, id: LookupId, now: Instant) -> bool {
         loop {
             let Some(lookup) = self.lookups.get_mut(id.0) else { return false };
-            if lookup.alone && lookup.asked > 0 {
-                return false;
-            }
             let Some(&number) = lookup.order.get(lookup.asked) else { return false };
-            let position = lookup.asked;
             lookup.asked += 1;
             let key = lookup.key.clone();
             let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the lookup began
-            if let Some(upstream) = self.set.get(number).cloned().filter(|_| !loops) {
-                self.send(id, Target { upstream, position, with_opt: true }, now);
+            if let Some(target) = self.target(number, &key, now).filter(|_| !loops) {
+                let upstream = target.upstream.id;
+                self.send(id, target, now);
+                self.send_where_in_doubt(id, upstream, now);
                 return true;
             }
         }
+    }
+
+    /// An upstream to be asked, if the set still has it.
+    fn target(&self, id: UpstreamId, key: &QuestionKey, now: Instant) -> Option<Target> {
+        let upstream = self.set.get(id).cloned()?;
+        let rank = self.set.route(key.name()).and_then(|route| route.rank(id)).unwrap_or(usize::MAX);
+        let form = self.form_for(id, now);
+        Some(Target { upstream, rank, form, stage: Stage::Fresh, extra: false })
     }
 
     /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer
@@ -82,45 +97,37 @@ impl Engine {
             self.standing(upstream, Transport::Udp, &lookup.key),
             Standing::Intermittent | Standing::LastResort
         );
-        let position = lookup.order.iter().position(|number| *number == upstream);
-        if let (true, Some(position), Some(upstream)) =
-            (nobody_left && answers_some && !lookup.alone && !lookup.done, position, self.set.get(upstream).cloned())
+        let is_wanted = nobody_left && answers_some && !lookup.relayed && lookup.done.is_none();
+        let target = self.target(upstream, &lookup.key, now).filter(|_| is_wanted && lookup.order.contains(&upstream));
+        if let Some(target) = target
             && let Some(lookup) = self.lookups.get_mut(id.0)
             && lookup.again < AGAIN
         {
             lookup.again += 1;
-            self.send(id, Target { upstream, position, with_opt: true }, now);
-        }
-    }
-
-    /// Sends a copy to each upstream that is down and due for a try, but the one that is asked anyway.
-    pub(super) fn try_those_that_are_down(&mut self, id: LookupId, now: Instant) {
-        let asked = self.lookups.get(id.0).and_then(|lookup| lookup.order.first()).copied();
-        for (position, upstream) in self.set.clone().upstreams.iter().enumerate() {
-            let peer = self.peers.get_mut(upstream.id).filter(|_| Some(upstream.id) != asked);
-            if peer.is_some_and(|peer| peer.health.try_again(now)) {
-                let behind_all = self.set.upstreams.len() + position;
-                self.send(id, Target { upstream: upstream.clone(), position: behind_all, with_opt: true }, now);
-            }
+            self.send(id, target, now);
         }
     }
 
     pub(super) fn send(&mut self, id: LookupId, target: Target, now: Instant) {
-        let Target { upstream, position, with_opt } = target;
-        if self.peers.get(upstream.id).is_none() {
-            let (health, pool) = (Health::default(), Pool::new(self.sockets_each));
-            self.peers.0.push(Peer { id: upstream.id, health, pool });
-        }
-        let Some(peer) = self.peers.get_mut(upstream.id) else { return };
+        let Target { upstream, rank, form, stage, extra } = target;
+        let peer = self.peers.of(upstream.id, self.sockets_each);
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let marks = self.guidance.verdicts.marks(upstream.id);
-        let marks = Marks { opt: with_opt && marks.opt, ..marks };
+        let marks =
+            Marks { opt: marks.opt && form < Form::Bare, spelling: marks.spelling && form == Form::Usual, ..marks };
         let key = &self.guidance.key;
         self.options.clear();
         if marks.tag && marks.opt {
             self.tags.write(&lookup.passed, upstream.id, (key, key.bucket(now)), &mut self.options);
         }
-        let dress = EdnsParams { payload: marks.opt.then_some(self.payload), options: &self.options };
+        let dress = EdnsParams {
+            payload: marks.opt.then_some(self.payload),
+            options: &self.options,
+            without_ad: form >= Form::WithoutAd,
+        };
+        let copies_due = !extra && stage == Stage::Fresh && form < Form::WithoutAd && peer.borne.is_unknown(now);
+        let late_after = peer.health(Transport::Udp).late_after();
+        let first_step = if copies_due { late_after.min(UNKNOWN) } else { late_after };
         let mut assigned = None;
         let attempt_id = self.attempts.insert_with_key(|attempt_id| {
             let assigned =
@@ -132,18 +139,21 @@ impl Engine {
             }
             Attempt {
                 lookup: id,
-                position,
+                rank,
                 sent_over: SentOver::Udp(assigned.socket, assigned.id),
                 question_end: query::question_end(&lookup.key),
                 message,
                 with_opt: marks.opt,
                 spelled: marks.spelling,
                 other_spelling: false,
+                form,
+                returned: false,
+                extra,
+                copies_due,
                 sent: now,
                 sends: 1,
-                stage: Stage::Fresh,
-                step: Some(now + peer.health.late_after()),
-                trial: position >= lookup.order.len(),
+                stage,
+                step: (stage == Stage::Fresh).then(|| now + first_step),
                 upstream: Arc::clone(&upstream),
             }
         });
@@ -160,6 +170,11 @@ impl Engine {
 /// Whom to ask next, and how.
 pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
-    pub(super) position: usize,
-    pub(super) with_opt: bool,
+    /// Where it stands in the route.
+    pub(super) rank: usize,
+    pub(super) form: Form,
+    /// How patient we are with it from the start.
+    pub(super) stage: Stage,
+    /// Whether it goes beside another one to the same upstream.
+    pub(super) extra: bool,
 }

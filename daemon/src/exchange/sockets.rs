@@ -47,9 +47,11 @@ impl Sockets {
     /// Opens a socket to `upstream`, whose events `epoll` tells with the token's number.
     ///
     /// # Errors
-    /// Where the system has no socket to give, the interface of its scope is not there, or there is no route.
+    /// Where the system has no socket to give, the interface of its scope is not there, there is no route, or the upstream
+    /// is not to be asked in plain text.
     pub fn open(&mut self, socket: Socket, upstream: &Upstream, epoll: &Epoll) -> io::Result<()> {
-        let to = upstream.server.socket_address()?;
+        let plain = upstream.endpoint.plain();
+        let to = plain.ok_or_else(|| io::Error::other("never to be asked in plain text"))?.socket_address()?;
         let mut opened = connected(to)?;
         for _ in 0..TRIES {
             if !self.reserved.contains(&opened.local_addr()?.port()) {
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     fn upstream(address: SocketAddr) -> Upstream {
-        Upstream { id: UpstreamId(3), server: address.into(), source: Arc::from("test") }
+        Upstream { id: UpstreamId(3), endpoint: address.into(), source: Arc::from("test") }
     }
 
     #[test]

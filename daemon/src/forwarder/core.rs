@@ -18,7 +18,7 @@ use crate::exchange::pool::Socket;
 use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Failure, Guidance, LookupRequest};
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
-use crate::waiters::{Reach, ReplyTo};
+use crate::waiters::{Asker, ReplyTo};
 
 /// See the module.
 pub struct Forwarder {
@@ -113,6 +113,7 @@ impl Forwarder {
                 self.engine.remind(&key, until);
             }
             Event::Widen(key) => self.engine.widen(&key, now),
+            Event::Remind(key, at) => self.engine.remind(&key, at),
             Event::Guidance => {
                 let guard = &self.shared.guard;
                 let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
@@ -126,8 +127,7 @@ impl Forwarder {
 
     /// Starts a lookup. A client for whom one upstream is not enough may have joined it before it began.
     fn look_up(&mut self, request: LookupRequest, now: Instant) {
-        let is_widened =
-            request.passed.foreign() && self.shared.waiters.reach(request.key.bytes()) == Reach::AllUpstreams;
+        let is_widened = request.passed.foreign() && self.shared.waiters.asker(request.key.bytes()) == Asker::Client;
         let widened = is_widened.then(|| request.key.clone());
         self.engine.ask(request, now);
         if let Some(key) = widened {
@@ -163,7 +163,7 @@ impl Forwarder {
 
     /// Event: no time is left. All who wait get what there is.
     pub fn finish(&mut self, now: Instant) {
-        self.engine.finish();
+        self.engine.finish(now);
         for (_, (reply_to, bytes)) in std::mem::take(&mut self.held_responses) {
             self.due.push_back(Due::Written(reply_to, bytes));
         }
@@ -220,6 +220,10 @@ impl Forwarder {
             Action::Silent(upstream, transport, key) => {
                 self.shared.guard.suspect(upstream, transport, Witness::Silence, key.name());
             }
+            Action::PerhapsDown(upstream, transport, answered) => {
+                self.shared.guard.perhaps_down(upstream, transport, answered.as_deref());
+            }
+            Action::Alive(upstream, transport) => self.shared.guard.is_alive(upstream, transport),
         }
         None
     }

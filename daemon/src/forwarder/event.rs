@@ -21,8 +21,10 @@ pub enum Event {
     /// A query of ours, which the lookup of this key sent, came back through this upstream; the client that brought it
     /// waits until the time given.
     Returned(QuestionKey, UpstreamId, Instant),
-    /// A client waits for this key for whom one upstream is not enough.
+    /// A client waits for this key, whose lookup was for other Onwards alone.
     Widen(QuestionKey),
+    /// Whoever waits for this key wants to hear at this time.
+    Remind(QuestionKey, Instant),
     /// The guard has given other verdicts, or has another key.
     Guidance,
     /// The allow-list is another.

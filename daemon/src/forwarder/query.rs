@@ -16,7 +16,7 @@ use crate::exchange::{CLIENT_BUDGET, LookupRequest};
 use crate::guard::returned::ReturnedMarks;
 use crate::guard::{HOLD, Passed, probe};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
-use crate::waiters::{Join, Reach, Start, Waiter};
+use crate::waiters::{Asker, Join, Start, Waiter};
 use crate::wire::{Query, QuestionKey};
 
 /// What is to be done with a packet.
@@ -278,14 +278,15 @@ impl Shared {
             return Enqueued::Respond(Local::Returned, LocalResponse::ServFail(self.loops(through)));
         }
         let packet: Arc<[u8]> = incoming.packet.into();
-        let is_single = marks.passed.foreign() || marks.came_back.is_some();
+        let is_onward = marks.passed.foreign() || marks.came_back.is_some();
         let waiter = Waiter {
             packet: Arc::clone(&packet),
             question_end: query.question_end(),
             wants: ResponseParams::new(query, self.payload, incoming.ingress.transport()),
             deadline,
             returned_through: through.filter(|_| is_sure),
-            reach: if is_single { Reach::SingleUpstream } else { Reach::AllUpstreams },
+            asker: if is_onward { Asker::Onward } else { Asker::Client },
+            relay: marks.passed.relay(),
             start: if returned == Some(ReturnedQuery::Hold) { Start::Held } else { Start::AtOnce },
             reply_to: incoming.reply_to(),
         };
@@ -298,6 +299,10 @@ impl Shared {
             Join::Waits => Enqueued::Joined,
             Join::Widens => {
                 broadcast.push(Event::Widen(key));
+                Enqueued::Joined
+            }
+            Join::Detour(until) => {
+                broadcast.push(Event::Remind(key, until));
                 Enqueued::Joined
             }
             Join::Refused => Enqueued::Respond(Local::Returned, LocalResponse::ServFail(self.loops(through))),

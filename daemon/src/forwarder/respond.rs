@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 use super::counters::Local;
 use super::{Forwarder, Shared};
 use crate::cache::{CachedResponse, Origin, TtlBounds};
-use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
+use crate::exchange::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::{Transport, UpstreamId};
-use crate::waiters::{Reach, ReplyTo, Waiter};
+use crate::waiters::{Asker, Overdue, ReplyTo, Waiter};
 use crate::wire::{QuestionKey, rcode};
 
 /// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
@@ -44,14 +44,16 @@ pub(super) enum Content {
 impl Forwarder {
     /// Remembers what an upstream said, and gives it to all who wait.
     pub(super) fn respond(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
-        let UpstreamResponse { key, upstream, answer } = response;
+        let UpstreamResponse { key, upstream, certainty, answer } = response;
         if self.shared.set.load().get(*upstream).is_none() {
             // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
-        let older = self.shared.fallback(key, now).filter(|_| is_failure);
-        let origin = Origin { upstream: *upstream, provisional: None };
+        let is_doubtful = is_failure || *certainty == Certainty::Provisional;
+        let older = self.shared.fallback(key, now).filter(|_| is_doubtful);
+        let provisional = (*certainty == Certainty::Provisional).then_some(PROVISIONAL_TTL);
+        let origin = Origin { upstream: *upstream, provisional };
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
             Some(content) => self.respond_to_all(key, content),
@@ -71,11 +73,11 @@ impl Forwarder {
     pub(super) fn respond_failure(&mut self, failure: &OwnedUpstreamResponse, now: Instant) {
         let key = &failure.key;
         let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
-        if self.shared.waiters.reach(key.bytes()) == Reach::SingleUpstream {
-            // One upstream was asked, which says nothing of the others.
-            return self.respond_unremembered(&response, now);
-        }
+        self.shared.waiters.has_failed(key.bytes(), now);
+        let is_for_onwards = self.shared.waiters.asker(key.bytes()) == Asker::Onward;
         match self.shared.fallback(key, now) {
+            // What upstreams say to a question that walks among Onwards may be what we said ourselves.
+            None if is_for_onwards => self.respond_unremembered(&response, now),
             Some(older) => {
                 self.shared.remember_failure(key, Failure::NoAnswer, now);
                 self.respond_to_all(key, older);
@@ -95,6 +97,7 @@ impl Forwarder {
     /// Tells all who wait that no upstream answered, with what was known before if there is anything.
     pub(super) fn fail(&mut self, key: &QuestionKey, why: Failure, now: Instant) {
         self.shared.remember_failure(key, why, now);
+        self.shared.waiters.has_failed(key.bytes(), now);
         let waiters = self.shared.waiters.finish(key.bytes());
         self.respond_stale_or_servfail(key, waiters, why, now);
     }
@@ -107,9 +110,7 @@ impl Forwarder {
         truncated: Option<&OwnedUpstreamResponse>,
         now: Instant,
     ) -> Option<Instant> {
-        let (waiters, next) = self.shared.waiters.overdue(key.bytes(), now);
-        let (returned, waiters): (Vec<Waiter>, Vec<Waiter>) =
-            waiters.into_iter().partition(|waiter| waiter.returned_through.is_some());
+        let Overdue { waiting: waiters, returned, next } = self.shared.waiters.overdue(key.bytes(), now);
         let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
         let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
         self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
@@ -231,7 +232,7 @@ impl Shared {
     fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
         let lifetime = match why {
             Failure::NoUpstream => None,
-            _ if self.waiters.reach(key.bytes()) == Reach::SingleUpstream => None,
+            _ if self.waiters.asker(key.bytes()) == Asker::Onward => None,
             Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
             Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
         };
@@ -243,7 +244,7 @@ impl Shared {
     /// Whether a witness has spoken against an upstream, for this name.
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
-        let mut upstreams = set.upstreams.iter();
+        let mut upstreams = set.route(key.name()).into_iter().flat_map(|route| &route.upstreams);
         upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
     }
 }

@@ -42,7 +42,9 @@ impl Shared {
         let mut asked = [UpstreamId(0); SPELLINGS];
         let mut count = 0;
         if self.waiters.concerns(query.key(), now) || (query.asks_for_more() && self.asking(query).next().is_some()) {
-            for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
+            let set = self.set.load();
+            let upstreams = set.route(query.name()).into_iter().flat_map(|route| &route.upstreams);
+            for (place, upstream) in asked.iter_mut().zip(upstreams) {
                 *place = upstream.id;
                 count += 1;
             }
@@ -89,7 +91,7 @@ impl Shared {
         let set = self.set.load();
         let upstream = through.and_then(|id| set.get(id));
         let text = match upstream {
-            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
+            Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.endpoint),
             None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
         };
         Ede::new(Ede::NETWORK_ERROR, text)

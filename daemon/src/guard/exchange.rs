@@ -9,14 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::probe::{self, ProbeReply};
-use crate::upstream::{Server, Transport};
+use crate::upstream::{Endpoint, Transport};
 
 /// How long an upstream has to answer a probe. CoreDNS gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What `server` says to `message`; none if nothing in time, or if nobody is there.
-pub(super) async fn ask(server: &Server, transport: Transport, message: &[u8]) -> Option<ProbeReply> {
-    let address = server.socket_address().ok()?;
+/// Sends `message` and returns what is said to it; none if nothing in time, if nobody is there, or if the endpoint is not to
+/// be asked in plain text.
+pub(super) async fn ask(endpoint: &Endpoint, transport: Transport, message: &[u8]) -> Option<ProbeReply> {
+    let address = endpoint.plain()?.socket_address().ok()?;
     let answer = async {
         match transport {
             Transport::Udp => over_udp(address, message).await,

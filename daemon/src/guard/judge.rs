@@ -170,7 +170,7 @@ impl Judge {
     fn set_changed(&mut self, set: Arc<UpstreamSet>) {
         for upstream in &set.upstreams {
             let number = upstream.id;
-            let known = self.set.get(number).is_some_and(|old| old.server == upstream.server);
+            let known = self.set.get(number).is_some_and(|old| old.endpoint == upstream.endpoint);
             if upstream.is_near() {
                 for transport in [Transport::Udp, Transport::Tcp] {
                     self.tracks.entry((number, transport)).or_default().want(ProbeRequest::check(name::ROOT, None));
@@ -364,7 +364,8 @@ impl Judge {
     /// Whether all others are convicted for these names.
     fn is_last(&self, number: UpstreamId, suffix: &[u8]) -> bool {
         let convicted = |other| self.tracks.get(&(other, Transport::Udp)).is_some_and(|track| track.covers(suffix));
-        self.set.upstreams.iter().all(|other| other.id == number || convicted(other.id))
+        let mut upstreams = self.set.route(suffix).into_iter().flat_map(|route| &route.upstreams);
+        upstreams.all(|other| other.id == number || convicted(other.id))
     }
 }
 

@@ -27,10 +27,11 @@ impl Default for Known {
 
 impl Settings {
     /// The marks for ordinary queries to an upstream that bears `bears`. The tag tells a stranger about us, so in auto
-    /// mode it goes to near upstreams, and to others while they are suspect.
+    /// mode it goes to near upstreams, and to others while they are suspect. Spelled names are for suspects alone: servers
+    /// that compare the letters of their own names are common, and no probe can tell.
     #[must_use]
     pub fn marks(self, bears: Marks, near: bool, suspect: bool) -> Marks {
-        let spelling = wants(self.spelling, bears.spelling);
+        let spelling = wants(self.spelling, bears.spelling && suspect);
         let tag = wants(self.tag, bears.tag && (near || suspect));
         Marks { opt: bears.opt || tag, tag, spelling }
     }
@@ -114,9 +115,10 @@ mod tests {
     #[test]
     fn the_tag_goes_to_near_upstreams_and_to_suspects() {
         let auto = Settings::default();
-        assert_eq!(auto.marks(Marks::ALL, true, false), Marks::ALL);
+        assert_eq!(auto.marks(Marks::ALL, true, false), Marks { spelling: false, ..Marks::ALL });
+        assert_eq!(auto.marks(Marks::ALL, true, true), Marks::ALL);
         assert_eq!(auto.marks(Marks::ALL, false, true), Marks::ALL);
-        assert_eq!(auto.marks(Marks::ALL, false, false), Marks { tag: false, ..Marks::ALL });
+        assert_eq!(auto.marks(Marks::ALL, false, false), Marks { opt: true, ..Marks::NONE });
         assert_eq!(auto.marks(Marks::NONE, true, true), Marks::NONE);
         let always = Settings { tag: Mark::Always, spelling: Mark::Always };
         assert_eq!(always.marks(Marks::NONE, false, false), Marks::ALL);

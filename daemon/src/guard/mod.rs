@@ -77,7 +77,7 @@ pub use report::Report;
 pub use run::{Driver, Guard, GuardCounters};
 pub use settings::{Mark, Settings};
 pub use spelling::Strength;
-pub use tag::Passed;
+pub use tag::{Passed, Relay};
 pub use verdict::{Standing, Verdict, Verdicts, Witness};
 
 /// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream

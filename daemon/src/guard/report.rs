@@ -60,7 +60,7 @@ impl Report {
     /// The sentence for the journal.
     #[must_use]
     pub fn text(&self) -> String {
-        let Upstream { server, source, .. } = &*self.upstream;
+        let Upstream { endpoint: server, source, .. } = &*self.upstream;
         let over = transport(self.transport);
         let names = match &*self.suffix {
             name::ROOT => "questions".to_owned(),
@@ -115,7 +115,7 @@ impl Report {
         };
         let mut fields = vec![
             ("event", event.name().to_owned()),
-            ("upstream", self.upstream.server.to_string()),
+            ("upstream", self.upstream.endpoint.to_string()),
             ("source", self.upstream.source.to_string()),
             ("transport", transport(self.transport).to_owned()),
             ("suffix", shown(&self.suffix)),
@@ -162,7 +162,8 @@ impl Report {
 
     /// What runs at well-known addresses, and where it is told whom to ask.
     fn at_the_server(&self) -> &'static str {
-        match (self.upstream.server.ip().to_string().as_str(), self.upstream.server.port()) {
+        let server = &self.upstream.endpoint.server;
+        match (server.ip().to_string().as_str(), server.port()) {
             ("127.0.0.53" | "127.0.0.54", 53) => {
                 "That is systemd-resolved, which has our address among its servers: `resolvectl dns` shows where; take it \
                  out of DNS= in /etc/systemd/resolved.conf and its drop-ins, of the link's .network file, or of what DHCP gives."
@@ -225,7 +226,7 @@ mod tests {
     use crate::wire::name::wire;
 
     fn report(server: &str, source: &str, suffix: &str) -> Report {
-        let upstream = Upstream { id: UpstreamId(0), server: server.parse().unwrap(), source: source.into() };
+        let upstream = Upstream { id: UpstreamId(0), endpoint: server.parse().unwrap(), source: source.into() };
         Report {
             kind: Kind::Looping,
             upstream: Arc::new(upstream),

@@ -233,7 +233,7 @@ impl Driver {
                 let is_news = matches!(action, Action::Publish(_));
                 self.perform(action, |nonce, upstream, transport, message| {
                     probes.spawn(async move {
-                        let heard = exchange::ask(&upstream.server, transport, &message).await;
+                        let heard = exchange::ask(&upstream.endpoint, transport, &message).await;
                         Event::ProbeOver { nonce, heard }
                     });
                 });

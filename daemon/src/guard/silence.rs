@@ -6,8 +6,9 @@
 //! we would ask it, another one can be asked first.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::upstream::{UpstreamId, UpstreamSet};
+use crate::upstream::{Route, Upstream, UpstreamId};
 
 /// How an ask went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +39,24 @@ pub fn is_suspicion(end: End) -> bool {
 /// behind masquerade share an upstream's address: were the order of unequal upstreams to yield to that, a stranger
 /// could move internal names to a public second server.
 #[must_use]
-pub fn not_first(set: &UpstreamSet, from: IpAddr) -> Option<UpstreamId> {
-    if !set.equivalent {
+pub fn not_first(route: &Route, from: IpAddr) -> Option<UpstreamId> {
+    if !route.equivalent {
         return None;
     }
     let from = from.to_canonical();
-    set.upstreams.iter().find(|upstream| upstream.server.ip().to_canonical() == from).map(|upstream| upstream.id)
+    let is_asker = |upstream: &&Arc<Upstream>| upstream.endpoint.server.ip().to_canonical() == from;
+    route.upstreams.iter().find(is_asker).map(|upstream| upstream.id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::upstream::set::UpstreamIds;
+    use crate::wire::name;
 
-    fn set(servers: &[&str]) -> UpstreamSet {
+    fn route(servers: &[&str]) -> Route {
         let servers = servers.iter().map(|server| (server.parse().unwrap(), "a".into())).collect();
-        UpstreamSet::new(servers, None, &mut UpstreamIds::default())
+        Route::new(name::ROOT, servers, None, &mut UpstreamIds::default())
     }
 
     #[test]
@@ -64,13 +67,13 @@ mod tests {
 
     #[test]
     fn who_asks_is_not_asked_first_among_equals() {
-        let set = set(&["10.0.0.2", "10.0.0.3"]);
-        assert_eq!(not_first(&set, "::ffff:10.0.0.3".parse().unwrap()), Some(set.upstreams[1].id));
-        assert_eq!(not_first(&set, "10.0.0.4".parse().unwrap()), None);
+        let route = route(&["10.0.0.2", "10.0.0.3"]);
+        assert_eq!(not_first(&route, "::ffff:10.0.0.3".parse().unwrap()), Some(route.upstreams[1].id));
+        assert_eq!(not_first(&route, "10.0.0.4".parse().unwrap()), None);
     }
 
     #[test]
     fn a_forged_source_does_not_move_internal_names_to_a_public_server() {
-        assert_eq!(not_first(&set(&["10.0.0.2", "8.8.8.8"]), "10.0.0.2".parse().unwrap()), None);
+        assert_eq!(not_first(&route(&["10.0.0.2", "8.8.8.8"]), "10.0.0.2".parse().unwrap()), None);
     }
 }

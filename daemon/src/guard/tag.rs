@@ -12,6 +12,7 @@
 
 use super::key::{Bucket, MarkKey, Purpose};
 use crate::upstream::UpstreamId;
+use crate::wire::QuestionKey;
 
 /// The option's code, from the range for local use (RFC 6891, section 9; IANA: 65001 to 65534).
 pub const CODE: u16 = 65_353;
@@ -36,10 +37,34 @@ impl Passed {
         !self.relay.is_empty()
     }
 
+    /// The way that it has come, if it has passed other Onwards.
+    #[must_use]
+    pub fn relay(&self) -> Option<Relay> {
+        let origin = u64::from_be_bytes(*self.relay.first()?.first_chunk()?);
+        Some(Relay { origin, onwards: self.relay.len() })
+    }
+
     /// How many other Onwards it has passed, or says so.
     #[must_use]
     pub fn onwards(&self) -> usize {
         self.relay.len()
+    }
+}
+
+/// The way of a query through other Onwards, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay {
+    /// The process that it passed first.
+    pub origin: u64,
+    /// How many it has passed.
+    pub onwards: usize,
+}
+
+impl Relay {
+    /// A question of the client that asked the first of these Onwards, as a key.
+    #[must_use]
+    pub fn of(self, key: &[u8]) -> QuestionKey {
+        QuestionKey::new(&[key, &self.origin.to_be_bytes()].concat())
     }
 }
 

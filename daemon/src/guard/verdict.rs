@@ -99,6 +99,22 @@ impl Verdicts {
         Self { given: given.collect(), ..Self::default() }
     }
 
+    /// These upstreams are down over UDP since then.
+    pub(crate) fn of_down(upstreams: impl Iterator<Item = UpstreamId>, since: Instant) -> Self {
+        Self { down: upstreams.map(|upstream| ((upstream, Transport::Udp), since)).collect(), ..Self::default() }
+    }
+
+    /// This upstream is suspect, and queries to it are spelled.
+    pub(crate) fn of_suspect(upstream: UpstreamId) -> Self {
+        let suspects = vec![(upstream, Transport::Udp)];
+        Self { suspects, marks: vec![(upstream, Marks { tag: false, ..Marks::ALL })], ..Self::default() }
+    }
+
+    /// All queries are spelled.
+    pub(crate) fn that_spell() -> Self {
+        Self::new(Settings { spelling: crate::guard::Mark::Always, ..Settings::default() })
+    }
+
     /// This upstream wavers over UDP.
     pub(crate) fn of_wavering(upstream: UpstreamId) -> Self {
         Self { wavering: vec![(upstream, Transport::Udp)], ..Self::default() }
@@ -149,6 +165,18 @@ impl Verdicts {
         self.down.iter().find(|(whom, _)| *whom == (upstream, transport)).map(|(_, since)| *since)
     }
 
+    /// Whether any upstream is down.
+    #[must_use]
+    pub fn is_any_down(&self) -> bool {
+        !self.down.is_empty()
+    }
+
+    /// Whether all queries are to be spelled, whatever comes of that.
+    #[must_use]
+    pub fn spells_always(&self) -> bool {
+        self.unheard_of.spelling
+    }
+
     /// All verdicts, for people.
     #[must_use]
     pub fn all(&self) -> &[Verdict] {
@@ -181,7 +209,7 @@ mod tests {
     #[test]
     fn what_the_settings_forbid_is_not_sent_before_the_judge_has_begun_either() {
         let marks = |tag, spelling| Verdicts::new(Settings { tag, spelling }).marks(UpstreamId(1));
-        assert_eq!(marks(Mark::Auto, Mark::Auto), Marks { tag: false, ..Marks::ALL });
+        assert_eq!(marks(Mark::Auto, Mark::Auto), Marks { opt: true, ..Marks::NONE });
         assert_eq!(marks(Mark::Always, Mark::Never), Marks { spelling: false, ..Marks::ALL });
         assert_eq!(marks(Mark::Never, Mark::Always), Marks { tag: false, ..Marks::ALL });
     }

@@ -23,7 +23,7 @@ use crate::exchange::stream::Streams;
 use crate::forwarder::{Forwarder, Transmit};
 use crate::net::batch::Patience;
 use crate::net::outbox::Outbox;
-use crate::upstream::Upstream;
+use crate::upstream::{Server, Upstream};
 use crate::waiters::{ListenerId, ReplyTo};
 
 /// Maximum number of full batches that are served from one socket before the others get their turn.
@@ -233,9 +233,9 @@ impl Worker {
                 let (streams, message) = (Arc::clone(&self.parts.streams), std::mem::take(out));
                 let (workers, index) = (self.parts.workers.clone(), self.parts.index);
                 self.parts.runtime.spawn(async move {
-                    let response = match upstream.server.socket_address() {
-                        Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
-                        Err(_) => None, // its interface is gone
+                    let response = match upstream.endpoint.plain().map(Server::socket_address) {
+                        Some(Ok(server)) => streams.ask(server, message, deadline.into()).await.ok(),
+                        Some(Err(_)) | None => None, // its interface is gone, or it is not to be asked in plain text
                     };
                     workers.tell(index, Mail::Streamed(attempt, response));
                 });
@@ -257,7 +257,7 @@ impl Worker {
 
     fn open(&mut self, socket: Socket, upstream: &Upstream, now: Instant) {
         if let Err(error) = self.sockets.open(socket, upstream, &self.epoll) {
-            log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+            log::debug!(upstream:% = upstream.endpoint, error:%; "no socket to an upstream");
             self.forwarder.handle_refused(upstream.id, socket, now);
         }
     }

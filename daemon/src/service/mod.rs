@@ -317,8 +317,8 @@ impl Service {
         let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
         let set = self.shared.set.load();
         let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
-            true => format!("{} (down)", upstream.server),
-            false => upstream.server.to_string(),
+            true => format!("{} (down)", upstream.endpoint),
+            false => upstream.endpoint.to_string(),
         };
         let upstreams: Vec<_> = set.upstreams.iter().map(shown).collect();
         let all_down = !upstreams.is_empty() && set.upstreams.iter().all(|one| self.outages.is_down(one.id));

@@ -37,7 +37,7 @@ impl Outages {
         let was_all = self.is_all(set);
         let earlier = std::mem::take(&mut self.down);
         for upstream in &set.upstreams {
-            let (id, server) = (upstream.id, &upstream.server);
+            let (id, server) = (upstream.id, &upstream.endpoint);
             let line = |level, event, text| Line { level, event, upstream: Some(server.to_string()), text };
             let is_down = is_down(id, reports, earlier.contains(&id));
             if is_down {

@@ -90,9 +90,10 @@ impl Upstreams {
         let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.memory, now);
         self.tell_of_candidates(&found);
         self.keep(&found, own);
-        let set = UpstreamSet::new(found.servers.clone(), self.settings.upstreams.equivalent, &mut self.numbers);
+        let servers = found.servers.iter().map(|(server, source)| (server.clone().into(), Arc::clone(source)));
+        let set = UpstreamSet::new(servers.collect(), self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
-        if self.set.as_deref().is_some_and(|before| same(before, &set)) {
+        if self.set.as_deref() == Some(&set) {
             return None;
         }
         tell_of_set(&set, &self.found);
@@ -174,14 +175,9 @@ fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {
         .map_err(|error| Failure::System(format!("cannot watch the files that name upstreams: {error}")))
 }
 
-/// Whether the same servers of the same sources are asked, in the same order: then nothing is to be done.
-fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
-    one.equivalent == other.equivalent && one.upstreams == other.upstreams
-}
-
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
-        let (server, source) = (&upstream.server, &upstream.source);
+        let (server, source) = (&upstream.endpoint, &upstream.source);
         log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {

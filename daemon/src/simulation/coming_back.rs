@@ -4,13 +4,20 @@
 
 use std::time::Duration;
 
-use super::onward::Onward;
+use super::onward::{Onward, Witnesses};
 use super::servers::{Good, Manners, Replays};
-use super::tests::{ALL, forwarder, good, ms, onward};
-use super::{ProbeInFlight, World};
-use crate::guard::Standing;
+use super::tests::{ALL, forwarder, good, ms};
+use super::{Node, Place, ProbeInFlight, World};
+use crate::guard::{Mark, Standing};
 use crate::wire::flag;
 use crate::wire::name::wire;
+
+/// All queries are spelled, as those to suspects are.
+const SPELLS: Witnesses = Witnesses { spelling: Mark::Always, ..ALL };
+
+fn onward(seed: u8, upstreams: &[Place]) -> Box<dyn Node> {
+    Box::new(Onward::new(seed, SPELLS, upstreams))
+}
 
 /// Sets DO, strips the tag and asks again, as unbound does.
 const UNBOUND: Manners = Manners {
@@ -137,7 +144,7 @@ fn half_a_loop_by_chance_that_was_convicted_is_asked_again_too() {
 #[test]
 fn a_witness_that_speaks_before_the_judge_knows_the_upstreams_is_heard_then() {
     let zone = forwarder(Manners { zone: Some("corp.example"), ..Manners::default() }, &[0, 2]);
-    let mut first = Onward::new(1, ALL, &[1, 2]);
+    let mut first = Onward::new(1, SPELLS, &[1, 2]);
     first.judges_from = Some(crate::clock::now() + ms(1_000));
     let mut world = World::new(3, vec![Box::new(first), zone, good()]);
     let (looped, other) = (wire("www.loops-for-sure.corp.example"), wire("www.example"));

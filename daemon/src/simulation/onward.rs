@@ -41,7 +41,7 @@ const CACHE: cache::Limits = cache::Limits {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Witnesses {
     pub(super) tag: bool,
-    pub(super) spelling: bool,
+    pub(super) spelling: Mark,
     pub(super) silence: bool,
 }
 
@@ -73,9 +73,9 @@ fn address(place: Place) -> IpAddr {
 impl Onward {
     pub(super) fn new(seed: u8, witnesses: Witnesses, upstreams: &[Place]) -> Self {
         let mark = |on: bool| if on { Mark::Auto } else { Mark::Never };
-        let settings = Settings { tag: mark(witnesses.tag), spelling: mark(witnesses.spelling) };
+        let settings = Settings { tag: mark(witnesses.tag), spelling: witnesses.spelling };
         let (guard, driver) = Guard::seeded(settings, seed);
-        let server = |place: &Place| (Server::new(address(*place), 53), "a".into());
+        let server = |place: &Place| (Server::new(address(*place), 53).into(), "a".into());
         let set = Arc::new(UpstreamSet::new(upstreams.iter().map(server).collect(), None, &mut UpstreamIds::default()));
         let places = set.upstreams.iter().map(|upstream| upstream.id).zip(upstreams.iter().copied()).collect();
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };

@@ -7,8 +7,9 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::onward::{Onward, Witnesses};
+use super::onward::Onward;
 use super::servers::{Forwarder, Good, Manners};
+use super::tests::ALL;
 use super::{Node, Place, World};
 use crate::guard::Standing;
 use crate::wire::flag;
@@ -63,7 +64,7 @@ impl Topology {
     }
 
     fn world(&self, seed: u64) -> World {
-        let all = Witnesses { tag: true, spelling: true, silence: true };
+        let all = ALL;
         let node = |place: Place| -> Box<dyn Node> {
             if let Some(at) = place.checked_sub(self.onwards + self.forwarders) {
                 return Box::new(Good { takes: self.takes[at] });
@@ -146,7 +147,7 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 /// than usual where several forwarders lose all marks, ask again by themselves for seconds, and nobody knows the answer.
 const BOUND: usize = 300;
 /// And on the average of all questions in a network.
-const AVERAGE: usize = 60;
+const AVERAGE: usize = 80;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]

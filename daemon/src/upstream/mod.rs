@@ -1,9 +1,11 @@
-//! What an upstream is: its address, its identity across sets, and the ordered set in use.
+//! What an upstream is: its endpoint, its identity across sets, and the set in use with its routes.
 //!
 //! A model only: `exchange` asks upstreams, `guard` judges them, `discovery` finds them.
 
+pub mod endpoint;
 pub mod server;
 pub mod set;
 
+pub use endpoint::{Endpoint, Security};
 pub use server::Server;
-pub use set::{Transport, Upstream, UpstreamId, UpstreamSet};
+pub use set::{Route, Transport, Upstream, UpstreamId, UpstreamSet};

@@ -1,18 +1,22 @@
-//! The set of upstreams in use: ordered, immutable, swapped whole when discovery finds another.
+//! The set of upstreams in use, and which of them are asked for which names: immutable, swapped whole when discovery
+//! finds another.
 //!
-//! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`UpstreamId`].
+//! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`UpstreamId`]. Whoever asks
+//! whom to ask, in which order, and whose word counts, asks the [`Route`] of the name: what is true of one route says
+//! nothing of another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Server;
+use super::Endpoint;
 use crate::net::reach;
+use crate::wire::name;
 
-/// Stands for one server for as long as the process lives, also across sets, so that what was learnt of it is kept.
+/// Stands for one endpoint for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u16);
 
-/// How a server is reached. The guard's verdicts are per transport, since a firewall or DNAT may bend only one.
+/// How a server is reached. Verdicts and health are per transport, since a firewall or DNAT may bend only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
     /// Datagrams (RFC 1035, section 4.2.1).
@@ -26,49 +30,98 @@ pub enum Transport {
 pub struct Upstream {
     /// Its number.
     pub id: UpstreamId,
-    /// Where it is.
-    pub server: Server,
+    /// Where it is, and how it is spoken to.
+    pub endpoint: Endpoint,
     /// What named it, for people: a path, or `configuration`.
     pub source: Arc<str>,
 }
 
-/// The upstreams in the order in which they are asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamSet {
+/// The upstreams for the names under one suffix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The suffix in lower-cased wire form; the root's has all names that no longer suffix has.
+    pub suffix: Box<[u8]>,
     /// First asked first.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Whether any of them may be asked as well when another is slow.
+    /// Whether they know the same: any of them may be asked as well when another is slow.
     pub equivalent: bool,
 }
 
-/// Hands out ids; the same server always gets the same one.
+/// All upstreams, and the routes to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamSet {
+    /// Each once, in the order of the routes.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// The longest suffix first, so that the first that fits holds.
+    routes: Vec<Route>,
+}
+
+/// Hands out ids; the same endpoint always gets the same one.
 #[derive(Debug, Default)]
 pub struct UpstreamIds {
-    known: HashMap<Server, UpstreamId>,
+    known: HashMap<Endpoint, UpstreamId>,
 }
 
 impl Upstream {
     /// Whether the server is on loopback, link-local, private or unique local space: near, and perhaps part of a loop.
     #[must_use]
     pub fn is_near(&self) -> bool {
-        let ip = self.server.ip().to_canonical();
+        let ip = self.endpoint.server.ip().to_canonical();
         ip.is_loopback() || reach::is_private(ip) || reach::is_link_local(ip)
     }
 }
 
-impl UpstreamSet {
-    /// Builds a set: equivalent are servers of one source that are all near or all public, unless `equivalent` says.
+impl Route {
+    /// Builds a route: equivalent are servers of one source that are all near or all public, unless `equivalent` says.
     #[must_use]
-    pub fn new(servers: Vec<(Server, Arc<str>)>, equivalent: Option<bool>, ids: &mut UpstreamIds) -> Self {
+    pub fn new(
+        suffix: &[u8],
+        servers: Vec<(Endpoint, Arc<str>)>,
+        equivalent: Option<bool>,
+        ids: &mut UpstreamIds,
+    ) -> Self {
         let upstreams: Vec<_> = servers
             .into_iter()
-            .map(|(server, source)| Arc::new(Upstream { id: ids.of(&server), server, source }))
+            .map(|(endpoint, source)| Arc::new(Upstream { id: ids.of(&endpoint), endpoint, source }))
             .collect();
         let alike = upstreams.windows(2).all(|pair| match pair {
             [one, other] => one.source == other.source && one.is_near() == other.is_near(),
             _ => true,
         });
-        Self { upstreams, equivalent: equivalent.unwrap_or(alike) }
+        Self { suffix: suffix.into(), upstreams, equivalent: equivalent.unwrap_or(alike) }
+    }
+
+    /// The upstream with this number, if this route has it.
+    #[must_use]
+    pub fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.id == id)
+    }
+
+    /// Where the upstream stands in the order of the route.
+    #[must_use]
+    pub fn rank(&self, id: UpstreamId) -> Option<usize> {
+        self.upstreams.iter().position(|upstream| upstream.id == id)
+    }
+}
+
+impl UpstreamSet {
+    /// Builds a set whose only route is the root's; see [`Route::new`].
+    #[must_use]
+    pub fn new(servers: Vec<(Endpoint, Arc<str>)>, equivalent: Option<bool>, ids: &mut UpstreamIds) -> Self {
+        Self::of_routes(vec![Route::new(name::ROOT, servers, equivalent, ids)])
+    }
+
+    /// Builds a set of these routes.
+    #[must_use]
+    pub fn of_routes(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| std::cmp::Reverse(route.suffix.len()));
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+        for upstream in routes.iter().flat_map(|route| &route.upstreams) {
+            if upstreams.iter().all(|known| known.id != upstream.id) {
+                upstreams.push(Arc::clone(upstream));
+            }
+        }
+        Self { upstreams, routes }
     }
 
     /// The upstream with this number, if it is in the set.
@@ -76,46 +129,91 @@ impl UpstreamSet {
     pub fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream>> {
         self.upstreams.iter().find(|upstream| upstream.id == id)
     }
+
+    /// The route of `name` (lower-cased wire form): that of the longest suffix.
+    #[must_use]
+    pub fn route(&self, name: &[u8]) -> Option<&Route> {
+        self.routes.iter().find(|route| name::is_within(name, &route.suffix))
+    }
+
+    /// All routes, the longest suffix first.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
 }
 
 impl UpstreamIds {
-    fn of(&mut self, server: &Server) -> UpstreamId {
-        // Past 65,536 different servers in one life ids come again; what was learnt of the first is then forgotten.
+    fn of(&mut self, endpoint: &Endpoint) -> UpstreamId {
+        // Past 65,536 different endpoints in one life ids come again; what was learnt of the first is then forgotten.
         let next = UpstreamId(u16::try_from(self.known.len()).unwrap_or_else(|_| {
             self.known.clear();
             0
         }));
-        *self.known.entry(server.clone()).or_insert(next)
+        *self.known.entry(endpoint.clone()).or_insert(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Security;
+    use crate::wire::name::wire;
 
-    fn set(servers: &[(&str, &str)], equivalent: Option<bool>) -> UpstreamSet {
-        let servers = servers.iter().map(|(server, source)| (server.parse().unwrap(), Arc::from(*source)));
-        UpstreamSet::new(servers.collect(), equivalent, &mut UpstreamIds::default())
+    fn servers(servers: &[(&str, &str)]) -> Vec<(Endpoint, Arc<str>)> {
+        servers.iter().map(|(server, source)| (server.parse().unwrap(), Arc::from(*source))).collect()
+    }
+
+    fn are_equivalent(listed: &[(&str, &str)], equivalent: Option<bool>) -> bool {
+        Route::new(name::ROOT, servers(listed), equivalent, &mut UpstreamIds::default()).equivalent
     }
 
     #[test]
     fn equivalent_are_servers_of_one_source_and_one_kind() {
-        assert!(set(&[("10.0.0.2", "a"), ("10.0.0.3", "a")], None).equivalent);
-        assert!(!set(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], None).equivalent);
-        assert!(!set(&[("10.0.0.2", "a"), ("10.0.0.3", "b")], None).equivalent);
-        assert!(set(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], Some(true)).equivalent);
+        assert!(are_equivalent(&[("10.0.0.2", "a"), ("10.0.0.3", "a")], None));
+        assert!(!are_equivalent(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], None));
+        assert!(!are_equivalent(&[("10.0.0.2", "a"), ("10.0.0.3", "b")], None));
+        assert!(are_equivalent(&[("10.0.0.2", "a"), ("8.8.8.8", "a")], Some(true)));
     }
 
     #[test]
     fn a_server_keeps_its_number_across_sets() {
         let mut ids = UpstreamIds::default();
-        let one = UpstreamSet::new(vec![("10.0.0.2".parse().unwrap(), "a".into())], None, &mut ids);
-        let two = UpstreamSet::new(
-            vec![("10.0.0.3".parse().unwrap(), "a".into()), ("10.0.0.2".parse().unwrap(), "b".into())],
-            None,
-            &mut ids,
-        );
+        let one = UpstreamSet::new(servers(&[("10.0.0.2", "a")]), None, &mut ids);
+        let two = UpstreamSet::new(servers(&[("10.0.0.3", "a"), ("10.0.0.2", "b")]), None, &mut ids);
         assert_eq!(one.upstreams[0].id, two.upstreams[1].id);
         assert_ne!(two.upstreams[0].id, two.upstreams[1].id);
+    }
+
+    #[test]
+    fn the_same_address_with_tls_is_another_upstream() {
+        let mut ids = UpstreamIds::default();
+        let plain = Endpoint::from("10.0.0.2".parse::<crate::upstream::Server>().unwrap());
+        let tls = Endpoint { security: Security::Tls { name: "dns.example".into(), strict: true }, ..plain.clone() };
+        let set = UpstreamSet::new(vec![(plain, "a".into()), (tls, "a".into())], None, &mut ids);
+        assert_ne!(set.upstreams[0].id, set.upstreams[1].id);
+    }
+
+    #[test]
+    fn a_name_has_the_route_of_its_longest_suffix() {
+        let mut ids = UpstreamIds::default();
+        let mut route = |suffix: &str, server| Route::new(&wire(suffix), servers(&[(server, "a")]), None, &mut ids);
+        let set = UpstreamSet::of_routes(vec![
+            route("", "192.0.2.8"),
+            route("corp.example", "10.0.0.2"),
+            route("lab.corp.example", "10.0.0.3"),
+        ]);
+        let server = |name: &str| set.route(&wire(name)).map(|route| route.upstreams[0].endpoint.to_string());
+        for (name, asked) in [
+            ("www.example", "192.0.2.8:53"),
+            ("notcorp.example", "192.0.2.8:53"),
+            ("corp.example", "10.0.0.2:53"),
+            ("www.corp.example", "10.0.0.2:53"),
+            ("a.b.lab.corp.example", "10.0.0.3:53"),
+        ] {
+            assert_eq!(server(name).as_deref(), Some(asked), "{name}");
+        }
+        assert_eq!(set.upstreams.len(), 3);
+        assert_eq!(UpstreamSet::default().route(name::ROOT), None);
     }
 }

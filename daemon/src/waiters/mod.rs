@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use crate::guard::{HOLD, Relay};
 use crate::respond::ResponseParams;
 use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
@@ -24,6 +25,10 @@ use recently_refused::RecentlyRefused;
 pub use reply_to::{ClientId, ListenerId, ReplyTo};
 
 const SHARDS: usize = 16;
+/// Time for which a refused query of ours that came back is remembered: longer than hops resend.
+const REFUSED: Duration = Duration::from_secs(5);
+/// Time for which it is remembered that a lookup for other Onwards failed: longer than a question walks through a mesh of them.
+const FAILED: Duration = Duration::from_secs(2);
 /// Maximum number of waiters, over all entries, for each entry that there is room for.
 const WAITERS_PER_ENTRY: usize = 4;
 
@@ -40,21 +45,23 @@ pub struct Waiter {
     pub deadline: Instant,
     /// The upstream that sent this query of ours back to us, where a witness is sure of that.
     pub returned_through: Option<UpstreamId>,
-    /// How many upstreams the lookup may ask for its sake.
-    pub reach: Reach,
+    /// For whose sake the lookup is.
+    pub asker: Asker,
+    /// The other Onwards that the query has passed, if any.
+    pub relay: Option<Relay>,
     /// Whether its lookup may start at once.
     pub start: Start,
     /// The way back.
     pub reply_to: ReplyTo,
 }
 
-/// How many upstreams a lookup may ask; the larger one holds for all who wait.
+/// For whose sake a lookup is; the larger one holds for all who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// One: the query has passed another Onward, which fails over by itself, or is ours come back.
-    SingleUpstream,
-    /// As many as it takes.
-    AllUpstreams,
+pub enum Asker {
+    /// Another Onward, or ourselves come back: the lookup is not hedged, and that it failed is not remembered.
+    Onward,
+    /// A client.
+    Client,
 }
 
 /// Whether a lookup may start; the larger one holds for all who wait.
@@ -75,12 +82,25 @@ pub enum Join {
     Held,
     /// A lookup is under way; it waits with the others.
     Waits,
-    /// The same, but that lookup asks one upstream only, which is not enough any more.
+    /// The same, but that lookup was for other Onwards alone, and may be hedged from now on.
     Widens,
+    /// It waits with the others, but until this time only: who it stems from waits for them on a shorter way.
+    Detour(Instant),
     /// It came back to us, and the same has been refused before: refuse it at once.
     Refused,
     /// There is no room.
     Full,
+}
+
+/// The waiters whose deadline has come.
+#[derive(Debug, Default)]
+pub struct Overdue {
+    /// Those that are answered with whatever there is.
+    pub waiting: Vec<Waiter>,
+    /// Those that are refused: queries of ours come back, or such as came by a detour.
+    pub returned: Vec<Waiter>,
+    /// The next deadline of the others.
+    pub next: Option<Instant>,
 }
 
 /// A place among the waiters, given back when this is dropped and not kept.
@@ -109,6 +129,8 @@ pub struct Waiters {
     entries_max: usize,
     waiters_max: usize,
     recently_refused: RecentlyRefused,
+    /// Lookups that failed, with the Onward that their queries passed first.
+    recently_failed: RecentlyRefused,
 }
 
 type Shard = HashMap<QuestionKey, Entry, RandomState>;
@@ -117,7 +139,9 @@ type Shard = HashMap<QuestionKey, Entry, RandomState>;
 #[derive(Debug)]
 struct Entry {
     waiters: SmallVec<[Waiter; 1]>,
-    reach: Reach,
+    asker: Asker,
+    /// The way of the query that started it.
+    relay: Option<Relay>,
     start: Start,
     repeats: Repeats,
 }
@@ -132,21 +156,41 @@ enum Repeats {
 }
 
 impl Entry {
-    fn new(waiters: SmallVec<[Waiter; 1]>, reach: Reach, start: Start) -> Self {
-        Self { waiters, reach, start, repeats: Repeats::Wait }
+    fn new(waiters: SmallVec<[Waiter; 1]>, asker: Asker, start: Start) -> Self {
+        let relay = waiters.first().and_then(|first| first.relay);
+        Self { waiters, asker, relay, start, repeats: Repeats::Wait }
     }
 
     /// Adds a waiter; returns what follows from that.
-    fn add(&mut self, waiter: Waiter) -> Join {
-        let (starts, widens) = (self.start < waiter.start, self.reach < waiter.reach);
+    fn add(&mut self, mut waiter: Waiter, now: Instant) -> Join {
+        if self.is_detour(&waiter) {
+            let until = now + HOLD;
+            waiter.deadline = until;
+            self.waiters.push(waiter);
+            return Join::Detour(until);
+        }
+        let (starts, widens) = (self.start < waiter.start, self.asker < waiter.asker);
         self.start = self.start.max(waiter.start);
-        self.reach = self.reach.max(waiter.reach);
+        self.asker = self.asker.max(waiter.asker);
         self.waiters.push(waiter);
         match (starts, widens) {
             (true, _) => Join::First,
             (false, true) => Join::Widens,
             (false, false) => Join::Waits,
         }
+    }
+
+    /// Whether a query stems from the same client as the one that started this lookup, by way of more Onwards: then that client
+    /// waits for this lookup anyway, and one of those Onwards may be waiting for what this lookup is asking it. Were it to wait
+    /// as long, neither would ever be answered.
+    fn is_detour(&self, waiter: &Waiter) -> bool {
+        let (Some(first), Some(relay)) = (self.relay, waiter.relay) else { return false };
+        relay.origin == first.origin && relay.onwards > first.onwards
+    }
+
+    /// Whether a query is one of ours come back, or came by a detour.
+    fn has_returned(&self, waiter: &Waiter) -> bool {
+        waiter.returned_through.is_some() || self.is_detour(waiter)
     }
 }
 
@@ -162,7 +206,8 @@ impl Waiters {
             waiters: AtomicUsize::new(0),
             entries_max,
             waiters_max,
-            recently_refused: RecentlyRefused::default(),
+            recently_refused: RecentlyRefused::lasting(REFUSED),
+            recently_failed: RecentlyRefused::lasting(FAILED),
         }
     }
 
@@ -171,16 +216,22 @@ impl Waiters {
         if waiter.start == Start::Held && self.recently_refused.has(key.bytes(), now) {
             return Join::Refused;
         }
+        if let Some(relay) = waiter.relay
+            && self.recently_failed.has(relay.of(key.bytes()).bytes(), now)
+            && !self.is_asked(key.bytes())
+        {
+            return Join::Refused;
+        }
         let Some(place) = self.take_place() else { return Join::Full };
         let mut shard = self.shard(key.bytes());
         let joined = match shard.get_mut(key) {
-            Some(entry) if entry.repeats == Repeats::Refused && waiter.returned_through.is_some() => {
+            Some(entry) if entry.repeats == Repeats::Refused && entry.has_returned(&waiter) => {
                 return Join::Refused;
             }
-            Some(entry) if entry.waiters.len() < self.waiters_max => entry.add(waiter),
+            Some(entry) if entry.waiters.len() < self.waiters_max => entry.add(waiter, now),
             None if self.take_room() => {
-                let (reach, start) = (waiter.reach, waiter.start);
-                shard.insert(key.clone(), Entry::new(SmallVec::from_buf([waiter]), reach, start));
+                let (asker, start) = (waiter.asker, waiter.start);
+                shard.insert(key.clone(), Entry::new(SmallVec::from_buf([waiter]), asker, start));
                 match start {
                     Start::Held => Join::Held,
                     Start::AtOnce => Join::First,
@@ -198,7 +249,7 @@ impl Waiters {
         if shard.contains_key(key) || !self.take_room() {
             return false;
         }
-        shard.insert(key.clone(), Entry::new(SmallVec::new(), Reach::AllUpstreams, Start::AtOnce));
+        shard.insert(key.clone(), Entry::new(SmallVec::new(), Asker::Client, Start::AtOnce));
         true
     }
 
@@ -217,19 +268,21 @@ impl Waiters {
         waiters
     }
 
-    /// Takes out the waiters whose deadline has come; the lookup goes on. Returns them, and the others' next deadline.
+    /// Takes out the waiters whose deadline has come; the lookup goes on.
     #[must_use]
-    pub fn overdue(&self, key: &[u8], now: Instant) -> (Vec<Waiter>, Option<Instant>) {
+    pub fn overdue(&self, key: &[u8], now: Instant) -> Overdue {
         let mut shard = self.shard(key);
-        let Some(entry) = shard.get_mut(key) else { return (Vec::new(), None) };
+        let Some(entry) = shard.get_mut(key) else { return Overdue::default() };
         let waiters = std::mem::take(&mut entry.waiters);
         let (due, left): (Vec<_>, _) = waiters.into_iter().partition(|waiter| waiter.deadline <= now);
         entry.waiters = left.into();
         self.waiters.fetch_sub(due.len(), Ordering::Relaxed);
-        if due.iter().any(|waiter| waiter.returned_through.is_some()) {
+        let (returned, waiting): (Vec<_>, Vec<_>) = due.into_iter().partition(|waiter| entry.has_returned(waiter));
+        if !returned.is_empty() {
             entry.repeats = Repeats::Refused;
         }
-        (due, entry.waiters.iter().map(|waiter| waiter.deadline).min())
+        let next = entry.waiters.iter().map(|waiter| waiter.deadline).min();
+        Overdue { waiting, returned, next }
     }
 
     /// Whether `key` is being asked.
@@ -277,10 +330,22 @@ impl Waiters {
         self.recently_refused.keep(QuestionKey::new(key), now);
     }
 
-    /// How many upstreams the lookup of `key` may ask, for the sake of all who wait for it.
+    /// Remembers for 2 s that the lookup of `key` failed, if it was for other Onwards: whoever brings the same question of the
+    /// same client by another way is refused at once, or in a mesh of Onwards each would ask all others again and again. To be
+    /// called before the entry ends.
+    pub fn has_failed(&self, key: &[u8], now: Instant) {
+        let shard = self.shard(key);
+        let relay = shard.get(key).filter(|entry| entry.asker == Asker::Onward).and_then(|entry| entry.relay);
+        drop(shard);
+        if let Some(relay) = relay {
+            self.recently_failed.keep(relay.of(key), now);
+        }
+    }
+
+    /// For whose sake the lookup of `key` is.
     #[must_use]
-    pub fn reach(&self, key: &[u8]) -> Reach {
-        self.shard(key).get(key).map_or(Reach::AllUpstreams, |entry| entry.reach)
+    pub fn asker(&self, key: &[u8]) -> Asker {
+        self.shard(key).get(key).map_or(Asker::Client, |entry| entry.asker)
     }
 
     /// How many lookups are waited for or refreshed.

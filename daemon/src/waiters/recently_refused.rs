@@ -8,18 +8,22 @@ use std::time::{Duration, Instant};
 
 use crate::wire::QuestionKey;
 
-/// Time for which a refused query is remembered: longer than hops resend.
-const SPAN: Duration = Duration::from_secs(5);
 /// Maximum number of refused queries that are remembered, the latest ones.
 const REFUSED_MAX: usize = 64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecentlyRefused {
+    /// Time for which a refused query is remembered.
+    span: Duration,
     refused: Mutex<VecDeque<(QuestionKey, Instant)>>,
     count: AtomicUsize,
 }
 
 impl RecentlyRefused {
+    pub(super) fn lasting(span: Duration) -> Self {
+        Self { span, refused: Mutex::default(), count: AtomicUsize::new(0) }
+    }
+
     pub(super) fn keep(&self, key: QuestionKey, now: Instant) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.retain(|(one, _)| *one != key);
@@ -33,7 +37,7 @@ impl RecentlyRefused {
             return false;
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        while refused.back().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= SPAN) {
+        while refused.back().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.span) {
             refused.pop_back();
         }
         self.count.store(refused.len(), Ordering::Relaxed);

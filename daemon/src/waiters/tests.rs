@@ -12,7 +12,8 @@ fn waiter(deadline: Instant) -> Waiter {
         wants,
         deadline,
         returned_through: None,
-        reach: Reach::AllUpstreams,
+        asker: Asker::Client,
+        relay: None,
         start: Start::AtOnce,
         reply_to: ReplyTo::Stream(ClientId(0)),
     }
@@ -37,8 +38,8 @@ fn those_whose_time_is_up_leave_and_the_lookup_goes_on() {
     let later = now + Duration::from_secs(1);
     let _ = waiters.join(&QuestionKey::new(b"a"), waiter(now), now);
     let _ = waiters.join(&QuestionKey::new(b"a"), waiter(later), now);
-    let (due, next) = waiters.overdue(b"a", now);
-    assert_eq!((due.len(), next), (1, Some(later)));
+    let overdue = waiters.overdue(b"a", now);
+    assert_eq!((overdue.waiting.len(), overdue.returned.len(), overdue.next), (1, 0, Some(later)));
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Waits);
 }
 
@@ -48,7 +49,7 @@ fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
     let marked = || Waiter { returned_through: Some(UpstreamId(1)), ..waiter(now) };
     let _ = waiters.join(&QuestionKey::new(b"a"), waiter(now + Duration::from_secs(1)), now);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), marked(), now), Join::Waits);
-    assert_eq!(waiters.overdue(b"a", now).0.len(), 1);
+    assert_eq!(waiters.overdue(b"a", now).returned.len(), 1);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), marked(), now), Join::Refused);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Waits);
     assert_eq!(waiters.waiting(), 2);
@@ -57,22 +58,22 @@ fn repeats_of_what_came_back_and_was_refused_are_refused_at_once() {
 #[test]
 fn a_client_who_joins_a_query_of_another_onward_has_all_upstreams_asked() {
     let (waiters, now) = (Waiters::new(10, 10), crate::clock::now());
-    let foreign = || Waiter { reach: Reach::SingleUpstream, ..waiter(now) };
+    let foreign = || Waiter { asker: Asker::Onward, ..waiter(now) };
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), foreign(), now), Join::First);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), foreign(), now), Join::Waits);
-    assert!(waiters.reach(b"a") == Reach::SingleUpstream);
+    assert!(waiters.asker(b"a") == Asker::Onward);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Widens);
-    assert!(waiters.reach(b"a") == Reach::AllUpstreams);
+    assert!(waiters.asker(b"a") == Asker::Client);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Waits, "once is enough");
     assert_eq!(waiters.join(&QuestionKey::new(b"b"), waiter(now), now), Join::First);
     assert_eq!(waiters.join(&QuestionKey::new(b"b"), foreign(), now), Join::Waits);
-    assert!(waiters.reach(b"b") == Reach::AllUpstreams);
+    assert!(waiters.asker(b"b") == Asker::Client);
 }
 
 #[test]
 fn what_came_back_asking_for_more_is_held_and_a_client_has_it_asked_at_once() {
     let (waiters, now) = (Waiters::new(10, 10), crate::clock::now());
-    let held = || Waiter { start: Start::Held, reach: Reach::SingleUpstream, ..waiter(now) };
+    let held = || Waiter { start: Start::Held, asker: Asker::Onward, ..waiter(now) };
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), held(), now), Join::Held);
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), held(), now), Join::Waits);
     assert!(waiters.is_held(b"a") && !waiters.is_asked(b"a") && waiters.concerns(b"a", now));
@@ -123,4 +124,35 @@ fn a_flood_of_names_or_of_askers_ends_at_the_limit() {
         assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Waits);
     }
     assert_eq!(waiters.join(&QuestionKey::new(b"a"), waiter(now), now), Join::Full);
+}
+
+/// Others than these are answered when the lookup ends.
+#[test]
+fn a_query_that_came_by_a_detour_is_refused_soon_and_so_are_its_repeats() {
+    let (waiters, now) = (Waiters::new(10, 10), crate::clock::now());
+    let until = now + HOLD;
+    let by = |origin, onwards| Waiter {
+        asker: Asker::Onward,
+        relay: Some(Relay { origin, onwards }),
+        ..waiter(now + Duration::from_secs(1))
+    };
+    let key = QuestionKey::new(b"a");
+    assert_eq!(waiters.join(&key, by(7, 1), now), Join::First);
+    assert_eq!(waiters.join(&key, by(7, 1), now), Join::Waits, "a repeat");
+    assert_eq!(waiters.join(&key, by(8, 3), now), Join::Waits, "of another client");
+    assert_eq!(waiters.join(&key, by(7, 2), now), Join::Detour(until));
+    let overdue = waiters.overdue(b"a", until);
+    assert_eq!((overdue.waiting.len(), overdue.returned.len()), (0, 1));
+    assert_eq!(waiters.join(&key, by(7, 2), now), Join::Refused);
+    assert_eq!(waiters.finish(b"a").len(), 3);
+    assert_eq!(waiters.join(&key, by(7, 1), now), Join::First);
+    waiters.has_failed(b"a", now);
+    assert_eq!(waiters.finish(b"a").len(), 1);
+    assert_eq!(waiters.join(&key, by(7, 2), now + FAILED / 2), Join::Refused, "by another way");
+    assert_eq!(waiters.join(&key, by(8, 2), now), Join::First, "of another client");
+    assert_eq!(waiters.finish(b"a").len(), 1);
+    let now = now + FAILED;
+    let client = Waiter { asker: Asker::Client, relay: None, ..by(7, 1) };
+    assert_eq!(waiters.join(&key, client, now), Join::First);
+    assert_eq!(waiters.join(&key, by(7, 2), now), Join::Waits, "a client of ours began it");
 }

@@ -33,6 +33,8 @@ pub mod rcode {
 pub mod rtype {
     /// Address (RFC 1035).
     pub const A: u16 = 1;
+    /// Name server (RFC 1035).
+    pub const NS: u16 = 2;
     /// Alias (RFC 1035).
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035): how long a negative answer may be kept.

@@ -22,6 +22,7 @@ pub struct Response<'m> {
     least_ttl: Option<u32>,
     negative_ttl: Option<u32>,
     has_asked_type: bool,
+    has_ns: bool,
     edns: Option<Edns>,
     errors: Vec<(u16, Span)>,
 }
@@ -78,6 +79,7 @@ impl<'m> Response<'m> {
             least_ttl: None,
             negative_ttl: None,
             has_asked_type: false,
+            has_ns: false,
             edns: None,
             errors: Vec::new(),
         }
@@ -162,6 +164,7 @@ impl<'m> Response<'m> {
         if section == 0 && (record.rtype == asked || asked == rtype::ANY) {
             self.has_asked_type = true;
         }
+        self.has_ns |= section == 1 && record.rtype == rtype::NS;
         if section == 1 && record.rtype == rtype::SOA {
             // The negative TTL is the lesser of the SOA's own TTL and its last field (RFC 2308, section 5).
             let minimum = read_ttl(self.message, record.data.1.checked_sub(4).filter(|at| *at >= record.data.0)?)?;
@@ -217,6 +220,17 @@ impl<'m> Response<'m> {
             code if code == u16::from(rcode::NXDOMAIN) => true,
             code => code == u16::from(rcode::NOERROR) && !self.has_asked_type,
         }
+    }
+
+    /// Whether it says nothing of the name, since the server does not serve it and does not recurse: NOERROR without an
+    /// answer that is neither authoritative nor from a server that offers recursion, or a referral (RFC 2308, section 2.2: NS
+    /// records without an SOA).
+    #[must_use]
+    pub fn is_lame(&self) -> bool {
+        let [high, low] = self.flags();
+        let is_from_nobody = high & flag::AA == 0 && low & flag::RA == 0;
+        let is_referral = self.has_ns && self.negative_ttl.is_none();
+        self.rcode() == u16::from(rcode::NOERROR) && self.counts[0] == 0 && (is_from_nobody || is_referral)
     }
 
     /// Whether it tells of an error: neither NOERROR nor NXDOMAIN.

@@ -11,7 +11,7 @@ fn a_cut_answer_is_asked_for_again_over_a_stream() {
     assert_eq!(upstream, 0);
     let mut m = w.engine.message(ask).unwrap().to_vec();
     m.truncate(m.len() - 11);
-    (m[2], m[11]) = (0x81, 0);
+    (m[2], m[3], m[11]) = (0x81, 0x80, 0);
     w.streamed(ask, Some(&m));
     assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
     w.assert_empty();
@@ -97,10 +97,9 @@ fn an_upstream_that_has_left_the_set_is_not_asked_again_without_edns() {
         let mut w = world(&TWO, None);
         w.ask("a");
         let mut numbers = UpstreamIds::default();
-        let all =
-            UpstreamSet::new(TWO.map(|server| (server.parse().unwrap(), "test".into())).into(), None, &mut numbers);
-        let upstreams = all.upstreams.iter().skip(gone);
-        w.engine.adopt(Arc::new(UpstreamSet { upstreams: upstreams.cloned().collect(), ..all }));
+        let all = TWO.map(|server| (server.parse().unwrap(), Arc::from("test")));
+        let _ = UpstreamSet::new(all.to_vec(), None, &mut numbers);
+        w.engine.adopt(Arc::new(UpstreamSet::new(all[gone..].to_vec(), None, &mut numbers)));
         w.act();
         w.answer_with(0, |m| m[3] |= 1);
         assert_eq!((w.asked(), w.sockets.len()), (asked, 2 - gone), "no socket of the one that left");

@@ -12,21 +12,27 @@ pub(super) fn foreign(w: &World, name: &str) -> LookupRequest {
 }
 
 #[test]
-fn what_has_passed_another_onward_is_asked_of_one_upstream_only() {
-    let mut w = world(&TWO, None);
-    w.engine.ask(foreign(&w, "a"), w.now);
-    w.act();
-    w.until(1000);
-    assert_eq!(w.asked(), [0, 0, 0], "a lost datagram is made good even so");
-    w.answer(0, 2, false);
-    assert_eq!(w.asked(), [0, 0, 0]);
-    assert_eq!(w.done, [Done::Answer { by: 0, code: 2, at: 1000 }]);
-    assert!(w.silent.is_empty());
-    let mut w = world(&TWO, None);
-    w.engine.ask(foreign(&w, "b"), w.now);
-    w.act();
-    w.until(7000);
-    assert_eq!((w.asked(), &w.done[..]), (vec![0, 0, 0], &[Done::Failed(Failure::NoAnswer)][..]));
+fn what_has_passed_another_onward_fails_over_and_is_not_hedged() {
+    for fails in [Some(2), Some(5), None] {
+        for equivalent in [true, false] {
+            let mut w = world(&TWO, Some(equivalent));
+            w.engine.ask(foreign(&w, "a"), w.now);
+            w.act();
+            match fails {
+                Some(code) => w.answer(0, code, false),
+                None => {
+                    w.until(599);
+                    assert!(!w.asked().contains(&1), "it is not hedged");
+                    w.until(600);
+                }
+            }
+            let second = w.asked().iter().position(|upstream| *upstream == 1).unwrap();
+            w.answer(second, 0, true);
+            let at = if fails.is_some() { 0 } else { 600 };
+            assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at }]);
+            assert_eq!(w.silent, [0; 0], "it is no reason to probe");
+        }
+    }
 }
 
 #[test]
@@ -42,32 +48,20 @@ fn another_onwards_probe_is_asked_of_two_upstreams_at_most() {
 }
 
 #[test]
-fn a_client_who_joins_what_has_passed_another_onward_gets_the_answer_of_the_next_upstream() {
-    let mut w = world(&TWO, None);
+fn a_client_who_joins_what_has_passed_another_onward_has_it_hedged() {
+    let mut w = world(&TWO, None).known();
     w.engine.ask(foreign(&w, "a"), w.now);
     w.act();
     w.engine.widen(&key("a"), w.now);
     w.act();
     assert_eq!(w.asked(), [0], "the one that was asked is still in time");
-    w.answer(0, 2, false);
+    w.until(400);
     assert_eq!(w.asked(), [0, 1]);
     w.answer(1, 0, true);
-    assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 0 }]);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 400 }]);
+    w.engine.widen(&key("nobody asks this"), w.now);
     w.until(7_000);
     w.assert_empty();
-}
-
-#[test]
-fn a_client_who_joins_late_has_the_next_asked_at_once() {
-    let mut w = world(&TWO, None);
-    w.engine.ask(foreign(&w, "a"), w.now);
-    w.act();
-    w.until(1_000);
-    assert!(!w.asked().contains(&1));
-    w.engine.widen(&key("a"), w.now);
-    w.act();
-    assert!(w.asked().contains(&1));
-    w.engine.widen(&key("nobody asks this"), w.now);
 }
 
 #[test]

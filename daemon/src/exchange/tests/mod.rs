@@ -1,6 +1,10 @@
 mod again;
+mod down;
 mod guarded;
 mod late;
+mod lists;
+mod plainer;
+mod routes;
 mod rules;
 
 use std::collections::HashMap;
@@ -22,10 +26,15 @@ struct World {
     streams: Vec<(AttemptId, usize)>,
     done: Vec<Done>,
     ended: Vec<QuestionKey>,
+    /// Of each answer, whether it is provisional.
+    provisional: Vec<bool>,
     health_changes: u32,
     overdue: usize,
     overdue_truncated: usize,
     silent: Vec<u16>,
+    /// Those that may be down, and a name that they have answered.
+    perhaps_down: Vec<(u16, Option<Box<[u8]>>)>,
+    alive: Vec<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -54,10 +63,13 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         streams: vec![],
         done: vec![],
         ended: vec![],
+        provisional: vec![],
         overdue: 0,
         overdue_truncated: 0,
         health_changes: 0,
         silent: vec![],
+        perhaps_down: vec![],
+        alive: vec![],
     }
 }
 
@@ -92,7 +104,7 @@ impl World {
                 }
                 Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.id.0.into())),
                 Action::Answered(said) | Action::Refused(said) => {
-                    self.heard((said.key, said.upstream, said.message[3] & 15));
+                    self.heard((said.key, said.upstream, said.message[3] & 15), said.certainty);
                 }
                 Action::Failed(key, why) => {
                     self.done.push(Done::Failed(why));
@@ -104,11 +116,14 @@ impl World {
                 }
                 Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
+                Action::PerhapsDown(upstream, _, name) => self.perhaps_down.push((upstream.0, name)),
+                Action::Alive(upstream, _) => self.alive.push(upstream.0),
             }
         }
     }
 
-    fn heard(&mut self, (key, by, code): (QuestionKey, UpstreamId, u8)) {
+    fn heard(&mut self, (key, by, code): (QuestionKey, UpstreamId, u8), certainty: Certainty) {
+        self.provisional.push(certainty == Certainty::Provisional);
         self.ended.push(key);
         let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
         self.done.push(Done::Answer { by: by.0, code, at });
@@ -117,16 +132,22 @@ impl World {
     /// What an upstream sent over a socket.
     fn datagram(&mut self, by: u16, socket: Socket, message: &[u8]) {
         let landed = self.engine.datagram(UpstreamId(by), socket, message, self.now);
-        let landed = landed.map(|landed| (landed.key, landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
-        landed.into_iter().for_each(|landed| self.heard(landed));
+        let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
+        let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
+        if let Some((code, certainty, key, upstream)) = landed {
+            self.heard((key, upstream, code), certainty);
+        }
         self.act();
     }
 
     /// What a stream brought.
     fn streamed(&mut self, ask: AttemptId, message: Option<&[u8]>) {
         let landed = self.engine.streamed(ask, message, self.now);
-        let landed = landed.map(|landed| (landed.key, landed.upstream, u8::try_from(landed.answer.rcode()).unwrap()));
-        landed.into_iter().for_each(|landed| self.heard(landed));
+        let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
+        let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
+        if let Some((code, certainty, key, upstream)) = landed {
+            self.heard((key, upstream, code), certainty);
+        }
         self.act();
     }
 
@@ -142,6 +163,21 @@ impl World {
             self.act();
         }
         self.now = end;
+    }
+
+    /// All upstreams have answered queries in the usual form.
+    fn known(mut self) -> Self {
+        for upstream in &self.engine.set.upstreams {
+            self.engine.peers.of(upstream.id, 4).borne.answered(form::Form::Usual, self.now);
+        }
+        self
+    }
+
+    /// The guard says that these are down, or nobody.
+    fn down(&mut self, upstreams: &[u16]) {
+        let verdicts = Verdicts::of_down(upstreams.iter().map(|number| UpstreamId(*number)), self.now);
+        self.engine.guide(guidance(verdicts), self.now);
+        self.act();
     }
 
     fn pass(&mut self, ms: u64) {

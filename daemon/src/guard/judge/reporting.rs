@@ -40,7 +40,7 @@ impl Judge {
         let marks = self.set.upstreams.iter().map(|upstream| {
             let number = upstream.id;
             let bears = self.known.get(&number).map_or(Marks::ALL, Known::bears);
-            let suspect = suspects.iter().any(|(suspect, _)| *suspect == number);
+            let suspect = suspects.iter().chain(&wavering).any(|(suspect, _)| *suspect == number);
             (number, self.settings.marks(bears, upstream.is_near(), suspect))
         });
         let marks = marks.collect();

@@ -75,7 +75,7 @@ impl World {
                         self.sent.push((self.now, upstream.id, transport, message));
                         events.push(Event::ProbeOver { nonce, heard });
                         if matches!(does, Does::Loops | Does::LoopsAndAnswers) {
-                            let from = upstream.server.ip();
+                            let from = upstream.endpoint.server.ip();
                             events.push(Event::ProbeHome { nonce, from, over: transport, onwards: 0 });
                         }
                     }

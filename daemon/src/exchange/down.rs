@@ -1,0 +1,116 @@
+//! Upstreams that are down, as an engine deals with them: it says when one may be, heeds who is, and tells of the first
+//! word of one that was. Who is down is for the guard to say, by health probes, and holds for all engines.
+
+use std::time::{Duration, Instant};
+
+use super::lookup::{Attempt, LookupId, Stage};
+use super::sending::Target;
+use super::{Action, Engine, Guidance};
+use crate::upstream::{Transport, UpstreamId};
+
+/// Maximum time between a lookup's end and a response that is the echo of that end: an upstream that sends queries back
+/// to us responds with what we have just answered, which says nothing of how fast it is.
+const ECHO: Duration = Duration::from_millis(25);
+
+impl Engine {
+    /// Takes note that the upstream of an attempt responded, before the attempt ends.
+    pub(super) fn heard(&mut self, attempt: &Attempt, now: Instant) {
+        let (id, transport) = (attempt.upstream.id, attempt.sent_over.transport());
+        let (Some(lookup), Some(peer)) = (self.lookups.get(attempt.lookup.0), self.peers.get_mut(id)) else { return };
+        let is_echo = lookup.done.is_some_and(|at| now.saturating_duration_since(at) < ECHO);
+        let is_measure = attempt.sends == 1 && !is_echo;
+        let down_since = self.guidance.verdicts.down_since(id, transport);
+        let was_silent = down_since.is_some_and(|since| !peer.health(transport).was_heard_since(since));
+        let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
+        let was_suspected = peer.health_mut(transport).heard(after, now);
+        peer.has_answered(lookup.key.name(), now);
+        if transport == Transport::Udp {
+            peer.borne.answered(attempt.form, now);
+        }
+        if was_silent {
+            self.actions.push_back(Action::HealthChanged);
+        }
+        if was_suspected || was_silent {
+            self.actions.push_back(Action::Alive(id, transport));
+        }
+    }
+
+    /// Whether an upstream is down, and has said nothing to us since.
+    pub(super) fn is_down(&self, upstream: UpstreamId, transport: Transport) -> bool {
+        let Some(since) = self.guidance.verdicts.down_since(upstream, transport) else { return false };
+        !self.peers.get(upstream).is_some_and(|peer| peer.health(transport).was_heard_since(since))
+    }
+
+    /// A query of `sent` is late, or met a closed port. Where the upstream has said nothing since to any query, the guard is
+    /// to find out whether it is down; and its sockets may be to blame, bound to a way that is no more without anything
+    /// having said so: further queries go out over new ones.
+    pub(super) fn suspect_down(&mut self, upstream: UpstreamId, transport: Transport, sent: Instant, now: Instant) {
+        if self.is_down(upstream, transport) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(upstream) else { return };
+        if peer.health_mut(transport).suspect(sent, now) {
+            self.actions.push_back(Action::PerhapsDown(upstream, transport, peer.answered()));
+            if transport == Transport::Udp {
+                self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+            }
+        }
+    }
+
+    /// Takes what the guard says now. What waits for an upstream that has gone down need not wait any more.
+    pub(super) fn heed(&mut self, guidance: Guidance, now: Instant) {
+        if !self.guidance.verdicts.is_any_down() && !guidance.verdicts.is_any_down() {
+            self.guidance = guidance;
+            return;
+        }
+        let all = self.peers.0.iter().flat_map(|peer| [Transport::Udp, Transport::Tcp].map(|over| (peer.id, over)));
+        let before: Vec<_> = all.map(|(id, over)| (id, over, self.is_down(id, over))).collect();
+        self.guidance = guidance;
+        for (id, transport, was_down) in before {
+            let is_down = self.is_down(id, transport);
+            if is_down != was_down {
+                self.actions.push_back(Action::HealthChanged);
+            }
+            if is_down && !was_down {
+                self.give_up_on(id, transport, now);
+            }
+        }
+    }
+
+    fn give_up_on(&mut self, upstream: UpstreamId, transport: Transport, now: Instant) {
+        let waits = |attempt: &&mut Attempt| {
+            (attempt.upstream.id, attempt.sent_over.transport()) == (upstream, transport)
+                && attempt.stage != Stage::GivenUp
+        };
+        let give_up = |attempt: &mut Attempt| {
+            (attempt.stage, attempt.step) = (Stage::GivenUp, None);
+            attempt.lookup
+        };
+        let lookups: Vec<LookupId> = self.attempts.values_mut().filter(waits).map(give_up).collect();
+        for id in lookups {
+            self.go_on(id, now);
+            self.set_timer(id);
+        }
+    }
+
+    /// Asks upstreams that are down and come before the one that was asked: it was to go there anyway, and who is back is
+    /// found sooner. Once a second for each. Those that come later are never tried so, since names would leave for servers
+    /// that were not to be asked.
+    pub(super) fn try_those_before(&mut self, id: LookupId, now: Instant) {
+        if !self.guidance.verdicts.is_any_down() {
+            return;
+        }
+        let Some(lookup) = self.lookups.get(id.0) else { return };
+        let Some(route) = self.set.route(lookup.key.name()) else { return };
+        let asked = lookup.order.first().and_then(|first| route.rank(*first)).unwrap_or(0);
+        let before: Vec<_> = route.upstreams.iter().take(asked).cloned().collect();
+        for (rank, upstream) in before.into_iter().enumerate() {
+            if self.is_down(upstream.id, Transport::Udp)
+                && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
+            {
+                let form = self.form_for(upstream.id, now);
+                self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
+            }
+        }
+    }
+}

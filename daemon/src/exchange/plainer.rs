@@ -1,0 +1,95 @@
+//! Queries that go out again in a plainer form: where an upstream may not bear the usual one, and where what came to a
+//! spelled query is not to be believed. Servers that compare the letters of their own names, or that drop what they do not
+//! know, are common.
+
+use std::time::Instant;
+
+use super::form::Form;
+use super::lookup::{Attempt, AttemptId, LookupId, SentOver, Stage};
+use super::sending::Target;
+use super::{Engine, Worth};
+use crate::upstream::UpstreamId;
+
+impl Engine {
+    /// The form that a query to an upstream has now.
+    pub(super) fn form_for(&self, upstream: UpstreamId, now: Instant) -> Form {
+        self.peers.get(upstream).map_or(Form::Usual, |peer| peer.borne.form(now))
+    }
+
+    /// An upstream that has never answered is silent: sends plainer copies, whose responses tell what it bears.
+    pub(super) fn send_plainer(&mut self, attempt_id: AttemptId, now: Instant) {
+        for form in [Form::WithoutAd, Form::Bare] {
+            self.send_copy(attempt_id, form, now);
+        }
+    }
+
+    /// Sends the query that was just sent in the usual form as well, where it is doubted that the upstream does not bear it.
+    pub(super) fn send_where_in_doubt(&mut self, id: LookupId, upstream: UpstreamId, now: Instant) {
+        let doubts = self.peers.get_mut(upstream).is_some_and(|peer| peer.borne.doubts());
+        let last = self.lookups.get(id.0).and_then(|lookup| lookup.attempts.last()).copied();
+        if let (true, Some(last)) = (doubts, last) {
+            self.send_copy(last, Form::Usual, now);
+        }
+    }
+
+    /// Sends a copy of a spelled query that is late without the spelling. Returns false where it was not spelled, or all
+    /// queries are to be.
+    pub(super) fn send_unspelled_copy(&mut self, attempt_id: AttemptId, now: Instant) -> bool {
+        let is_spelled = self.attempts.get(attempt_id.0).is_some_and(|ask| ask.spelled);
+        let sends = is_spelled && !self.guidance.verdicts.spells_always();
+        if sends {
+            self.send_copy(attempt_id, Form::Unspelled, now);
+        }
+        sends
+    }
+
+    /// Sends a copy of a query; nothing waits for it, but a response to it is as good as one to the query.
+    fn send_copy(&mut self, attempt_id: AttemptId, form: Form, now: Instant) {
+        let Some(ask) = self.attempts.get(attempt_id.0) else { return };
+        let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
+        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_open) else { return };
+        let (id, rank) = (ask.lookup, ask.rank);
+        self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
+    }
+
+    /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours, since it
+    /// may be forged; else the question is asked again without, at once.
+    pub(super) fn heard_in_other_spelling(&mut self, attempt_id: AttemptId, now: Instant) {
+        if self.guidance.verdicts.spells_always() {
+            if let Some(ask) = self.attempts.get_mut(attempt_id.0) {
+                ask.other_spelling = true;
+            }
+            return;
+        }
+        let Some(ask) = self.end_ask(attempt_id) else { return };
+        if !self.ask_unspelled(&ask, now) {
+            self.go_on(ask.lookup, now);
+        }
+        self.set_timer(ask.lookup);
+    }
+
+    /// Asks again without spelling where what came to a spelled query is not to be believed: who compares letters says that
+    /// there is no such name. Returns whether it does.
+    pub(super) fn asks_unspelled(&mut self, ask: &Attempt, worth: Worth, now: Instant) -> bool {
+        let is_doubtful = matches!(worth, Worth::Negative | Worth::Lame | Worth::Failure);
+        if !is_doubtful || !ask.spelled || ask.sent_over == SentOver::Stream || self.guidance.verdicts.spells_always() {
+            return false;
+        }
+        let asks = self.ask_unspelled(ask, now);
+        if asks {
+            self.set_timer(ask.lookup);
+        }
+        asks
+    }
+
+    /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the
+    /// query is known to have come back to us.
+    fn ask_unspelled(&mut self, ask: &Attempt, now: Instant) -> bool {
+        let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
+        let is_of_use = is_open && !ask.extra && !ask.returned;
+        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use) else { return false };
+        let target = Target { upstream, rank: ask.rank, form: Form::Unspelled, stage: Stage::Fresh, extra: false };
+        self.send(ask.lookup, target, now);
+        true
+    }
+}
