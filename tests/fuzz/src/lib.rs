@@ -2,6 +2,8 @@
 //! where a promise is broken. `run` drives them with libFuzzer; `tests/corpora.rs` plays the kept inputs in plain tests.
 
 pub mod core;
+pub mod kubelet;
+pub mod netlink;
 pub mod query;
 pub mod resolv_conf;
 pub mod response;
@@ -17,6 +19,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("core", core::check),
+    ("kubelet", kubelet::check),
+    ("netlink", netlink::check),
     ("query", query::check),
     ("resolv_conf", resolv_conf::check),
     ("response", response::check),
