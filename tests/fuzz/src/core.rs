@@ -96,7 +96,7 @@ impl Run {
             Step::Wait(time) => self.advance(time),
             Step::Upstreams(which) => {
                 let set = self.upstreams.set(which);
-                self.forwarder.shared().adopt(&set);
+                self.forwarder.shared().adopt(&set, self.now);
                 self.forwarder.handle_event(Event::Upstreams(set), self.now);
             }
             Step::RenewSockets => self.forwarder.handle_event(Event::RenewSockets, self.now),
