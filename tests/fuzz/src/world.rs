@@ -48,7 +48,7 @@ impl Upstreams {
             2 => vec![two],
             _ => vec![],
         };
-        let servers = servers.into_iter().map(|ip| (Server::new(ip.into(), 53), Arc::from("script"))).collect();
+        let servers = servers.into_iter().map(|ip| (Server::new(ip.into(), 53).into(), Arc::from("script"))).collect();
         Arc::new(UpstreamSet::new(servers, None, &mut self.0))
     }
 }
