@@ -1,9 +1,12 @@
 //! Sockets and batches of datagrams. Nothing here knows DNS.
 //!
 //! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails, [`batch`]
-//! receives and sends many datagrams with one system call, and [`outbox`] collects datagrams that leave through one socket.
+//! receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through one socket, and
+//! [`netlink`] asks the kernel.
 
 pub mod batch;
 pub mod bind;
+pub mod netlink;
 pub mod outbox;
 pub mod port_holder;
+mod sock_diag;
