@@ -1,10 +1,12 @@
 //! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they change.
 //!
-//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read anew.
+//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`handed_out`] keeps what pods
+//! were given, [`bell`] says when to read anew.
 
 pub mod bell;
 pub mod choose;
 pub mod eligible;
+pub mod handed_out;
 mod messages;
 pub mod netlink;
 mod node;
@@ -20,4 +22,4 @@ mod handed_out_tests;
 #[cfg(test)]
 mod namespace_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
