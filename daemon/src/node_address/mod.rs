@@ -10,7 +10,6 @@ pub mod handed_out;
 mod messages;
 pub mod netlink;
 mod node;
-pub mod reach;
 pub mod table;
 
 pub use bell::Bell;
