@@ -1,4 +1,4 @@
-//! The file for kubelet is as it should be, whatever somebody does to it, and so is what is kept on disk.
+//! The file for kubelet is as it should be, whatever is done to it, and so is what is kept on disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ fn a_file_that_was_edited_or_removed_is_mended_within_seconds() {
     wait_for_content(&path, &right, wait::seconds(3), &process);
     fs::remove_dir_all(&directory).unwrap();
     wait_for_content(&path, &right, wait::seconds(3), &process);
-    // A file in the directory's place: nothing can be written there until somebody takes it away.
+    // A file in the directory's place: nothing can be written there until it is taken away.
     fs::remove_dir_all(&directory).unwrap();
     wait_for_content(&path, &right, wait::seconds(3), &process);
     fs::rename(&directory, directory.with_extension("moved")).unwrap();

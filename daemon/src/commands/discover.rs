@@ -11,8 +11,8 @@ use crate::config::{self, Settings};
 use crate::discovery::listed::Listed;
 use crate::discovery::programs::link::{Encryption, LinkFacts, Validation};
 use crate::discovery::{Candidate, Found, Inputs, Root, kubelet, look};
-use crate::node_address::{self, Wanted, handed_out};
-use crate::service::wanted;
+use crate::node_address::{self, Wanted};
+use crate::service::{handed_out, wanted};
 
 /// Does it for this machine.
 pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -1,12 +1,11 @@
 //! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they change.
 //!
-//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`handed_out`] keeps what pods
-//! were given, [`bell`] says when to read anew.
+//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read
+//! them again.
 
 pub mod bell;
 pub mod choose;
 pub mod eligible;
-pub mod handed_out;
 mod messages;
 pub mod netlink;
 mod node;

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use super::change::{Change, Outcome};
 use super::state::{Check, Phase, RETRY, Role};
-use super::{Service, check, notify};
+use super::{Service, check, handed_out, notify};
 use crate::discovery::Root;
 use crate::failure::Failure;
 use crate::kubelet_resolv_conf::{self, Note, Written};
 use crate::logging::Event;
 use crate::net::bind::BindError;
-use crate::node_address::handed_out;
 
 impl Service {
     /// Carries out a change. Returns what became of it.

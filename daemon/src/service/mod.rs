@@ -10,6 +10,7 @@
 mod apply;
 mod change;
 mod check;
+pub mod handed_out;
 mod listening;
 mod notify;
 mod outages;
@@ -40,7 +41,7 @@ use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
 use crate::logging::{self, Event};
 use crate::node_address::choose::Told;
-use crate::node_address::{self, Bell, Tables, Wanted, handed_out};
+use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::Notice;
@@ -68,7 +69,7 @@ struct Service {
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
-    /// Rings when the file for kubelet is changed, by us or by somebody else.
+    /// Rings when the file for kubelet is changed, by us or by another program.
     file_watch: ChangeWatch,
     /// News of the workers.
     notices: mpsc::UnboundedReceiver<Notice>,
@@ -274,7 +275,7 @@ impl Service {
         }
     }
 
-    /// Reads the configuration anew. One with faults changes nothing.
+    /// Reads the configuration again. One with faults changes nothing.
     fn reload(&mut self) {
         // systemd is not told before it has heard that the service is ready: it would take the end of this for that.
         let is_ready = self.state.phase == Phase::Ready;
@@ -345,7 +346,7 @@ impl Service {
     }
 }
 
-/// Watches the file for kubelet, so that it is mended at once where somebody changes or removes it.
+/// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.
 fn watch_file(settings: &Settings) -> Result<ChangeWatch, Failure> {
     ChangeWatch::subscribe(vec![settings.resolv_conf.path.clone()])
         .map_err(|error| Failure::System(format!("cannot watch the file for kubelet: {error}")))

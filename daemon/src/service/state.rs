@@ -40,7 +40,7 @@ pub(super) enum Phase {
     #[default]
     Starting,
     Ready,
-    /// The configuration is being read anew, until it hears that the service is ready again.
+    /// The configuration is being read again, until systemd hears that the service is ready.
     Reloading,
 }
 

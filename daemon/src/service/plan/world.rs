@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// Starts Onward anew on the same node: what is on disk stays, the file is gone, as after a boot.
+    /// Starts Onward again on the same node: what is on disk stays, the file is gone, as after a boot.
     pub(super) fn restart(&mut self) {
         (self.state, self.now, self.file) = (State::new(self.remembered.clone()), Duration::ZERO, None);
         self.told.clear();
