@@ -1,7 +1,7 @@
 //! Finds out who holds a port, for the error that says so: `/proc/net/{tcp,udp}*` names the socket, `/proc/*/fd` its process.
 //!
 //! Best effort: without privilege the processes of other users cannot be looked into. Then the kernel's socket diagnosis
-//! ([`sock_diag`]) tells the control group, which systemd names after the unit; else their user is all that is known.
+//! (`sock_diag`) tells the control group, which systemd names after the unit; else their user is all that is known.
 
 use std::collections::BTreeSet;
 use std::fmt;

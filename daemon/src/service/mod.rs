@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One loop hears of changed addresses, changed sources, a changed file and signals. What is to be done follows from
-//! [`plan`] alone, with what the service knows of its own doing, its [`State`].
+//! `plan` alone, with what the service knows of its own doing, its `State`.
 
 mod apply;
 mod change;
