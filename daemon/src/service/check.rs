@@ -8,9 +8,9 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 /// Time until a query counts as unanswered; within the node an answer takes microseconds.
-const PATIENCE: Duration = Duration::from_millis(300);
-/// Maximum number of queries, since one may be lost.
-const TRIES: u32 = 2;
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Maximum number of queries, since a busy machine may be late.
+const TRIES: u32 = 3;
 /// A query for the root's name servers, without RD: answered from the cache, or refused, and never forwarded.
 const QUERY: [u8; 17] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
 

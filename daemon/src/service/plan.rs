@@ -184,6 +184,9 @@ impl Planner<'_> {
             return true;
         }
         let Some(waiting) = &self.state.waiting else { return false };
+        if self.state.handed_out.addresses.is_empty() {
+            return false;
+        }
         let patience = if self.state.file.text.is_some() { FAMILY_PATIENCE } else { READY_AT_LAST };
         if self.is_due(Some(waiting.since + patience)) {
             self.change(Change::GiveWay(true));
@@ -192,8 +195,13 @@ impl Planner<'_> {
         false
     }
 
-    /// Returns whether the service still waits for something better, which it does at start alone.
+    /// Returns whether the service still waits for something better. It does so at start alone, and before it hands out an
+    /// address that pods do not have yet: those that they have are served at once.
     fn is_awaited(&mut self, chosen: &Chosen) -> bool {
+        let handed_out = &self.state.handed_out.addresses;
+        if chosen.addresses.iter().all(|address| handed_out.contains(&address.socket.ip())) {
+            return false;
+        }
         let (Some(awaited), Phase::Starting, None) = (chosen.awaited, self.state.phase, &self.state.file.text) else {
             return false;
         };

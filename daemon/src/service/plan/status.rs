@@ -13,11 +13,12 @@ impl Planner<'_> {
     /// resolv.conf cannot name it. After 20 s it is ready in any case.
     pub(super) fn readiness(&mut self) {
         let status = self.status();
+        // What systemd shows is told when all else is done.
+        let is_done = self.plan.changes.is_empty();
         match self.state.phase {
-            Phase::Ready if status == self.state.status => return,
-            Phase::Ready => return self.change(Change::Status(status)),
-            Phase::Reloading if self.plan.changes.is_empty() => return self.change(Change::Ready(status)),
-            Phase::Reloading => return,
+            Phase::Ready if is_done && status != self.state.status => return self.change(Change::Status(status)),
+            Phase::Reloading if is_done => return self.change(Change::Ready(status)),
+            Phase::Ready | Phase::Reloading => return,
             Phase::Starting => {}
         }
         let answers = |listener: &&Listener| listener.check == Check::Answers;
@@ -35,8 +36,9 @@ impl Planner<'_> {
 
     /// Returns what systemd shows: what is wrong, where anything is; where the service listens, and whom it asks.
     fn status(&self) -> String {
-        let chosen = self.state.listeners.iter().filter(|listener| listener.role == Role::Chosen);
-        let listening: Vec<_> = chosen.map(|listener| listener.address.to_string()).collect();
+        let serves = |listener: &&Listener| listener.role == Role::Chosen && listener.check == Check::Answers;
+        let listening: Vec<_> =
+            self.state.listeners.iter().filter(serves).map(|listener| listener.address.to_string()).collect();
         let upstreams = self.observed.upstreams.iter();
         let upstreams: Vec<_> = upstreams
             .map(|upstream| format!("{}{}", upstream.server, if upstream.is_down { " (down)" } else { "" }))

@@ -120,6 +120,17 @@ fn both_families_are_waited_for_where_pods_have_both() {
 }
 
 #[test]
+fn a_restart_on_a_node_that_lacks_a_family_of_the_pods_waits_for_nothing() {
+    let mut world = World::new("eth0; +10.0.0.5/24; >");
+    world.kubelet.cluster_dns = vec!["10.96.0.10".parse().unwrap(), "fd00::a".parse().unwrap()];
+    world.pass(21);
+    assert_eq!(world.named(), "10.0.0.5", "after 20 s at the first start");
+    world.restart();
+    world.settle();
+    assert_eq!((world.named().as_str(), world.is_ready()), ("10.0.0.5", true));
+}
+
+#[test]
 fn ipv4_that_is_gone_for_a_moment_does_not_flip_the_family() {
     let mut world = World::new(DUAL);
     world.settle();
@@ -265,6 +276,8 @@ fn without_an_address_the_boot_goes_on_and_the_address_is_followed_when_it_comes
     let Some(Change::Ready(status)) = world.notified.last() else { panic!("{:?}", world.notified) };
     assert!(status.starts_with("degraded: this node has no address yet"), "{status}");
     world.kernel(V4);
+    assert_eq!(world.notified.len(), 2, "one status more, once the file is there: {:?}", world.notified);
+    assert!(!world.state.gave_way, "no family was handed out that could give way");
     assert_eq!(world.named(), "10.0.0.5");
     assert_eq!(
         world.has_told("this node has no address yet"),
