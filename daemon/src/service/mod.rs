@@ -259,7 +259,7 @@ impl Service {
     /// Looks at the sources, and gives the engines the servers that are to be used now.
     fn look_for_upstreams(&mut self) {
         let Some(set) = self.upstreams.look(&self.own, clock::now()) else { return };
-        self.shared.adopt(&set);
+        self.shared.adopt(&set, clock::now());
         if !self.own.is_empty() {
             self.shared.guard.set_changed(Arc::clone(&set));
         }
@@ -336,7 +336,7 @@ impl Service {
         log::info!(event = Event::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
-            listening.drain().await;
+            listening.drain(clock::now()).await;
             let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         };
         tokio::select! {
