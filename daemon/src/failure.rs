@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::config::Faults;
-use crate::logging::Event;
+use crate::logging::LogEvent;
 
 /// How a command can fail.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +55,10 @@ impl Failure {
         match &self {
             Self::Configuration(faults) => {
                 for fault in faults.as_slice() {
-                    log::error!(event = Event::ConfigurationFault; "{fault}");
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
             }
-            other => log::error!(event = Event::StartFailed; "{other}"),
+            other => log::error!(event = LogEvent::StartFailed; "{other}"),
         }
         Self::Logged(self.code())
     }

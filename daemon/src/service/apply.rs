@@ -9,7 +9,7 @@ use super::{Service, check, handed_out, notify};
 use crate::discovery::Root;
 use crate::failure::Failure;
 use crate::kubelet_resolv_conf::{self, Note, Written};
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::net::bind::BindError;
 
 impl Service {
@@ -25,14 +25,14 @@ impl Service {
             Change::Close(address) => {
                 self.listening.close(*address);
                 log::warn!(
-                    event = Event::AddressGone, address:%;
+                    event = LogEvent::AddressGone, address:%;
                     "{address} has gone from this node; pods that know it must be made anew"
                 );
             }
             Change::File { text, servers: _, notes } => return self.write_file(text, notes),
             Change::Remember(addresses) => return Ok(self.remember(addresses)),
             Change::GiveWay(true) => log::warn!(
-                event = Event::AddressChosen;
+                event = LogEvent::AddressChosen;
                 "the address family that pods were given has not come back; the other one stands in for it from now on"
             ),
             Change::Tell(line) => line.log(),
@@ -46,7 +46,7 @@ impl Service {
     fn open(&mut self, address: SocketAddr, role: Role, why: &str) -> Result<Outcome, Failure> {
         let error = match self.listening.open(address) {
             Ok(()) => {
-                log::info!(event = Event::Listening, address:%; "listening on {address} (UDP and TCP), {why}");
+                log::info!(event = LogEvent::Listening, address:%; "listening on {address} (UDP and TCP), {why}");
                 return Ok(Outcome::Done);
             }
             Err(error) => error,
@@ -59,8 +59,8 @@ impl Service {
         let is_known = self.state.blocked.iter().any(|blocked| blocked.address == address);
         if !is_known && role == Role::Chosen {
             let event = match error {
-                BindError::Taken { .. } => Event::PortTaken,
-                BindError::NotPermitted { .. } | BindError::Other { .. } => Event::ListenFailed,
+                BindError::Taken { .. } => LogEvent::PortTaken,
+                BindError::NotPermitted { .. } | BindError::Other { .. } => LogEvent::ListenFailed,
             };
             log::error!(event, address:%; "{error}; trying again every {} s", RETRY.as_secs());
         }
@@ -74,7 +74,7 @@ impl Service {
         let listener = self.state.listeners.iter().find(|listener| listener.address == address);
         if listener.is_some_and(|listener| listener.check == Check::Unknown) {
             log::error!(
-                event = Event::ListenFailed, address:%;
+                event = LogEvent::ListenFailed, address:%;
                 "{address} is listened on, but a query to it from this node is not answered: something takes it away, as a \
                  firewall or NAT rule; no pod is told of it before it answers; trying again every {} s",
                 RETRY.as_secs()
@@ -95,7 +95,7 @@ impl Service {
             Err(error) => {
                 // Its text names a temporary file, which is another one each time; so it is told once.
                 if file.failed.is_none() {
-                    log::error!(event = Event::FileFailed, path:%; "{error}; trying again every {} s", RETRY.as_secs());
+                    log::error!(event = LogEvent::FileFailed, path:%; "{error}; trying again every {} s", RETRY.as_secs());
                 }
                 return Ok(Outcome::Failed(format!("{path} cannot be written")));
             }
@@ -103,20 +103,22 @@ impl Service {
         let is_news = !file.shown || file.text.as_deref() != Some(text);
         if is_news {
             for note in notes {
-                log::info!(event = Event::FileNote, path:%; "{note}");
+                log::info!(event = LogEvent::FileNote, path:%; "{note}");
             }
         }
         let content: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let content = content.join("; ");
         match written {
-            Written::Replaced if is_news => log::info!(event = Event::FileWritten, path:%; "wrote {path}: {content}"),
-            Written::Replaced => {
-                log::warn!(event = Event::FileWritten, path:%; "{path} was changed or removed; wrote it again: {content}");
+            Written::Replaced if is_news => {
+                log::info!(event = LogEvent::FileWritten, path:%; "wrote {path}: {content}")
             }
-            Written::Unchanged => log::info!(event = Event::FileUnchanged, path:%; "{path} is unchanged: {content}"),
+            Written::Replaced => {
+                log::warn!(event = LogEvent::FileWritten, path:%; "{path} was changed or removed; wrote it again: {content}");
+            }
+            Written::Unchanged => log::info!(event = LogEvent::FileUnchanged, path:%; "{path} is unchanged: {content}"),
         }
         if !file.shown {
-            log::info!(event = Event::KubeletHint; "for kubelet's configuration: resolvConf: {path}");
+            log::info!(event = LogEvent::KubeletHint; "for kubelet's configuration: resolvConf: {path}");
         }
         Ok(Outcome::Done)
     }
@@ -127,7 +129,7 @@ impl Service {
         let directory = directory.display();
         if self.state.handed_out.failed.is_none() {
             log::warn!(
-                event = Event::FileFailed, error:%;
+                event = LogEvent::FileFailed, error:%;
                 "the addresses that pods were given cannot be kept in {directory} ({error}); trying again every {} s",
                 RETRY.as_secs()
             );
@@ -147,10 +149,10 @@ fn is_for_systemd_to_make(file: &Path) -> bool {
 fn tell_role(address: SocketAddr, role: Role) {
     match role {
         Role::Chosen => {
-            log::info!(event = Event::Listening, address:%; "{address} is this node's address by the rules again");
+            log::info!(event = LogEvent::Listening, address:%; "{address} is this node's address by the rules again");
         }
         Role::Former => log::warn!(
-            event = Event::AddressSuperseded, address:%;
+            event = LogEvent::AddressSuperseded, address:%;
             "{address} is no longer this node's address by the rules; pods that know it are answered as long as it exists"
         ),
     }

@@ -7,7 +7,7 @@ use log::Level;
 
 use super::state::{Failed, Role};
 use crate::kubelet_resolv_conf::Note;
-use crate::logging::Event;
+use crate::logging::LogEvent;
 
 /// One step towards what should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) enum Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) level: Level,
-    pub(super) event: Event,
+    pub(super) event: LogEvent,
     /// The server that it is about, where it is about one.
     pub(super) upstream: Option<String>,
     pub(super) text: String,

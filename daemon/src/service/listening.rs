@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::net::port_holder::Layer;
 use crate::server::DRAIN;
@@ -104,7 +104,7 @@ fn warn_of_small_buffer(bound: &Bound) {
     if bound.receive_buffer < RECEIVE_BUFFER {
         let (granted, address) = (bound.receive_buffer, bound.address);
         log::warn!(
-            event = Event::ReceiveBufferSmall, address:%, granted;
+            event = LogEvent::ReceiveBufferSmall, address:%, granted;
             "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
              burst of queries may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
         );

@@ -36,10 +36,10 @@ use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
 use crate::failure::Failure;
-use crate::forwarder::{Event as CoreEvent, Shared};
+use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
-use crate::logging::{self, Event};
+use crate::logging::{self, LogEvent};
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
@@ -103,7 +103,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
                 service.read_tables();
-                service.mailboxes.tell_all(|| CoreEvent::RenewSockets);
+                service.mailboxes.tell_all(|| Event::RenewSockets);
             }
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
@@ -132,7 +132,7 @@ impl Service {
         let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let told = mailboxes.clone();
-        tokio::spawn(judge.run(move || told.tell_all(|| CoreEvent::Guidance)));
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
         let shared = Arc::new(Shared {
             cache: Cache::new((&settings.cache).into()),
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
@@ -223,7 +223,7 @@ impl Service {
             Ok(tables) => tables,
             Err(error) => {
                 if self.tables.take().is_some() || self.state.phase == Phase::Starting {
-                    let event = Event::AddressesUnreadable;
+                    let event = LogEvent::AddressesUnreadable;
                     log::warn!(event, error:%; "cannot read addresses and routes ({error}); all stays as it is");
                 }
                 return;
@@ -232,7 +232,7 @@ impl Service {
         let addresses = addresses(&tables);
         if addresses != self.addresses {
             self.shared.guard.addresses_changed(&addresses);
-            self.mailboxes.tell_all(|| CoreEvent::Guidance);
+            self.mailboxes.tell_all(|| Event::Guidance);
             self.addresses = addresses;
         }
         self.tables = Some(tables);
@@ -242,7 +242,7 @@ impl Service {
     fn compile_allow_list(&self) {
         let Some(tables) = &self.tables else { return };
         self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), tables)));
-        self.mailboxes.tell_all(|| CoreEvent::AllowList);
+        self.mailboxes.tell_all(|| Event::AllowList);
     }
 
     /// What is listened on is no upstream. And a probe comes home only where something listens, so the guard begins with the
@@ -263,7 +263,7 @@ impl Service {
         if !self.own.is_empty() {
             self.shared.guard.set_changed(Arc::clone(&set));
         }
-        self.mailboxes.tell_all(|| CoreEvent::Upstreams(Arc::clone(&set)));
+        self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
         self.shared.guard.tell_what_holds(&set, clock::now());
     }
 
@@ -289,9 +289,9 @@ impl Service {
             }
             Err(faults) => {
                 for fault in faults.as_slice() {
-                    log::error!(event = Event::ConfigurationFault; "{fault}");
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
-                log::error!(event = Event::ReloadFailed; "the configuration has faults; running on with the one before");
+                log::error!(event = LogEvent::ReloadFailed; "the configuration has faults; running on with the one before");
             }
         }
         if is_ready {
@@ -308,7 +308,7 @@ impl Service {
         };
         if fixed(&settings) != fixed(&self.settings) {
             log::warn!(
-                event = Event::RestartNeeded;
+                event = LogEvent::RestartNeeded;
                 "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart"
             );
         }
@@ -316,7 +316,7 @@ impl Service {
         match watch {
             Ok(watch) => (self.file_watch, self.settings) = (watch, settings),
             Err(failure) => {
-                log::error!(event = Event::ReloadFailed; "{failure}; running on with the configuration before");
+                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before");
             }
         }
         self.state.tell_anew();
@@ -327,13 +327,13 @@ impl Service {
             self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
         self.read_tables();
-        log::info!(event = Event::Reloaded; "configuration and sources read anew");
+        log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
     }
 
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!(event = Event::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
+        log::info!(event = LogEvent::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
             listening.drain(clock::now()).await;
@@ -341,7 +341,7 @@ impl Service {
         };
         tokio::select! {
             () = drained => {}
-            () = signals.end() => log::warn!(event = Event::EndedAtOnce; "ended at once by a second signal"),
+            () = signals.end() => log::warn!(event = LogEvent::EndedAtOnce; "ended at once by a second signal"),
         }
     }
 }
@@ -357,7 +357,7 @@ fn remembered(state_dir: &Path) -> Option<Vec<IpAddr>> {
     match handed_out::load(state_dir, &Root::machine()) {
         Ok(addresses) => addresses,
         Err(why) => {
-            let event = Event::AddressChosen;
+            let event = LogEvent::AddressChosen;
             log::warn!(event, why:%; "the addresses kept in {} are not used: {why}", state_dir.display());
             None
         }

@@ -21,7 +21,7 @@ use super::state::{Check, Phase, RETRY, Role, State};
 use crate::config::Settings;
 use crate::discovery::kubelet::Kubelet;
 use crate::kubelet_resolv_conf;
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::node_address::choose::{ListenAddress, Place};
 use crate::node_address::{Awaited, Chosen, NoAddress, Tables, Wanted, choose};
 use crate::upstream::server::DNS_PORT;
@@ -117,7 +117,7 @@ impl Planner<'_> {
     }
 
     /// Tells people, once for as long as it holds.
-    fn tell(&mut self, level: Level, event: Event, text: String) {
+    fn tell(&mut self, level: Level, event: LogEvent, text: String) {
         if !self.state.told.contains(&text) && !self.plan.lines.contains(&text) {
             self.change(Change::Tell(Line { level, event, upstream: None, text: text.clone() }));
         }
@@ -166,10 +166,10 @@ impl Planner<'_> {
             return Choice::Awaited;
         }
         for warning in &chosen.warnings {
-            self.tell(Level::Warn, Event::AddressChosen, warning.clone());
+            self.tell(Level::Warn, LogEvent::AddressChosen, warning.clone());
         }
         for missing in &chosen.missing {
-            self.tell(Level::Warn, Event::AddressMissing, missing.to_string());
+            self.tell(Level::Warn, LogEvent::AddressMissing, missing.to_string());
         }
         Choice::Chosen(chosen)
     }
@@ -217,7 +217,7 @@ impl Planner<'_> {
             Awaited::Family => "address of a further family that pods may need (`families` says which to use)",
         };
         let text = format!("no {what} after {} s; going by the addresses that there are", limit.as_secs());
-        self.tell(Level::Info, Event::NoDefaultRoute, text);
+        self.tell(Level::Info, LogEvent::NoDefaultRoute, text);
         false
     }
 
@@ -225,7 +225,7 @@ impl Planner<'_> {
         let why = reason.map(ToString::to_string);
         self.plan.hopeless = why.clone().filter(|_| reason.is_some_and(|reason| !reason.may_come()));
         if let Some(why) = &why {
-            self.tell(Level::Warn, Event::NoAddress, why.clone());
+            self.tell(Level::Warn, LogEvent::NoAddress, why.clone());
         }
         if self.state.waiting.as_ref().map(|waiting| &waiting.why) != why.as_ref() {
             self.change(Change::Wait(why));

@@ -13,6 +13,7 @@ use crate::discovery::last_good::LastGood;
 use crate::discovery::watch::ChangeWatch;
 use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
 use crate::failure::Failure;
+use crate::logging::LogEvent;
 use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
 
@@ -42,7 +43,7 @@ impl Upstreams {
         let root = Root::machine();
         let mut memory = Memory::new(settings.upstreams.hold);
         let kept = LastGood::load(&settings.state_dir, &root).unwrap_or_else(|why| {
-            log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display());
+            log::warn!(event = LogEvent::LastGoodUnusable, why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display());
             None
         });
         if let Some(last) = &kept {
@@ -123,7 +124,7 @@ impl Upstreams {
             let directory = self.settings.state_dir.display();
             if self.keep_again.is_none() {
                 log::warn!(
-                    error:%;
+                    event = LogEvent::LastGoodUnsaved, error:%;
                     "the upstreams cannot be kept in {directory} ({error}); a start without network will know none; trying \
                      again every {} s",
                     RETRY.as_secs()
@@ -145,17 +146,17 @@ impl Upstreams {
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
-                log::warn!(upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
+                log::warn!(event = LogEvent::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
             }
         }
         for note in &found.notes {
             if self.told.insert(note.clone()) {
-                log::info!("{note}");
+                log::info!(event = LogEvent::SourceNote; "{note}");
             }
         }
         for unknown in &found.unknown {
             if self.told.insert(unknown.clone()) {
-                log::info!("not known: {unknown}");
+                log::info!(event = LogEvent::SourceUnknown; "not known: {unknown}");
             }
         }
     }
@@ -199,16 +200,16 @@ fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
-        log::info!(upstream:% = server, source:%; "asking {server}, from {source}");
+        log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {
         log::warn!(
-            "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
+            event = LogEvent::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
              looked, `upstreams.servers` of the configuration names one by hand"
         );
     }
     if found.kept {
         let source = found.source.as_deref().unwrap_or("the last source");
-        log::warn!(source; "{source} names no server now; its last good list stays");
+        log::warn!(event = LogEvent::SourceEmpty, source; "{source} names no server now; its last good list stays");
     }
 }

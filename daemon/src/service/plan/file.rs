@@ -6,7 +6,7 @@ use log::Level;
 
 use super::Planner;
 use crate::kubelet_resolv_conf::{Content, render};
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::node_address::choose::{Families, ListenAddress};
 use crate::service::change::Change;
 use crate::service::state::{Check, Failed, Listener, Role};
@@ -25,7 +25,7 @@ impl Planner<'_> {
             Ok(rendered) => rendered,
             Err(reason) => {
                 let text = format!("{} is not written: {reason}", settings.path.display());
-                return self.tell(Level::Warn, Event::FileFailed, text);
+                return self.tell(Level::Warn, LogEvent::FileFailed, text);
             }
         };
         let text = rendered.text;

@@ -3,7 +3,7 @@
 use log::Level;
 
 use super::{Planner, READY_AT_LAST};
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::service::change::Change;
 use crate::service::state::{Check, Listener, Phase, Role};
 use crate::upstream::server::DNS_PORT;
@@ -29,7 +29,7 @@ impl Planner<'_> {
         } else if self.is_due(Some(READY_AT_LAST)) {
             let why = self.troubles().join("; ");
             let text = format!("ready without an address that pods can be given: {why}");
-            self.tell(Level::Warn, Event::ReadyWithoutAddress, text);
+            self.tell(Level::Warn, LogEvent::ReadyWithoutAddress, text);
             self.change(Change::Ready(status));
         }
     }
