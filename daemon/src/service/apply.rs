@@ -62,7 +62,7 @@ impl Service {
                 BindError::Taken { .. } => LogEvent::PortTaken,
                 BindError::NotPermitted { .. } | BindError::Other { .. } => LogEvent::ListenFailed,
             };
-            log::error!(event, address:%; "{error}; trying again every {} s", RETRY.as_secs());
+            log::error!(event = event, address:%; "{error}; trying again every {} s", RETRY.as_secs());
         }
         Ok(Outcome::Failed(error.to_string()))
     }

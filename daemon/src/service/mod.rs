@@ -224,7 +224,7 @@ impl Service {
             Err(error) => {
                 if self.tables.take().is_some() || self.state.phase == Phase::Starting {
                     let event = LogEvent::AddressesUnreadable;
-                    log::warn!(event, error:%; "cannot read addresses and routes ({error}); all stays as it is");
+                    log::warn!(event = event, error:%; "cannot read addresses and routes ({error}); all stays as it is");
                 }
                 return;
             }
@@ -358,7 +358,7 @@ fn remembered(state_dir: &Path) -> Option<Vec<IpAddr>> {
         Ok(addresses) => addresses,
         Err(why) => {
             let event = LogEvent::AddressChosen;
-            log::warn!(event, why:%; "the addresses kept in {} are not used: {why}", state_dir.display());
+            log::warn!(event = event, why:%; "the addresses kept in {} are not used: {why}", state_dir.display());
             None
         }
     }
