@@ -96,7 +96,7 @@ mod tests {
             last_answer: last.map(|second| start + Duration::from_secs(second)),
             latency: None,
         });
-        WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 } }
+        WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 }, ..WorkerReport::default() }
     }
 
     fn events(lines: &[Line]) -> Vec<LogEvent> {
