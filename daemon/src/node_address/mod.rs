@@ -6,7 +6,7 @@
 pub mod bell;
 pub mod choose;
 pub mod eligible;
-mod messages;
+pub mod messages;
 pub mod netlink;
 mod node;
 pub mod table;
