@@ -24,6 +24,7 @@ impl Engine {
         let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
+        peer.counters.has_answered(after);
         if transport == Transport::Udp {
             peer.borne.answered(attempt.form, now);
         }

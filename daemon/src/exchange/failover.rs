@@ -162,6 +162,9 @@ impl Engine {
         };
         let attempt_id = AttemptId(self.attempts.insert(ask));
         lookup.attempts.push(attempt_id);
+        if let Some(peer) = self.peers.get_mut(upstream.id) {
+            peer.counters.asked += 1;
+        }
         self.actions.push_back(Action::Stream(attempt_id, upstream, lookup.ends));
     }
 
@@ -390,7 +393,11 @@ impl Engine {
     pub(super) fn remove(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.remove(id.0) else { return };
         for ask in lookup.attempts {
-            self.end_ask(ask);
+            if let Some(ask) = self.end_ask(ask)
+                && let Some(peer) = self.peers.get_mut(ask.upstream.id)
+            {
+                peer.counters.timed_out += 1;
+            }
         }
     }
 }

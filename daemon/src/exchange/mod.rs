@@ -20,6 +20,7 @@
 
 mod action;
 pub mod check;
+mod counters;
 mod down;
 mod failover;
 mod form;
@@ -57,6 +58,7 @@ use pool::Socket;
 use timers::Timers;
 
 pub use action::{Action, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
+pub use counters::{Histogram, LATENCY_ENDS, UpstreamCounters};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
 pub use report::{EngineReport, UpstreamReport};
 

@@ -160,6 +160,7 @@ impl Engine {
         });
         let (attempt_id, Some(assigned)) = (AttemptId(attempt_id), assigned) else { return };
         lookup.attempts.push(attempt_id);
+        peer.counters.asked += 1;
         self.actions.extend(assigned.closes.map(Action::Close));
         if assigned.opens {
             self.actions.push_back(Action::Open(assigned.socket, upstream));

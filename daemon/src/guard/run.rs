@@ -58,6 +58,7 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(UpstreamId, Witness), u64>>,
+    counters: Mutex<GuardCounters>,
     /// The latest probes and whom they went to.
     probes: Mutex<VecDeque<(Nonce, UpstreamId)>>,
 }
@@ -181,13 +182,6 @@ impl Guard {
         self.0.new_key.send_replace(key);
     }
 
-    /// How often each witness spoke against each upstream, as far as the judge heard.
-    #[must_use]
-    pub fn counts(&self) -> Vec<((UpstreamId, Witness), u64)> {
-        let counts = self.0.published.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(whom, count)| (*whom, *count)).collect()
-    }
-
     /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
     pub fn tell_what_holds(&self, set: &UpstreamSet, now: Instant) {
         for verdict in self.verdicts().all() {
@@ -254,8 +248,12 @@ impl Driver {
     fn perform(&self, action: Action, send: impl FnOnce(Nonce, Arc<Upstream>, Transport, Vec<u8>)) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.id)),
+            Action::Tell(report) => {
+                self.published.counters().told(report.kind);
+                log(&report, &self.published.counts_of(report.upstream.id));
+            }
             Action::SendProbe { nonce, upstream, transport, message } => {
+                self.published.counters().probes += 1;
                 self.published.sent(nonce, upstream.id);
                 send(nonce, upstream, transport, message);
             }
@@ -264,26 +262,10 @@ impl Driver {
 }
 
 impl Published {
-    fn counts_of(&self, upstream: UpstreamId) -> Vec<(Witness, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
-    }
-
     fn sent(&self, nonce: Nonce, upstream: UpstreamId) {
         let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
         probes.truncate(HOME - 1);
         probes.push_front((nonce, upstream));
-    }
-
-    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
-    /// anew.
-    fn count(&self, upstream: UpstreamId, witness: Witness) {
-        const MOST: usize = 1024;
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST && !counts.contains_key(&(upstream, witness)) {
-            counts.clear();
-        }
-        *counts.entry((upstream, witness)).or_default() += 1;
     }
 }
 
@@ -311,8 +293,11 @@ fn log(report: &Report, counts: &[(Witness, u64)]) {
     }
 }
 
+mod counters;
 #[cfg(test)]
 mod stepped;
+
+pub use counters::GuardCounters;
 
 #[cfg(test)]
 mod tests {
@@ -362,6 +347,8 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::LastResort);
+        let counted = guard.counters();
+        assert!(counted.suspicions == 1 && counted.verdicts == 1 && counted.probes >= 3, "{counted:?}");
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");
