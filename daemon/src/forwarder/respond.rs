@@ -10,7 +10,7 @@ use crate::net::outbox::Outbox;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::Transport;
 use crate::waiters::{Waiter, WayBack};
-use crate::wire::QuestionKey;
+use crate::wire::{QuestionKey, rcode};
 
 /// How long a failure is remembered where a witness has spoken, in seconds: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -33,6 +33,9 @@ impl Forwarder {
         if self.set.load().get(*upstream).is_none() {
             // Asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.give_unremembered(landed, outbox, now);
+        }
+        if matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN)) {
+            self.guard.answered(*upstream, key.name());
         }
         match self.cache.learn(key.bytes(), answer, *upstream, self.seconds(now)) {
             Some(block) => self.tell_all(key, Content::CachedResponse(&block, Age::Seconds(0)), outbox),
@@ -132,7 +135,7 @@ impl Forwarder {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.upstreams.iter();
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
     }
 }
 

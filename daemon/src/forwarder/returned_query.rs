@@ -52,9 +52,9 @@ impl Forwarder {
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, arrival: &Arrival<'_>, query: &Query) {
         if let Some(back) = marks.came_back {
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if arrival.over_tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
             }
         }
     }

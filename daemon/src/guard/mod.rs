@@ -48,10 +48,12 @@
 
 use std::time::Duration;
 
+mod case;
 mod exchange;
 mod health;
 pub mod mark_support;
 pub mod returned;
+mod suffix;
 mod upstream_state;
 
 pub mod event;
@@ -78,7 +80,7 @@ pub use run::{Driver, Guard};
 pub use settings::{Mark, Settings};
 pub use spelling::Strength;
 pub use tag::Passed;
-pub use verdict::{Standing, Verdict, Verdicts, Witness};
+pub use verdict::{Asked, Standing, Verdict, Verdicts, Witness};
 
 /// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream
 /// to answer first.

@@ -252,7 +252,7 @@ impl Worker {
                 self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) => {
-                self.forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
+                self.forwarder.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::exchange::pool::Socket;
 use crate::exchange::{Action, CLIENT_BUDGET, Engine, Guidance, LookupRequest};
 use crate::forwarder::{Arrival, Forwarder, Step, Waits};
 use crate::guard::returned::ReturnedMarks;
-use crate::guard::{Driver, Event, Guard, HOLD, Mark, Nonce, PROBE_HOLD, Settings, Standing, Witness, probe};
+use crate::guard::{Asked, Driver, Event, Guard, HOLD, Mark, Nonce, PROBE_HOLD, Settings, Standing, Witness, probe};
 use crate::net::outbox::Outbox;
 use crate::node_address::table::Tables;
 use crate::respond::local;
@@ -133,7 +133,7 @@ impl Onward {
     /// Its standing for `name`, in lower case.
     pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
         let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
-        self.forwarder.guard.verdicts().standing(number, Transport::Udp, name)
+        self.forwarder.guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
     }
 
     /// Whether any upstream is convicted.
@@ -209,7 +209,7 @@ impl Onward {
                 self.engine.remind(&key, next.unwrap_or(out.now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) if self.silence => {
-                forwarder.guard.suspect(upstream, transport, Witness::Silence, key.name());
+                forwarder.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
             }
             Action::Silent(..) => {}
         }

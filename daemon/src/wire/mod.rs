@@ -31,6 +31,8 @@ pub mod rcode {
 
 /// Record types (IANA, "Resource Record TYPEs") that decide something here.
 pub mod rtype {
+    /// An IPv4 address (RFC 1035).
+    pub const A: u16 = 1;
     /// Alias (RFC 1035).
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035): how long a negative answer may be kept.

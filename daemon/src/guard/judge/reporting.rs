@@ -15,8 +15,17 @@ impl Judge {
     pub(super) fn tell_verdict(&mut self, kind: Kind, verdict: &Verdict) {
         let Some(upstream) = self.set.get(verdict.upstream).cloned() else { return };
         let evidence = Some(verdict.evidence.clone());
-        let (transport, suffix, witness) = (verdict.transport, verdict.suffix.clone(), verdict.evidence.witness);
-        self.actions.push(Action::Tell(Box::new(Report { kind, upstream, transport, suffix, evidence, witness })));
+        let Verdict { transport, suffix, qtype, .. } = verdict.clone();
+        let witness = verdict.evidence.witness;
+        self.actions.push(Action::Tell(Box::new(Report {
+            kind,
+            upstream,
+            transport,
+            suffix,
+            qtype,
+            evidence,
+            witness,
+        })));
     }
 
     pub(super) fn tell(&mut self, kind: Kind, (number, transport): Whom, suffix: &[u8], witness: Option<Witness>) {
@@ -27,6 +36,7 @@ impl Judge {
             upstream,
             transport,
             suffix,
+            qtype: None,
             evidence: None,
             witness,
         })));
