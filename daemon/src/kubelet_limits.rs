@@ -3,6 +3,8 @@
 //! kubelet checks the file that it hands to pods (`maxDNSNameservers`, `MaxDNSSearchPaths` and `MaxDNSSearchListChars` of
 //! Kubernetes) and cuts what is too long; it adds the domains of the cluster, so that some of its room is not ours.
 
+use crate::wire::name;
+
 /// Maximum number of servers that kubelet and glibc (`MAXNS`) use.
 pub const SERVERS: usize = 3;
 /// Maximum number of search domains that kubelet takes.
@@ -20,6 +22,6 @@ pub const OPTIONS: usize = 32;
 /// Maximum length of an option's name, in characters; the C library's own are half as long.
 pub const OPTION_NAME: usize = 32;
 /// Maximum length of a domain, in characters without the last dot (RFC 1035, section 2.3.4, and kubelet's limit).
-pub const NAME: usize = 253;
+pub const NAME: usize = name::TEXT_MAX;
 /// Maximum length of a label, in characters (RFC 1035, section 2.3.4).
-pub const LABEL: usize = 63;
+pub const LABEL: usize = name::LABEL_MAX;

@@ -18,8 +18,8 @@
 //!
 //! [`forwarder`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with the
 //! node. Beside them: [`wire`] (DNS messages as bytes), [`net`] (sockets and batches of datagrams), [`upstream`] (what an
-//! upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`], [`hash`], [`failure`],
-//! and [`commands`], the program as people call it.
+//! upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`], [`glibc`], [`hash`],
+//! [`failure`], and [`commands`], the program as people call it.
 
 pub mod admit;
 pub mod cache;
@@ -38,6 +38,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod failure;
+pub mod glibc;
 pub mod hash;
 pub mod kubelet_limits;
 pub mod logging;

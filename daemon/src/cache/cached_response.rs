@@ -10,7 +10,7 @@
 //! Where something ends or stands is told in the machine's own byte order, since no one else reads it.
 
 use super::TtlBounds;
-use crate::wire::{Response, flag, rcode};
+use crate::wire::{self, Response, flag, rcode};
 
 /// RFC 8914: the error is one that the server remembers.
 const EDE_CACHED_ERROR: u16 = 13;
@@ -44,14 +44,14 @@ impl CachedResponse {
         let learnt =
             Learnt { flags: answer.flags(), counts, ttls: answer.ttls(), errors: &errors, records: answer.records() };
         let mut bytes = learnt.written(key)?;
-        let records = bytes.len() - answer.records().len();
+        let records = bytes.len() - answer.records().map(<[u8]>::len).iter().sum::<usize>();
         for name in answer.spelled() {
             bytes.get_mut(records + name.start..records + name.end)?.make_ascii_lowercase();
         }
         for place in answer.ttls() {
             let at = records + usize::from(*place);
             let field = bytes.get_mut(at..at + 4)?.first_chunk_mut::<4>()?;
-            *field = bounds.apply(u32::from_be_bytes(*field)).to_be_bytes();
+            *field = bounds.apply(wire::ttl(*field)).to_be_bytes();
         }
         Some(Self(bytes.into_boxed_slice()))
     }
@@ -62,7 +62,7 @@ impl CachedResponse {
         let [high, low] = EDE_CACHED_ERROR.to_be_bytes();
         let errors = [0, 15, 0, 2, high, low];
         let flags = [flag::QR, flag::RA | rcode::SERVFAIL];
-        let learnt = Learnt { flags, counts: [[0; 2]; 3], ttls: &[], errors: &errors, records: &[] };
+        let learnt = Learnt { flags, counts: [[0; 2]; 3], ttls: &[], errors: &errors, records: [&[]; 2] };
         learnt.written(key).map(|bytes| Self(bytes.into_boxed_slice()))
     }
 
@@ -109,6 +109,12 @@ impl CachedResponse {
         self.parts().rcode()
     }
 
+    /// Whether records are missing, since they did not fit into a datagram.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.parts().flags[0] & flag::TC != 0
+    }
+
     /// The block's size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -142,7 +148,7 @@ struct Learnt<'a> {
     counts: [[u8; 2]; 3],
     ttls: &'a [u16],
     errors: &'a [u8],
-    records: &'a [u8],
+    records: [&'a [u8]; 2],
 }
 
 impl Learnt<'_> {
@@ -152,7 +158,7 @@ impl Learnt<'_> {
         let key_end = HEAD + key.len();
         let places_end = key_end + 2 * ttls.len();
         let errors_end = places_end + errors.len();
-        let mut bytes = Vec::with_capacity(errors_end + records.len());
+        let mut bytes = Vec::with_capacity(errors_end + records[0].len() + records[1].len());
         bytes.extend_from_slice(flags);
         bytes.extend_from_slice(counts.as_flattened());
         for end in [key_end, places_end, errors_end] {
@@ -163,7 +169,7 @@ impl Learnt<'_> {
             bytes.extend_from_slice(&place.to_ne_bytes());
         }
         bytes.extend_from_slice(errors);
-        bytes.extend_from_slice(records);
+        records.iter().for_each(|part| bytes.extend_from_slice(part));
         Some(bytes)
     }
 }

@@ -26,8 +26,11 @@ pub enum Action {
     Refused(OwnedUpstreamResponse),
     /// The question has none.
     Failed(QuestionKey, Failure),
-    /// Some who wait for this question may have waited long enough; the lookup goes on.
-    Overdue(QuestionKey),
+    /// Some who wait for this question may have waited long enough; the lookup goes on. A truncated response, if one
+    /// came, is what there is for clients over UDP.
+    Overdue(QuestionKey, Option<OwnedUpstreamResponse>),
+    /// An upstream went down, or is back: [`super::Engine::report`] says which.
+    HealthChanged,
     /// An upstream let a question wait, or failed it: perhaps it loops.
     Silent(UpstreamId, Transport, QuestionKey),
 }

@@ -12,6 +12,8 @@ pub enum Match {
     Answer,
     /// Its answer, but for the letters' case.
     OtherSpelling,
+    /// A header that belongs to it and no whole question: see [`header_alone`].
+    HeaderAlone,
     /// Something else.
     Stranger,
 }
@@ -35,39 +37,53 @@ pub enum Worth {
 #[must_use]
 pub fn matches(sent: &[u8], question_end: usize, received: &[u8]) -> Match {
     let response = received.get(2).is_some_and(|high| high & (flag::QR | flag::OPCODE) == flag::QR);
-    if !response || u16_at(received, 4) != Some(1) {
+    let (Some(header), Some(asked)) = (received.get(..HEADER).filter(|_| response), sent.get(HEADER..question_end))
+    else {
         return Match::Stranger;
-    }
-    match (sent.get(HEADER..question_end), received.get(HEADER..question_end)) {
-        (Some(asked), Some(echoed)) if asked == echoed => Match::Answer,
-        (Some(asked), Some(echoed)) if same_but_spelling(asked, echoed) => Match::OtherSpelling,
+    };
+    match (u16_at(header, 4), received.get(HEADER..question_end)) {
+        (Some(1), Some(echoed)) if asked == echoed => Match::Answer,
+        (Some(1), Some(echoed)) if same_but_spelling(asked, echoed) => Match::OtherSpelling,
+        // Cut in the middle of the question.
+        (Some(1), None) if received.get(HEADER..).is_some_and(|echoed| asked.starts_with(echoed)) => Match::HeaderAlone,
+        (Some(0), _) => Match::HeaderAlone,
         _ => Match::Stranger,
     }
 }
 
-/// Whether an upstream that could not read the query sent its error back without the question, as some do.
+/// Makes a response of the header of `received`, which came without the question, and the question that was `sent`.
+///
+/// The header says that the response was truncated, or which error it is. It is no proof that a name or a record does not
+/// exist: NOERROR and NXDOMAIN of a response that was not truncated become SERVFAIL.
 #[must_use]
-pub fn is_bare_error(received: &[u8]) -> bool {
-    let response = received.get(2).is_some_and(|high| high & flag::QR != 0);
-    let code = received.get(3).map(|low| low & flag::RCODE);
+pub fn header_alone(sent: &[u8], question_end: usize, received: &[u8]) -> Vec<u8> {
+    let mut response = received.get(..HEADER).unwrap_or_default().to_vec();
+    if let Some([_, _, high, low, counts @ ..]) = response.first_chunk_mut::<HEADER>() {
+        *counts = [0, 1, 0, 0, 0, 0, 0, 0];
+        if *high & flag::TC == 0 && matches!(*low & flag::RCODE, rcode::NOERROR | rcode::NXDOMAIN) {
+            *low = *low & !flag::RCODE | rcode::SERVFAIL;
+        }
+    }
+    response.extend_from_slice(sent.get(HEADER..question_end).unwrap_or_default());
     response
-        && received.len() == HEADER
-        && u16_at(received, 4) == Some(0)
-        && matches!(code, Some(rcode::FORMERR | rcode::NOTIMP))
 }
 
-/// What `answer`, to a query that was sent with an OPT or without, is worth.
+/// What `response`, to a query that was sent with an OPT or without, is worth; `None` is one that cannot be walked.
 #[must_use]
-pub fn worth(answer: &Response<'_>, with_opt: bool) -> Worth {
-    if answer.is_truncated() {
+pub fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
+    // Who cannot put its response together around an OPT may do better without (RFC 6891, section 7).
+    let perhaps_edns = if with_opt { Worth::PerhapsEdns } else { Worth::Failure };
+    let Some(response) = response else { return perhaps_edns };
+    if response.is_truncated() {
         return Worth::Truncated;
     }
-    let Ok(code) = u8::try_from(answer.rcode()) else { return Worth::Failure };
+    let Ok(code) = u8::try_from(response.rcode()) else { return perhaps_edns };
     match code {
-        rcode::NOERROR | rcode::NXDOMAIN if answer.is_negative() => Worth::Negative,
+        rcode::NOERROR | rcode::NXDOMAIN if response.is_negative() => Worth::Negative,
         rcode::NOERROR => Worth::Good,
-        _ if answer.extended_errors().any(|error| is_final(error, code)) => Worth::Good,
-        rcode::FORMERR | rcode::NOTIMP if with_opt && !answer.has_edns() => Worth::PerhapsEdns,
+        16.. => perhaps_edns, // BADVERS and others that speak of EDNS itself
+        _ if response.extended_errors().any(|error| is_final(error, code)) => Worth::Good,
+        rcode::FORMERR | rcode::NOTIMP if !response.has_edns() => perhaps_edns,
         _ => Worth::Failure,
     }
 }
@@ -110,10 +126,41 @@ mod tests {
         assert_eq!(received(|m| m[16] = b'x'), Match::OtherSpelling);
         assert_eq!(received(|m| m[13] = b'b'), Match::Stranger);
         assert_eq!(received(|m| m[2] = 1), Match::Stranger);
-        assert_eq!(received(|m| m[5] = 0), Match::Stranger);
+        assert_eq!(received(|m| m[5] = 2), Match::Stranger);
         let last = SENT.len() - 3;
         assert_eq!(received(|m| m[last] = 28), Match::Stranger);
-        assert_eq!(received(|m| m.truncate(20)), Match::Stranger);
+        assert_eq!(received(|m| m.truncate(11)), Match::Stranger);
+    }
+
+    #[test]
+    fn a_header_without_the_whole_question_holds_for_truncation_and_errors_and_never_as_a_no() {
+        let alone = |high: u8, low: u8, change: fn(&mut Vec<u8>)| {
+            let mut m = SENT.to_vec();
+            (m[2], m[3]) = (0x81 | high, 0x80 | low);
+            change(&mut m);
+            assert_eq!(matches(SENT, SENT.len(), &m), Match::HeaderAlone);
+            let made = header_alone(SENT, SENT.len(), &m);
+            assert_eq!((&made[..2], &made[4..]), (&SENT[..2], &SENT[4..]));
+            worth(Response::read(&made, SENT.len()).as_ref(), true)
+        };
+        let bare: fn(&mut Vec<u8>) = |m| {
+            m.truncate(HEADER);
+            m[5] = 0;
+        };
+        let with_opt: fn(&mut Vec<u8>) = |m| {
+            m.truncate(HEADER);
+            (m[5], m[11]) = (0, 1);
+            m.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        };
+        let cut: fn(&mut Vec<u8>) = |m| m.truncate(20);
+        for change in [bare, with_opt, cut] {
+            assert_eq!(alone(flag::TC, 0, change), Worth::Truncated);
+            assert_eq!(alone(0, rcode::FORMERR, change), Worth::PerhapsEdns);
+            assert_eq!(alone(0, rcode::NOTIMP, change), Worth::PerhapsEdns);
+            for code in [rcode::NOERROR, rcode::SERVFAIL, rcode::NXDOMAIN, rcode::REFUSED] {
+                assert_eq!(alone(0, code, change), Worth::Failure, "{code}");
+            }
+        }
     }
 
     fn worth_of(code: u8, ede: Option<u16>, with_opt: bool) -> Worth {
@@ -124,7 +171,7 @@ mod tests {
             m.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2]);
             m.extend(ede.to_be_bytes());
         }
-        worth(&Response::read(&m, SENT.len()).unwrap(), with_opt)
+        worth(Response::read(&m, SENT.len()).as_ref(), with_opt)
     }
 
     #[test]
@@ -137,5 +184,10 @@ mod tests {
         assert_eq!(worth_of(3, None, true), Worth::Negative);
         assert_eq!(worth_of(1, None, true), Worth::PerhapsEdns);
         assert_eq!(worth_of(1, None, false), Worth::Failure);
+    }
+
+    #[test]
+    fn a_response_that_cannot_be_walked_is_asked_for_once_more_without_edns() {
+        assert_eq!([true, false].map(|with_opt| worth(None, with_opt)), [Worth::PerhapsEdns, Worth::Failure]);
     }
 }

@@ -80,7 +80,7 @@ impl Engine {
                 }
             }
             Worth::Truncated => {
-                lookup.failure.get_or_insert_with(kept); // better than nothing, where no stream can be had
+                lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
             }
             Worth::Failure => {
@@ -105,8 +105,9 @@ impl Engine {
         match worth {
             Worth::Good => true,
             Worth::Negative => {
-                lookup.negative.as_ref().is_none_or(|held| ask.position < held.position)
-                    && !self.is_awaited(lookup, Stage::GivenUp, ask.position)
+                let is_before = |held: &Option<Kept>| held.as_ref().is_none_or(|held| ask.position < held.position);
+                let is_first = is_before(&lookup.negative) && is_before(&lookup.truncated);
+                is_first && !self.is_awaited(lookup, Stage::GivenUp, ask.position)
             }
             Worth::Truncated | Worth::PerhapsEdns | Worth::Failure => false,
         }
@@ -143,10 +144,14 @@ impl Engine {
             return;
         }
         if let Some(position) = lookup.negative.as_ref().map(|held| held.position) {
-            if !self.is_awaited(lookup, Stage::GivenUp, position) {
-                self.finish_with_negative(id);
+            if self.is_awaited(lookup, Stage::GivenUp, position) {
+                return;
             }
-            return;
+            // An earlier upstream has what a later one denies, too much of it for a datagram.
+            if lookup.truncated.as_ref().is_some_and(|held| held.position < position) {
+                return self.end_without_answer(id);
+            }
+            return self.finish_with_negative(id);
         }
         if self.is_awaited(lookup, Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
@@ -160,7 +165,9 @@ impl Engine {
     fn end_without_answer(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let key = lookup.key.clone();
-        let result = match (lookup.came_back, lookup.failure.take()) {
+        // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says.
+        let said = lookup.truncated.take().or_else(|| lookup.failure.take());
+        let result = match (lookup.came_back, said) {
             (None, Some(Kept { upstream, message, .. })) => {
                 Action::Refused(OwnedUpstreamResponse { key, upstream, message })
             }
@@ -184,7 +191,8 @@ impl Engine {
         }
         if now >= lookup.overdue && !lookup.done {
             lookup.overdue = now + CLIENT_BUDGET;
-            self.actions.push_back(Action::Overdue(lookup.key.clone()));
+            let truncated = lookup.truncated.as_ref().map(|kept| kept.said(&lookup.key));
+            self.actions.push_back(Action::Overdue(lookup.key.clone(), truncated));
         }
         for attempt_id in lookup.attempts.clone() {
             if self.attempts.get(attempt_id.0).is_some_and(|ask| ask.step.is_some_and(|at| at <= now)) {
@@ -227,6 +235,7 @@ impl Engine {
             self.actions.push_back(silent);
         }
         if let Some(upstream) = went_down {
+            self.actions.push_back(Action::HealthChanged);
             self.give_up_on(upstream, now);
         }
         let has_moved_on = self.lookups.get(id.0).is_none_or(|lookup| lookup.asked > asked); // by that

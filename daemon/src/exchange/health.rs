@@ -24,13 +24,15 @@ pub struct Health {
     deviation: Duration,
     failed_in_a_row: u32,
     last_failure: Option<Instant>,
+    last_answer: Option<Instant>,
     last_trial: Option<Instant>,
 }
 
 impl Health {
     /// It answered, `after` the question was first sent.
-    pub fn answered(&mut self, after: Duration) {
+    pub fn answered(&mut self, after: Duration, now: Instant) {
         self.failed_in_a_row = 0;
+        self.last_answer = Some(now);
         let Some(mean) = self.mean else {
             self.mean = Some(after);
             self.deviation = after / 2;
@@ -67,6 +69,18 @@ impl Health {
         self.failed_in_a_row >= DOWN_AFTER
     }
 
+    /// Returns when it answered last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Instant> {
+        self.last_answer
+    }
+
+    /// Returns the mean time of its answers.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.mean
+    }
+
     /// Whether an upstream that is down should be tried with a copy of a question now; if so, the next time is a second away.
     pub fn try_again(&mut self, now: Instant) -> bool {
         let due = self.is_down() && self.last_trial.is_none_or(|last| now.duration_since(last) >= TRIAL_EVERY);
@@ -94,14 +108,14 @@ mod tests {
 
     #[test]
     fn late_is_measured_by_its_own_standards() {
-        let mut health = Health::default();
+        let (mut health, now) = (Health::default(), crate::clock::now());
         assert_eq!(health.late_after(), FIRST_GUESS);
         for _ in 0..50 {
-            health.answered(ms(1));
+            health.answered(ms(1), now);
         }
         assert_eq!(health.late_after(), LATE_MIN);
         for i in 0..200 {
-            health.answered(ms(if i % 2 == 0 { 40 } else { 120 }));
+            health.answered(ms(if i % 2 == 0 { 40 } else { 120 }), now);
         }
         assert!((ms(200)..ms(300)).contains(&health.late_after()), "{:?}", health.late_after());
     }
@@ -123,7 +137,7 @@ mod tests {
         let (mut health, now) = (Health::default(), crate::clock::now());
         health.failed(now, now);
         health.failed(now, now);
-        health.answered(ms(1));
+        health.answered(ms(1), now);
         health.failed(now, now);
         health.failed(now, now);
         assert!(!health.is_down());
@@ -132,7 +146,7 @@ mod tests {
         assert!(!health.try_again(now));
         assert!(health.try_again(now + ms(1000)));
         assert!(!health.try_again(now + ms(1500)));
-        health.answered(ms(1));
+        health.answered(ms(1), now);
         assert!(!health.is_down() && !health.try_again(now + ms(9000)));
     }
 }

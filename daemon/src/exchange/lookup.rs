@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use slotmap::DefaultKey;
 use smallvec::SmallVec;
 
-use super::LookupRequest;
 use super::pool::Socket;
+use super::{LookupRequest, OwnedUpstreamResponse};
 use crate::guard::Passed;
 use crate::upstream::{Upstream, UpstreamId};
 use crate::wire::{HEADER, QuestionKey};
@@ -44,6 +44,13 @@ pub(super) struct Kept {
     pub(super) message: Vec<u8>,
 }
 
+impl Kept {
+    /// The response to the question `key`, for others.
+    pub(super) fn said(&self, key: &QuestionKey) -> OwnedUpstreamResponse {
+        OwnedUpstreamResponse { key: key.clone(), upstream: self.upstream, message: self.message.clone() }
+    }
+}
+
 /// One question on its way through the upstreams.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -71,6 +78,8 @@ pub(super) struct Lookup {
     pub(super) done: bool,
     /// A negative answer that waits for a more important upstream.
     pub(super) negative: Option<Kept>,
+    /// The first truncated response: what there is for clients over UDP where no stream brings the whole.
+    pub(super) truncated: Option<Kept>,
     /// The first failure that an upstream told of.
     pub(super) failure: Option<Kept>,
     /// When clients whose time is up are to be answered next.
@@ -156,6 +165,7 @@ impl Lookup {
             attempts: SmallVec::new(),
             done: false,
             negative: None,
+            truncated: None,
             failure: None,
             overdue: now + CLIENT_BUDGET,
             ends: now + LOOKUP_BUDGET,

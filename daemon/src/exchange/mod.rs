@@ -23,6 +23,7 @@ pub mod health;
 mod lookup;
 pub mod pool;
 pub mod query;
+mod report;
 mod sending;
 pub mod sockets;
 pub mod stream;
@@ -51,6 +52,7 @@ use timers::Timers;
 
 pub use action::{Action, Failure, OwnedUpstreamResponse, UpstreamResponse};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
+pub use report::{EngineReport, UpstreamReport};
 
 /// A question is sent to one upstream this often at most.
 const SENDS: u8 = 3;
@@ -208,25 +210,33 @@ impl Engine {
         let attempt_id = *peer.pool.who(socket, u16_at(message, 0)?)?;
         let ask = self.attempts.get_mut(attempt_id.0)?;
         let end = ask.question_end;
-        let is_bare = match check::matches(&ask.message, end, message) {
+        let is_header_alone = match check::matches(&ask.message, end, message) {
             Match::Answer => false,
             Match::OtherSpelling if ask.spelled => {
                 ask.other_spelling = true;
                 return None;
             }
             Match::OtherSpelling => false,
-            Match::Stranger if ask.with_opt && check::is_bare_error(message) => true,
+            Match::HeaderAlone => true,
             Match::Stranger => return None,
         };
         // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
         let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
-        peer.health.answered(after);
-        if is_bare {
-            self.came(attempt_id, Worth::PerhapsEdns, message, now);
+        let was_down = peer.health.is_down();
+        peer.health.answered(after, now);
+        if was_down {
+            self.actions.push_back(Action::HealthChanged);
+        }
+        let with_opt = ask.with_opt;
+        if is_header_alone {
+            let message = check::header_alone(&ask.message, end, message);
+            let worth = check::worth(Response::read(&message, end).as_ref(), with_opt);
+            let answered = self.came(attempt_id, worth, &message, now);
+            debug_assert!(answered.is_none(), "a header alone is no answer");
             return None;
         }
         let answer = Response::read(message, end);
-        let worth = worth(answer.as_ref(), ask.with_opt);
+        let worth = check::worth(answer.as_ref(), with_opt);
         let key = self.came(attempt_id, worth, message, now)?;
         Some(UpstreamResponse { key, upstream, answer: answer? })
     }
@@ -234,6 +244,9 @@ impl Engine {
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
     pub fn refused(&mut self, upstream: UpstreamId, socket: Socket, now: Instant) {
         let Some(peer) = self.peers.get_mut(upstream) else { return };
+        if !peer.health.is_down() {
+            self.actions.push_back(Action::HealthChanged);
+        }
         peer.health.refused(now);
         let lost = peer.pool.lose(socket);
         self.actions.push_back(Action::Close(socket));
@@ -254,9 +267,18 @@ impl Engine {
         now: Instant,
     ) -> Option<UpstreamResponse<'m>> {
         let ask = self.attempts.get(attempt_id.0)?;
-        let (upstream, message) = (ask.upstream.id, message.unwrap_or_default());
-        let answer = Response::read(message, ask.question_end);
-        let worth = match worth(answer.as_ref(), ask.with_opt) {
+        let (upstream, end) = (ask.upstream.id, ask.question_end);
+        let Some(message) = message else {
+            let _ = self.came(attempt_id, Worth::Failure, &[], now);
+            return None;
+        };
+        if check::matches(&ask.message, end, message) == Match::HeaderAlone {
+            let message = check::header_alone(&ask.message, end, message);
+            let _ = self.came(attempt_id, Worth::Failure, &message, now);
+            return None;
+        }
+        let answer = Response::read(message, end);
+        let worth = match check::worth(answer.as_ref(), ask.with_opt) {
             // A stream has room for all: what is cut even so will not get better.
             Worth::Truncated => Worth::Failure,
             worth => worth,
@@ -357,11 +379,6 @@ impl Engine {
 /// Whether a time is that of its lookup.
 fn holds(lookups: &SlotMap<DefaultKey, Lookup>) -> impl Fn(LookupId, Instant) -> bool {
     |id, at| lookups.get(id.0).is_some_and(|lookup| lookup.timer == Some(at))
-}
-
-/// What a message is worth; one that cannot be walked is a failure.
-fn worth(answer: Option<&Response<'_>>, with_opt: bool) -> Worth {
-    answer.map_or(Worth::Failure, |answer| check::worth(answer, with_opt))
 }
 
 #[cfg(test)]

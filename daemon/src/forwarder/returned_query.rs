@@ -1,102 +1,99 @@
-//! What becomes of a question of ours that came back: its flight goes on, and it alone is refused where nothing better is
-//! to be had.
+//! What becomes of a query of ours that came back: its lookup goes on, and it alone is refused where nothing better is to
+//! be had.
 //!
 //! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems from.
 //! Where it is surely ours it is refused at once, since the answer that is due would not fit it, and so are its repeats
-//! for a while, also when its flight is over. Where only a hint says so it is **held** for [`HOLD`]: should a probe of ours
+//! for a while, also when its lookup is over. Where only a hint says so it is **held** for [`HOLD`]: should a probe of ours
 //! come home through that upstream about then, which nobody can forge, it is refused, and its repeats for a while; else it
-//! is asked like any other. So a false hint costs 50 ms and no refusal; and a client without any who asks the same meanwhile
-//! has it asked at once.
+//! is asked like any other. So a false hint costs 50 ms and no refusal; and a client without any who asks the same
+//! meanwhile has it asked at once.
 
 use std::time::{Duration, Instant};
 
-use super::respond::{Content, deliver};
-use super::{Arrival, Forwarder};
+use super::event::Event;
+use super::incoming::Incoming;
+use super::{Forwarder, Shared};
 use crate::exchange::LookupRequest;
 use crate::guard::HOLD;
 use crate::guard::returned::{self, ReturnedMarks};
-use crate::net::outbox::Outbox;
 use crate::respond::{Ede, LocalResponse};
-use crate::server::mailbox::Order;
 use crate::upstream::{Transport, UpstreamId};
-use crate::waiters::Waiter;
 use crate::wire::{Query, QuestionKey};
 
-/// The spelling of so many upstreams is looked for at most in a question that is being asked.
+/// Maximum number of upstreams whose spelling is looked for in a query.
 const SPELLINGS: usize = 3;
-/// A probe that came home so long before is evidence, too.
-const ABOUT: Duration = HOLD;
+/// Time before the end of a hold from which on a probe that came home counts as evidence, beside the hold itself.
+const EVIDENCE: Duration = HOLD;
 
-impl Forwarder {
-    /// The marks on a query.
-    pub(super) fn marks(&self, arrival: &Arrival<'_>, query: &Query) -> ReturnedMarks {
+/// What is to be done with a query that came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReturnedQuery {
+    /// The very same is being asked: it waits for the response.
+    Join,
+    /// It is held.
+    Hold,
+    /// It is refused at once.
+    Refuse,
+}
+
+impl Shared {
+    /// Reads the marks on a query.
+    pub(super) fn marks(&self, incoming: &Incoming<'_>, query: &Query, now: Instant) -> ReturnedMarks {
         let mut asked = [UpstreamId(0); SPELLINGS];
         let mut count = 0;
-        if self.waiters.concerns(query.key(), arrival.at.now)
-            || (query.asks_for_more() && self.asking(query).next().is_some())
-        {
+        if self.waiters.concerns(query.key(), now) || (query.asks_for_more() && self.asking(query).next().is_some()) {
             for (place, upstream) in asked.iter_mut().zip(&self.set.load().upstreams) {
                 *place = upstream.id;
                 count += 1;
             }
         }
         let asked = asked.get(..count).unwrap_or_default();
-        returned::read(arrival.packet, query, &self.guard.key(), arrival.at.now, asked)
+        returned::read(incoming.packet, query, &self.guard.key(), now, asked)
     }
 
-    /// The waiters that ask this question, also those without DO or CD.
+    /// The keys that are being asked for this query, also those without DO or CD.
     fn asking(&self, query: &Query) -> impl Iterator<Item = QuestionKey> {
-        query.keys_that_ask_less().filter(|key| self.waiters.is_flying(key)).map(|key| QuestionKey::new(&key))
+        query.keys_that_ask_less().filter(|key| self.waiters.is_asked(key)).map(|key| QuestionKey::new(&key))
     }
 
     /// Tells the guard where a query is ours come back.
-    pub(super) fn tell_guard(&self, marks: &ReturnedMarks, arrival: &Arrival<'_>, query: &Query) {
+    pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
         if let Some(back) = marks.came_back {
+<<<<<<< HEAD
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if arrival.over_tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
+=======
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            if incoming.ingress.transport() == Transport::Tcp {
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+>>>>>>> main
             }
         }
     }
 
-    /// Has the waiters go on that this question seems to come from. Returns whether it has to be refused at once, or else
-    /// whether it is to be held.
-    pub(super) fn came_back(&self, back: returned::CameBack, query: &Query, until: Instant) -> Treatment {
+    /// Has the lookups go on that this query seems to come from, by what `broadcast` gets. Returns what becomes of the
+    /// query itself.
+    pub(super) fn returned(
+        &self,
+        back: returned::CameBack,
+        query: &Query,
+        until: Instant,
+        broadcast: &mut Vec<Event>,
+    ) -> ReturnedQuery {
         let asking: Vec<QuestionKey> = self.asking(query).collect();
-        for key in &asking {
-            self.tell_workers(|| Order::CameBack(key.clone(), back.through, until));
+        broadcast.extend(asking.iter().map(|key| Event::Returned(key.clone(), back.through, until)));
+        if asking.iter().any(|key| key.bytes() == query.key()) {
+            return ReturnedQuery::Join;
         }
-        match asking.iter().any(|key| key.bytes() == query.key()) {
-            true => Treatment::Join,
-            // It comes late and what it asked is over, or the answer to it would not fit: it was asked without DO or CD.
-            false if back.is_sure => Treatment::Refuse,
-            false => Treatment::Hold,
-        }
+        // It comes late and what it asked is over, or the answer to that would not fit: it was asked without DO or CD.
+        if back.is_sure { ReturnedQuery::Refuse } else { ReturnedQuery::Hold }
     }
 
-    /// A held question's time is over: true where it is to be asked.
-    #[must_use]
-    pub fn let_go(&self, question: &LookupRequest, outbox: &mut Outbox, now: Instant) -> bool {
-        let since = now.checked_sub(HOLD + ABOUT).unwrap_or(now);
-        let through = question.through.filter(|through| self.guard.has_probe_come_home(*through, since));
-        if through.is_none() {
-            return self.waiters.release(question.key.bytes());
-        }
-        for waiter in self.waiters.refuse(question.key.bytes(), now) {
-            self.refuse(waiter, through, outbox);
-        }
-        false
-    }
-
-    /// A question of ours that came back is refused, it alone: nothing of that is remembered or shared.
-    pub(super) fn refuse(&self, waiter: Waiter, through: Option<UpstreamId>, outbox: &mut Outbox) {
-        let own = LocalResponse::ServFail(self.loops(through));
-        deliver(waiter, Content::LocalResponse(&own), outbox);
-    }
-
+    /// The reason that a client is told where its query is ours come back `through` an upstream.
     pub(super) fn loops(&self, through: Option<UpstreamId>) -> Ede {
         let set = self.set.load();
-        let upstream = through.and_then(|number| set.get(number));
+        let upstream = through.and_then(|id| set.get(id));
         let text = match upstream {
             Some(upstream) => format!("forwarding loop: {} sends questions back to this node", upstream.server),
             None => "forwarding loop: an upstream sends questions back to this node".to_owned(),
@@ -105,13 +102,19 @@ impl Forwarder {
     }
 }
 
-/// What is to be done with a question that came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treatment {
-    /// The very question is being asked: it waits for the answer.
-    Join,
-    /// It is held.
-    Hold,
-    /// It is refused at once.
-    Refuse,
+impl Forwarder {
+    /// Ends the hold of a query: it is asked, or refused where a probe came home meanwhile. No-op where it is not held any
+    /// more.
+    pub(super) fn release(&mut self, request: LookupRequest, now: Instant) {
+        let since = now.checked_sub(HOLD + EVIDENCE).unwrap_or(now);
+        let through = request.through.filter(|through| self.shared.guard.has_probe_come_home(*through, since));
+        if through.is_some() {
+            // They alone are refused: nothing of that is remembered or shared.
+            let waiters = self.shared.waiters.refuse(request.key.bytes(), now);
+            let loops = LocalResponse::ServFail(self.shared.loops(through));
+            self.respond_locally(waiters, loops);
+        } else if self.shared.waiters.release(request.key.bytes()) {
+            self.look_up_held(request, now);
+        }
+    }
 }

@@ -15,8 +15,8 @@ use crate::wire::name;
 use crate::wire::{HEADER, rtype};
 
 const FIRST: &[u8] = b"probe";
-/// Longest suffix that a probe's name has room for: 255 bytes (RFC 1035, section 2.3.4) less two labels.
-const SUFFIX: usize = 255 - (1 + FIRST.len()) - (1 + NONCE);
+/// Maximum length of the suffix of a probe's name, in bytes: that of a name less two labels.
+const SUFFIX: usize = name::NAME_MAX - (1 + FIRST.len()) - (1 + NONCE);
 /// Length of the nonce's label.
 const NONCE: usize = 32;
 /// What a probe says that we take over UDP (RFC 6891, section 6.2.3): enough for any answer to a probe, which is short
@@ -100,7 +100,7 @@ pub fn fits(suffix: &[u8]) -> bool {
 /// The whole query with the ID `id`.
 #[must_use]
 pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
-    let mut qname = Vec::with_capacity(255);
+    let mut qname = Vec::with_capacity(name::NAME_MAX);
     qname.push(5);
     qname.extend(FIRST);
     qname.push(32);

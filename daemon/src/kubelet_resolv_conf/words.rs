@@ -1,9 +1,8 @@
 //! Which words may stand in the file: names of domains, and resolver options as glibc takes them. Pure.
 
+use crate::glibc::NUMBERED_OPTIONS;
 use crate::kubelet_limits as limits;
 
-/// Options with a number and the most that glibc takes of each (`RES_MAXNDOTS`, `RES_MAXRETRANS`, `RES_MAXRETRY`).
-const NUMBERS: [(&str, u32); 3] = [("ndots", 15), ("timeout", 30), ("attempts", 5)];
 /// The most of numbers that glibc does not know.
 const MOST_OF_OTHERS: u32 = 65_535;
 /// Options that hold for the way to a stub on loopback alone: `trust-ad` because nobody is in between, `use-vc` because TCP
@@ -60,7 +59,7 @@ pub(super) fn option(text: &str) -> Result<Word, &'static str> {
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("what follows the \":\" is not a number");
     }
-    let most = NUMBERS.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |(_, most)| *most);
+    let most = NUMBERED_OPTIONS.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |(_, most)| *most);
     // A number too long for u32 is above the most as well.
     if number.parse::<u32>().is_ok_and(|number| number <= most) {
         return Ok(Word::Plain);

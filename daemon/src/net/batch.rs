@@ -53,6 +53,14 @@ impl Patience {
     }
 }
 
+/// Takes the datagrams of a batch.
+pub(crate) trait Sink<F> {
+    /// A batch has come.
+    fn begin(&mut self);
+    /// This datagram is in it, from this sender.
+    fn datagram(&mut self, datagram: &[u8], from: F);
+}
+
 /// Datagrams that came in.
 pub(crate) struct Incoming<F: Family> {
     buffers: [Box<[u8; QUERY_MAX]>; BATCH],
@@ -93,40 +101,34 @@ impl<F: SockaddrLike + Copy> Default for Outgoing<F> {
 }
 
 impl<F: Family> Incoming<F> {
-    /// Receives what is there, or what comes as `patience` has it. Then `begin` is called, and `each` with what that gave,
-    /// for each datagram and its sender. Returns how many there were, and whether there may be more.
+    /// Receives what is there, or what comes as `patience` has it, into `sink`. Returns the number of datagrams, and
+    /// whether there may be more.
     #[inline]
-    pub(crate) fn receive<B>(
-        &mut self,
-        socket: &UdpSocket,
-        patience: Patience,
-        begin: impl FnOnce() -> B,
-        each: impl FnMut(&B, &[u8], F),
-    ) -> (usize, bool) {
-        match self.many {
-            false => self.receive_into::<HALF, B>(socket, patience, begin, each),
-            true => self.receive_into::<BATCH, B>(socket, patience, begin, each),
+    pub(crate) fn receive(&mut self, socket: &UdpSocket, patience: Patience, sink: &mut impl Sink<F>) -> (usize, bool) {
+        if self.many {
+            self.receive_into::<BATCH>(socket, patience, sink)
+        } else {
+            self.receive_into::<HALF>(socket, patience, sink)
         }
     }
 
     #[inline]
-    fn receive_into<const N: usize, B>(
+    fn receive_into<const N: usize>(
         &mut self,
         socket: &UdpSocket,
         patience: Patience,
-        begin: impl FnOnce() -> B,
-        mut each: impl FnMut(&B, &[u8], F),
+        sink: &mut impl Sink<F>,
     ) -> (usize, bool) {
         let Some(buffers) = self.buffers.first_chunk_mut::<N>() else { return (0, false) };
         let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(&mut buffer[..])]);
         let received = recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, patience.flags(), None);
         let Ok(messages) = received else { return (0, false) };
-        let begun = begin();
+        sink.begin();
         let mut count = 0;
         for message in messages {
             count += 1;
             if let (Some(datagram), Some(sender)) = (message.iovs().next(), message.address) {
-                each(&begun, datagram, sender);
+                sink.datagram(datagram, sender);
             }
         }
         self.many = count >= HALF;
@@ -193,28 +195,43 @@ mod tests {
         (server, client)
     }
 
-    fn count(incoming: &mut Incoming<SockaddrIn>, server: &UdpSocket, patience: Patience) -> (usize, bool) {
-        incoming.receive(server, patience, || (), |(), _, _| ())
+    /// Answers every second datagram with its first ten bytes, where there is room.
+    struct Half<'o>(Option<&'o mut Outgoing<SockaddrIn>>, SocketAddr);
+
+    impl Sink<SockaddrIn> for Half<'_> {
+        fn begin(&mut self) {}
+
+        fn datagram(&mut self, bytes: &[u8], from: SockaddrIn) {
+            assert_eq!(from.address(), self.1);
+            if let Some(outgoing) = &mut self.0 {
+                outgoing.push(from, |out| {
+                    out.clear();
+                    out.extend(&bytes[..10]);
+                    bytes[0].is_multiple_of(2)
+                });
+            }
+        }
+    }
+
+    fn count(
+        incoming: &mut Incoming<SockaddrIn>,
+        (server, client): (&UdpSocket, &UdpSocket),
+        patience: Patience,
+    ) -> (usize, bool) {
+        incoming.receive(server, patience, &mut Half(None, client.local_addr().unwrap()))
     }
 
     #[test]
     fn a_batch_comes_in_and_every_second_datagram_is_answered() {
         let (server, client) = sockets();
         let (mut incoming, mut outgoing) = (Incoming::<SockaddrIn>::default(), Outgoing::<SockaddrIn>::default());
-        assert_eq!(count(&mut incoming, &server, Patience::None), (0, false));
+        assert_eq!(count(&mut incoming, (&server, &client), Patience::None), (0, false));
         incoming.many = true;
         (0..20_u8).for_each(|n| assert_eq!(client.send(&[n; 30]).unwrap(), 30));
-        let answer = |_: &(), bytes: &[u8], from: SockaddrIn| {
-            assert_eq!(from.address(), client.local_addr().unwrap());
-            outgoing.push(from, |out| {
-                out.clear();
-                out.extend(&bytes[..10]);
-                bytes[0].is_multiple_of(2)
-            });
-        };
-        assert_eq!(incoming.receive(&server, Patience::None, || (), answer), (BATCH, true));
+        let mut half = Half(Some(&mut outgoing), client.local_addr().unwrap());
+        assert_eq!(incoming.receive(&server, Patience::None, &mut half), (BATCH, true));
         outgoing.send(&server);
-        assert_eq!(count(&mut incoming, &server, Patience::None), (4, false));
+        assert_eq!(count(&mut incoming, (&server, &client), Patience::None), (4, false));
         let mut buffer = [0; 64];
         for n in (0..16).step_by(2) {
             assert_eq!(client.recv(&mut buffer).unwrap(), 10);
@@ -227,9 +244,9 @@ mod tests {
         let (server, client) = sockets();
         server.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let mut incoming = Incoming::default();
-        assert_eq!(count(&mut incoming, &server, Patience::One), (0, false));
+        assert_eq!(count(&mut incoming, (&server, &client), Patience::One), (0, false));
         assert_eq!(client.send(b"ask").unwrap(), 3);
-        assert_eq!(count(&mut incoming, &server, Patience::One), (1, false));
+        assert_eq!(count(&mut incoming, (&server, &client), Patience::One), (1, false));
     }
 
     #[test]
@@ -240,7 +257,7 @@ mod tests {
             (0..sent).for_each(|n| assert_eq!(client.send(&[n]).unwrap(), 1));
             let mut counts = Vec::new();
             loop {
-                let (taken, more) = count(&mut incoming, &server, Patience::None);
+                let (taken, more) = count(&mut incoming, (&server, &client), Patience::None);
                 counts.push(taken);
                 if !more {
                     break;

@@ -21,8 +21,11 @@ pub struct Wanted {
     pub node_ip: Vec<IpAddr>,
     /// What kubelet is told, as far as it could be read.
     pub told: Told,
-    /// The node addresses that Onward listens on already: among equals they stay.
-    pub previous: Vec<IpAddr>,
+    /// Addresses that pods were given, the latest first: they break every tie, since pods keep them for life.
+    pub handed_out: Vec<IpAddr>,
+    /// Whether the families of `handed_out` hold where no word is had of those that pods have: the other family does not
+    /// stand in for one that is late, or gone for a moment.
+    pub families_stick: bool,
 }
 
 /// What kubelet, k3s or RKE2 are told. Empty lists mean "unknown".
@@ -73,9 +76,17 @@ pub struct Chosen {
     pub warnings: Vec<String>,
     /// Places that have no address (yet), while others have.
     pub missing: Vec<NoAddress>,
-    /// A better address may come with DHCP or a router: there is no default route, or IPv6 stands in for IPv4. At start it
-    /// is worth a few seconds' waiting.
-    pub provisional: bool,
+    /// What may come with DHCP or a router, and is better than what there is. At start it is worth some waiting.
+    pub awaited: Option<Awaited>,
+}
+
+/// What is worth waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaited {
+    /// A default route, which tells for sure which address is the node's.
+    DefaultRoute,
+    /// An address of a family that pods have, or may have.
+    Family,
 }
 
 /// An address to listen on.
@@ -113,6 +124,12 @@ pub enum Origin {
         /// The link's name.
         link: String,
     },
+    /// No default route, and it is the one that pods have.
+    #[error("the address of this node that pods were given, on {link}")]
+    HandedOut {
+        /// The link's name.
+        link: String,
+    },
     /// `interface:NAME`.
     #[error("an address of {link}, as configured")]
     Interface {
@@ -126,11 +143,21 @@ pub enum Origin {
 pub enum NoAddress {
     /// No address at all that could be the node's.
     #[error(
-        "this node has no {family} address yet that pods could reach; waiting for one (or name one with `--listen ADDRESS`)"
+        "this node has no {}address yet that pods could reach; waiting for one (or name one with `--listen ADDRESS`)",
+        family.map(|family| format!("{family} ")).unwrap_or_default()
     )]
     NoneYet {
-        /// The family looked for.
-        family: Family,
+        /// The family looked for; none where either would do.
+        family: Option<Family>,
+    },
+    /// The address that pods were given has gone from the node.
+    #[error(
+        "this node has lost {ip}, the {} address that pods were given; waiting for it, or for another {}, to come back",
+        Family::of(*ip), Family::of(*ip)
+    )]
+    Lost {
+        /// The address.
+        ip: IpAddr,
     },
     /// A default route, but no address with it.
     #[error(
@@ -208,12 +235,17 @@ pub fn choose(wanted: &Wanted, tables: &Tables) -> Result<Chosen, NoAddress> {
     }
     match chosen.missing.first() {
         Some(reason) if chosen.addresses.is_empty() => Err(reason.clone()),
-        None if chosen.addresses.is_empty() => Err(NoAddress::NoneYet { family: Family::V4 }),
+        None if chosen.addresses.is_empty() => Err(NoAddress::NoneYet { family: None }),
         _ => Ok(chosen),
     }
 }
 
 impl Chosen {
+    /// Notes what is worth waiting for; a family outweighs a default route.
+    pub(super) fn wait_for(&mut self, what: Awaited) {
+        self.awaited = self.awaited.max(Some(what));
+    }
+
     fn add(&mut self, found: Vec<ListenAddress>) {
         for address in found {
             if !self.addresses.iter().any(|known| known.socket == address.socket) {

@@ -124,10 +124,15 @@ pub fn candidates<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl I
     lasting(tables, link, family).filter(|address| !reach::is_link_local(address.ip))
 }
 
-/// The best of several: private before public; then the one in use, the one the default route names as source, the one in
-/// the router's network, the first of its network. What still ties goes by the kernel's order for IPv4 and by value for
+/// The place of an address among those that were handed out, the latest being 0; the last place of all where it never was.
+pub fn rank(handed_out: &[IpAddr], ip: IpAddr) -> usize {
+    handed_out.iter().position(|known| *known == ip).unwrap_or(usize::MAX)
+}
+
+/// The best of several: the one that was handed out; then private before public, the one the default route names as source,
+/// the one in the router's network, the first of its network. What still ties goes by the kernel's order for IPv4 and by value for
 /// IPv6, whose order in the kernel is that of arrival.
-pub fn best<'a>(among: impl Iterator<Item = &'a Address>, previous: &[IpAddr], route: &Route) -> Option<&'a Address> {
+pub fn best<'a>(among: impl Iterator<Item = &'a Address>, handed_out: &[IpAddr], route: &Route) -> Option<&'a Address> {
     let in_routers_network = |address: &Address| {
         route.gateway.is_some_and(|router| {
             ipnet::IpNet::new(address.ip, address.prefix).is_ok_and(|network| network.contains(&router))
@@ -142,8 +147,8 @@ pub fn best<'a>(among: impl Iterator<Item = &'a Address>, previous: &[IpAddr], r
                 IpAddr::V6(v6) => v6.to_bits(),
             };
             (
+                rank(handed_out, ip),
                 Reverse(reach::is_private(ip)),
-                Reverse(previous.contains(&ip)),
                 Reverse(route.source == Some(ip)),
                 Reverse(in_routers_network(address)),
                 address.flags.secondary,

@@ -12,9 +12,11 @@ pub mod reach;
 pub mod table;
 
 pub use bell::Bell;
-pub use choose::{Chosen, NoAddress, Wanted, choose};
+pub use choose::{Awaited, Chosen, NoAddress, Wanted, choose};
 pub use table::Tables;
 
+#[cfg(test)]
+mod handed_out_tests;
 #[cfg(test)]
 mod namespace_tests;
 #[cfg(test)]

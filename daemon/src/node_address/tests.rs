@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::choose::{Chosen, Families, NoAddress, Origin, Place, Told, Wanted, choose};
+use super::choose::{Awaited, Chosen, Families, NoAddress, Origin, Place, Told, Wanted, choose};
 use crate::upstream::Server;
 
 use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Scope, Tables};
@@ -10,7 +10,7 @@ use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Sco
 /// Reads tables from lines, to keep the rows below short:
 /// `eth0 [kind]` a link, `+10.0.0.5/24 [flag…]` an address of the last link, `>[metric] [via IP] [src IP]` a default route
 /// by it (IPv4, or IPv6 with `6>`).
-fn tables(text: &str) -> Tables {
+pub(super) fn tables(text: &str) -> Tables {
     let mut tables = Tables::default();
     for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
         let words: Vec<&str> = item.split_whitespace().collect();
@@ -58,19 +58,21 @@ fn tables(text: &str) -> Tables {
     tables
 }
 
-fn node() -> Wanted {
+pub(super) fn node() -> Wanted {
     Wanted { places: vec![Place::Node], ..Wanted::default() }
 }
 
-fn told(node_ip: &[&str], cluster_dns: &[&str]) -> Wanted {
+pub(super) fn told(node_ip: &[&str], cluster_dns: &[&str]) -> Wanted {
     let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Wanted { told: Told { node_ip: ips(node_ip), cluster_dns: ips(cluster_dns) }, ..node() }
 }
 
-fn shown(result: Result<Chosen, NoAddress>) -> String {
+pub(super) fn shown(result: Result<Chosen, NoAddress>) -> String {
     match result {
         Ok(chosen) => chosen.addresses.iter().map(|a| a.socket.ip().to_string()).collect::<Vec<_>>().join(" "),
-        Err(NoAddress::NoneYet { family }) => format!("none yet: {family}"),
+        Err(NoAddress::NoneYet { family: None }) => "none yet".to_owned(),
+        Err(NoAddress::NoneYet { family: Some(family) }) => format!("none yet: {family}"),
+        Err(NoAddress::Lost { ip }) => format!("lost {ip}"),
         Err(NoAddress::LinkHasNone { link, family }) => format!("none on {link}: {family}"),
         Err(NoAddress::Unclear { candidates }) => format!("unclear: {}", candidates.join(", ")),
         Err(other) => other.to_string(),
@@ -80,7 +82,7 @@ fn shown(result: Result<Chosen, NoAddress>) -> String {
 /// What the kernel has, and what must come out when nothing was said.
 const NODES: [(&str, &str, &str); 32] = [
     ("a plain server", "lo; +127.0.0.1/8; eth0; +10.0.0.5/24; > via 10.0.0.1", "10.0.0.5"),
-    ("nothing yet", "lo; +127.0.0.1/8; eth0", "none yet: IPv6"),
+    ("nothing yet", "lo; +127.0.0.1/8; eth0", "none yet"),
     ("a route before its address", "eth0; > via 10.0.0.1", "none on eth0: IPv4"),
     ("the lower metric wins", "wlan0; +10.1.0.5/24; >600; eth0; +10.0.0.5/24; >100", "10.0.0.5"),
     ("private before public on one link", "eth0; +198.51.100.7/24; +10.0.0.5/24; >", "10.0.0.5"),
@@ -123,7 +125,7 @@ const NODES: [(&str, &str, &str); 32] = [
         "10.0.0.5",
     ),
     ("a stray IPv4 beside IPv6 with a default route", "usb0; +10.3.0.1/24; eth0; +2001:db8::5/64; 6>", "2001:db8::5"),
-    ("only a tunnel", "wg0 wireguard; +10.8.0.2/24; >", "none yet: IPv6"),
+    ("only a tunnel", "wg0 wireguard; +10.8.0.2/24; >", "none yet"),
 ];
 
 #[test]
@@ -160,8 +162,8 @@ fn what_was_said_goes_before_what_is_found() {
         ("families = ipv6", with(|w| w.families = Families::Ipv6), "2001:db8::5"),
         ("families = ipv4", Wanted { families: Families::Ipv4, ..told(&[], &["fd00::a"]) }, "10.0.0.5"),
         ("both", with(|w| w.families = Families::Both), "10.0.0.5 2001:db8::5"),
-        ("the one in use stays", with(|w| w.previous = vec!["10.0.0.6".parse().unwrap()]), "10.0.0.6"),
-        ("of another link it does not", with(|w| w.previous = vec!["10.1.0.5".parse().unwrap()]), "10.0.0.5"),
+        ("the one in use stays", with(|w| w.handed_out = vec!["10.0.0.6".parse().unwrap()]), "10.0.0.6"),
+        ("of another link it does not", with(|w| w.handed_out = vec!["10.1.0.5".parse().unwrap()]), "10.0.0.5"),
         ("interface", with(|w| w.places = vec![Place::Interface { name: "eth1".into(), port: 53 }]), "10.1.0.5"),
         (
             "interface with two",
@@ -210,10 +212,10 @@ fn one_place_without_address_does_not_take_the_others_along() {
 fn what_an_operator_should_know_is_said() {
     let chosen = choose(&node(), &tables("eth0; +198.51.100.7/24; >")).unwrap();
     assert!(chosen.warnings[0].starts_with("198.51.100.7 on eth0 is a public address"), "{:?}", chosen.warnings);
-    assert!(!chosen.provisional);
+    assert_eq!(chosen.awaited, None);
     let chosen = choose(&node(), &tables("eth0; +10.0.0.5/24")).unwrap();
     assert!(chosen.warnings[0].contains("no IPv4 default route"), "{:?}", chosen.warnings);
-    assert!(chosen.provisional);
+    assert_eq!(chosen.awaited, Some(Awaited::DefaultRoute));
     let unclear = choose(&node(), &tables("eth0; +10.0.0.5/24; eth1; +10.1.0.5/24")).unwrap_err().to_string();
     assert!(unclear.contains("--listen") && unclear.contains("10.1.0.5 (eth1)"), "{unclear}");
     let wrong = Wanted { node_ip: vec!["10.0.0.5".parse().unwrap()], families: Families::Ipv6, ..node() };

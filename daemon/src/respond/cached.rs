@@ -3,6 +3,7 @@
 //! Part of the hot path: bounds-checked, no allocation, one pass.
 
 use crate::cache::{CachedResponse, STALE_TTL, View};
+use crate::upstream::Transport;
 use crate::wire::{HEADER, Query, flag, rcode};
 
 /// Length of an OPT without options (RFC 6891, section 6.1.2).
@@ -39,12 +40,11 @@ impl ResponseParams {
     /// Of a plain query; `payload` is our own limit for UDP, in bytes.
     #[inline]
     #[must_use]
-    pub fn new(query: &Query, payload: u16, over_tcp: bool) -> Self {
-        let room = if over_tcp {
-            usize::from(u16::MAX)
-        } else {
+    pub fn new(query: &Query, payload: u16, transport: Transport) -> Self {
+        let room = match transport {
             // Without EDNS a client takes 512 bytes (RFC 1035, section 4.2.1).
-            usize::from(query.payload().unwrap_or(512).min(payload))
+            Transport::Udp => usize::from(query.payload().unwrap_or(512).min(payload)),
+            Transport::Tcp => usize::from(u16::MAX),
         };
         Self {
             opt: query.payload().is_some(),
@@ -155,17 +155,17 @@ mod tests {
         CachedResponse::new(b"key", &Response::read(&m, END).unwrap(), TtlBounds::new(0, 86_400)).unwrap()
     }
 
-    fn dressed(opt: bool, block: &CachedResponse, age: Age, over_tcp: bool) -> Vec<u8> {
+    fn dressed(opt: bool, block: &CachedResponse, age: Age, transport: Transport) -> Vec<u8> {
         let (packet, query) = query(opt);
         let mut out = vec![0xee; 7];
-        let wants = ResponseParams::new(&query, 1232, over_tcp);
+        let wants = ResponseParams::new(&query, 1232, transport);
         write_cached(&packet[..query.question_end()], wants, block, age, &mut out);
         out
     }
 
     #[test]
     fn id_spelling_ttl_and_flags_are_the_clients() {
-        let out = dressed(false, &block(4, 0), Age::Seconds(56), false);
+        let out = dressed(false, &block(4, 0), Age::Seconds(56), Transport::Udp);
         assert_eq!(&out[..12], [0xab, 0xcd, 0x85, 0xa0, 0, 1, 0, 1, 0, 0, 0, 0]);
         assert_eq!(&out[12..END], b"\x01A\x07eXample\0\0\x01\0\x01");
         assert_eq!(out[END + 6..END + 10], 200_u32.to_be_bytes());
@@ -178,19 +178,19 @@ mod tests {
         m.extend(QUESTION);
         let authoritative =
             CachedResponse::new(b"key", &Response::read(&m, END).unwrap(), TtlBounds::new(0, 86_400)).unwrap();
-        assert_eq!(dressed(false, &authoritative, Age::Seconds(0), false)[3] & flag::RA, flag::RA);
+        assert_eq!(dressed(false, &authoritative, Age::Seconds(0), Transport::Udp)[3] & flag::RA, flag::RA);
     }
 
     #[test]
     fn an_opt_is_answered_with_an_opt_and_the_errors() {
-        let out = dressed(true, &block(4, 0), Age::Seconds(0), false);
+        let out = dressed(true, &block(4, 0), Age::Seconds(0), Transport::Udp);
         assert_eq!(out[11], 1);
         assert_eq!(out[END + 16..], [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 6, 0, 15, 0, 2, 0, 6]);
     }
 
     #[test]
     fn a_stale_answer_says_so() {
-        let out = dressed(true, &block(4, 3), Age::Stale, false);
+        let out = dressed(true, &block(4, 3), Age::Stale, Transport::Udp);
         assert_eq!(out[END + 6..END + 10], 30_u32.to_be_bytes());
         assert!(out.ends_with(&EDE_STALE_NXDOMAIN));
     }
@@ -198,11 +198,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_cut_to_the_question_and_the_opt() {
         let big = block(1300, 0);
-        let out = dressed(true, &big, Age::Seconds(0), false);
+        let out = dressed(true, &big, Age::Seconds(0), Transport::Udp);
         assert_eq!(out.len(), END + OPT);
         assert_eq!(out[2] & flag::TC, flag::TC);
         assert_eq!(out[4..12], [0, 1, 0, 0, 0, 0, 0, 1]);
-        assert_eq!(dressed(true, &big, Age::Seconds(0), true).len(), END + 1312 + OPT + 6);
-        assert_eq!(dressed(false, &block(500, 0), Age::Seconds(0), false).len(), END);
+        assert_eq!(dressed(true, &big, Age::Seconds(0), Transport::Tcp).len(), END + 1312 + OPT + 6);
+        assert_eq!(dressed(false, &block(500, 0), Age::Seconds(0), Transport::Udp).len(), END);
     }
 }

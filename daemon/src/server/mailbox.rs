@@ -2,77 +2,112 @@
 //!
 //! For what is rare. A query that came over UDP stays on the thread that received it.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::exchange::{AttemptId, LookupRequest};
-use crate::upstream::{UpstreamId, UpstreamSet};
-use crate::wire::QuestionKey;
+use super::notice::Reports;
+use crate::exchange::AttemptId;
+use crate::forwarder::Event;
+use crate::waiters::ListenerId;
 
 /// What a worker is told.
 #[derive(Debug)]
-pub enum Order {
-    /// Ask this: it came in over TCP, or is to be refreshed.
-    Ask(LookupRequest),
-    /// Ask this when it has been held: it came in over TCP.
-    Hold(LookupRequest),
-    /// What a stream brought for an ask.
+pub enum Mail {
+    /// For its core.
+    Event(Event),
+    /// What a stream brought for an attempt.
     Streamed(AttemptId, Option<Vec<u8>>),
-    /// Our own question came back through this upstream; somebody who brought it waits until the time given.
-    CameBack(QuestionKey, UpstreamId, Instant),
-    /// Somebody waits for this for whom one upstream is not enough.
-    Widen(QuestionKey),
-    /// The guard has given other verdicts, or has another key.
-    Guidance,
-    /// The allow-list is another.
-    Allow,
-    /// These are the upstreams now.
-    Adopt(Arc<UpstreamSet>),
-    /// Addresses or routes changed.
-    RenewSockets,
     /// Serve this socket, too.
-    Listen(Arc<UdpSocket>),
+    Listen(ListenerId, UdpSocket),
     /// Serve it no longer.
-    Unlisten(Arc<UdpSocket>),
+    Unlisten(ListenerId),
+    /// Say there what you know.
+    Report(Reports),
     /// Take no more queries, finish those in flight, end.
     Drain,
 }
 
+impl From<Event> for Mail {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
 /// The sending end; there are as many as are needed.
 #[derive(Debug, Clone)]
-pub struct Orders {
-    queue: Sender<Order>,
+pub struct Mailbox {
+    queue: Sender<Mail>,
     bell: Arc<EventFd>,
 }
 
 /// The receiving end.
 #[derive(Debug)]
 pub struct Inbox {
-    queue: Receiver<Order>,
+    queue: Receiver<Mail>,
     bell: Arc<EventFd>,
 }
 
-/// Both ends. The queue has no bound of its own: what goes into it is bounded by the flights there may be, and by what comes
-/// in while a worker does its turn.
+/// The mailboxes of all workers; a worker's index is its place.
+#[derive(Debug, Clone)]
+pub struct Mailboxes(Arc<[Mailbox]>);
+
+/// Makes both ends. The queue has no bound of its own: what goes into it is bounded by the lookups there may be, and by what
+/// comes in while a worker does its turn.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.
-pub fn inbox() -> std::io::Result<(Orders, Inbox)> {
+pub fn mailbox() -> std::io::Result<(Mailbox, Inbox)> {
     let bell = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
     let (sender, receiver) = channel();
-    Ok((Orders { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue: receiver, bell }))
+    Ok((Mailbox { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue: receiver, bell }))
 }
 
-impl Orders {
+impl Mailbox {
     /// Tells the worker. One that has ended hears nothing.
-    pub fn tell(&self, order: Order) {
-        if self.queue.send(order).is_ok() {
+    pub fn tell(&self, mail: impl Into<Mail>) {
+        if self.queue.send(mail.into()).is_ok() {
             let _ = self.bell.write(1); // fails only when it has rung 2^64 times unheard
         }
+    }
+}
+
+impl Mailboxes {
+    /// Gathers the mailboxes of all workers, in their order.
+    #[must_use]
+    pub fn new(mailboxes: Vec<Mailbox>) -> Self {
+        Self(mailboxes.into())
+    }
+
+    /// The mailboxes, one a worker.
+    #[must_use]
+    pub fn all(&self) -> &[Mailbox] {
+        &self.0
+    }
+
+    /// Tells all workers.
+    pub fn tell_all<M: Into<Mail>>(&self, mail: impl Fn() -> M) {
+        self.0.iter().for_each(|worker| worker.tell(mail()));
+    }
+
+    /// Tells the worker with this index.
+    pub fn tell(&self, index: usize, mail: Mail) {
+        if let Some(worker) = self.0.get(index) {
+            worker.tell(mail);
+        }
+    }
+
+    /// Tells all workers but the one with this index.
+    pub fn tell_others(&self, index: usize, event: &Event) {
+        let others = self.0.iter().enumerate().filter(|(at, _)| *at != index);
+        others.for_each(|(_, worker)| worker.tell(event.clone()));
+    }
+
+    /// Tells one worker, the same for all that a client asks from one port.
+    pub fn tell_one(&self, client: SocketAddr, event: Event) {
+        self.tell(usize::from(client.port()) % self.0.len().max(1), event.into());
     }
 }
 
@@ -83,13 +118,13 @@ impl Inbox {
         &self.bell
     }
 
-    /// Silences the bell; to be called before the orders are taken.
-    pub fn hush(&self) {
+    /// Silences the bell; to be called before the mail is taken.
+    pub fn clear(&self) {
         let _ = self.bell.read();
     }
 
-    /// The next order, if there is one.
-    pub fn next(&self) -> Option<Order> {
+    /// Takes the next mail, if there is any.
+    pub fn next(&self) -> Option<Mail> {
         self.queue.try_recv().ok()
     }
 }

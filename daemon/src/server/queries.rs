@@ -1,98 +1,54 @@
-//! Queries that came over TCP: the same trip as over UDP, but that the connection's task waits for what must be asked.
+//! Queries that came over TCP: decided as those over UDP, but that the connection's task waits for what must be asked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::mailbox::Order;
+use super::clients::{Clients, PendingResponse};
+use super::mailbox::Mailboxes;
 use super::tcp::{Answer, Answered};
 use crate::clock;
-use crate::forwarder::{Arrival, Forwarder, Step, Waits};
-use crate::guard::PROBE_HOLD;
-use crate::respond::local;
-use crate::waiters::WayBack;
-use crate::wire::Query;
+use crate::forwarder::{Disposition, Incoming, Ingress, Intake, Outcome, Reply, Shared};
 
-/// Room that is made for an answer at first, in bytes; it grows where that is not enough.
+/// Bytes that are allotted for a response at first; it grows where that is not enough.
 const ROOM: usize = 512;
 
 /// Answers queries that came over TCP.
 #[derive(Debug)]
 pub struct Queries {
-    forwarder: Arc<Forwarder>,
+    shared: Arc<Shared>,
+    workers: Mailboxes,
+    clients: Arc<Clients>,
 }
 
 impl Queries {
-    /// What is not in the cache is asked by the forwarder's workers; there is at least one.
+    /// What is not in the cache is asked by `workers`, of which there is at least one, and comes back through `clients`.
     #[must_use]
-    pub fn new(forwarder: Arc<Forwarder>) -> Self {
-        Self { forwarder }
+    pub fn new(shared: Arc<Shared>, workers: Mailboxes, clients: Arc<Clients>) -> Self {
+        Self { shared, workers, clients }
     }
 
-    /// Has one of the workers do what is to be done.
-    fn tell_one(&self, client: SocketAddr, order: Order) {
-        let workers = &self.forwarder.workers;
-        if let Some(worker) = workers.get(usize::from(client.port()) % workers.len().max(1)) {
-            worker.tell(order);
+    /// Returns the response, or what brings it.
+    fn handle_query(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
+        let mut intake = Intake::new(self.shared.context(clock::now()));
+        let mut out = Vec::with_capacity(ROOM);
+        let client = self.clients.name();
+        let incoming = Incoming { packet, from, ingress: Ingress::Stream(client) };
+        let disposition = self.shared.decide(&mut intake, &incoming, &mut out);
+        if disposition == Disposition::Respond {
+            return Answered::Now(Some(out));
         }
-    }
-
-    /// The answer, or where it will come from.
-    fn take(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingAnswer> {
-        let (mut query, mut out) = (Query::default(), Vec::with_capacity(ROOM));
-        let at = self.forwarder.moment(clock::now());
-        let mut arrival = Arrival { packet, from, over_tcp: true, at: &at };
-        let plain;
-        let mut step = self.forwarder.take(&arrival, &mut query, &mut out);
-        if let Step::TakeInstead(packet) = step {
-            plain = packet;
-            arrival.packet = &plain;
-            step = self.forwarder.take(&arrival, &mut query, &mut out);
+        let pending = self.clients.enter(client);
+        let Outcome { reply, event, broadcast } = self.shared.carry_out(disposition, &mut intake, &incoming, &mut out);
+        if let Some(event) = event {
+            self.workers.tell_one(from, event);
         }
-        match step {
-            Step::Silence | Step::TakeInstead(_) => Answered::Now(None),
-            Step::Answer => Answered::Now(Some(out)),
-            Step::AnswerLater => Answered::Later(PendingAnswer::Held(out)),
-            Step::AnswerAndRefresh => {
-                if let Some(question) = self.forwarder.refresh(&query) {
-                    self.tell_one(from, Order::Ask(question));
-                }
-                Answered::Now(Some(out))
-            }
-            Step::Ask(marks) => {
-                let (back, answer) = oneshot::channel();
-                match self.forwarder.wait(arrival, &query, marks, WayBack::Tcp(back)) {
-                    Waits::Ask(question) => self.tell_one(from, Order::Ask(question)),
-                    Waits::Hold(question) => self.tell_one(from, Order::Hold(question)),
-                    Waits::Joined => {}
-                    Waits::Answer(own) => {
-                        let written = local::write(arrival.packet, &own, self.forwarder.payload, &mut out);
-                        return Answered::Now(written.map(|()| out));
-                    }
-                }
-                Answered::Later(PendingAnswer::ProbeInFlight(answer))
-            }
+        for event in broadcast {
+            self.workers.tell_all(|| event.clone());
         }
-    }
-}
-
-/// An answer that takes time.
-enum PendingAnswer {
-    /// It is there, but is held for [`PROBE_HOLD`].
-    Held(Vec<u8>),
-    /// It comes from an upstream.
-    ProbeInFlight(oneshot::Receiver<Vec<u8>>),
-}
-
-impl PendingAnswer {
-    async fn wait(self) -> Option<Vec<u8>> {
-        match self {
-            Self::Held(answer) => {
-                tokio::time::sleep(PROBE_HOLD).await;
-                Some(answer)
-            }
-            Self::ProbeInFlight(answer) => answer.await.ok(),
+        match reply {
+            Reply::Now => Answered::Now(Some(out)),
+            Reply::Later => Answered::Later(pending),
+            Reply::None => Answered::Now(None),
         }
     }
 }
@@ -104,8 +60,8 @@ impl Answer for Queries {
         peer: SocketAddr,
         _local: SocketAddr,
     ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send> {
-        match self.take(&query, peer) {
-            Answered::Now(answer) => Answered::Now(answer),
+        match self.handle_query(&query, peer) {
+            Answered::Now(response) => Answered::Now(response),
             Answered::Later(pending) => Answered::Later(pending.wait()),
         }
     }

@@ -1,10 +1,9 @@
-//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their answers to
-//! all who wait.
+//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their responses
+//! to all who wait. It is the shell of a [`Forwarder`], which decides; here bytes are carried.
 //!
-//! It owns a socket for each listen address, the engine, and the engine's sockets; it waits for all of them in one place and
-//! shares nothing with other workers but the [`Forwarder`]. What it decides stands in `forwarder` and in `exchange`.
+//! It owns a socket for each listen address and the sockets to upstreams, waits for all of them in one place, and shares
+//! nothing with other workers but what their cores share.
 
-use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,98 +11,93 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use super::serving::{Batches, Entrance, Serving, Took};
-use crate::net::batch::Patience;
-
-use super::mailbox::{Inbox, Order, Orders};
+use super::batches::{BatchResult, Batches};
+use super::clients::Clients;
+use super::listeners::Listeners;
+use super::mailbox::{Inbox, Mail, Mailboxes};
+use super::notice::{Notice, Notices, WorkerReport};
 use crate::clock;
 use crate::exchange::pool::Socket;
 use crate::exchange::sockets::{Sent, Sockets};
 use crate::exchange::stream::Streams;
-use crate::exchange::{Action, CLIENT_BUDGET, Engine, Failure, Guidance};
-use crate::forwarder::Forwarder;
-use crate::guard::Witness;
+use crate::forwarder::{Forwarder, Transmit};
+use crate::net::batch::Patience;
 use crate::net::outbox::Outbox;
+use crate::upstream::Upstream;
+use crate::waiters::{ListenerId, ReplyTo};
 
-/// Full batches that are served from one socket before the others get their turn.
-const TURN: usize = 8;
-/// So many queries at once make it likely that more come soon.
+/// Maximum number of full batches that are served from one socket before the others get their turn.
+const BATCHES_PER_TURN: usize = 8;
+/// Number of queries in a batch from which on more are likely to come soon.
 const BUSY: usize = 4;
-/// How long a busy socket is stayed with before the others get their turn.
-const STAY: Duration = Duration::from_millis(5);
-/// The longest answer that an upstream may send over UDP: the most that `limits.udp_payload` allows.
-const ANSWER_MAX: usize = 4096;
-/// How long a worker that is told to end waits for what is in flight.
+/// Longest time to keep reading one busy listener before returning to epoll, so that other sockets are served.
+const LINGER: Duration = Duration::from_millis(5);
+/// Maximum length of an upstream's message over UDP, in bytes: the most that `limits.udp_payload` allows.
+const MESSAGE_MAX: usize = 4096;
+/// Time that a worker that is told to end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Epoll tokens: the engine's sockets count up from one, listeners down from here, the bell has the last number.
+/// Epoll tokens: sockets to upstreams count up from one, listeners down from here, the bell has the last number.
 const BELL: u64 = u64::MAX;
 const LISTENERS: u64 = u64::MAX - 1;
 
 /// What a worker needs to begin.
 #[derive(Debug)]
 pub struct Parts {
-    /// What all workers share.
-    pub forwarder: Arc<Forwarder>,
-    /// Where it is told things, and how it tells itself.
-    pub inbox: (Orders, Inbox),
+    /// How it is told things.
+    pub inbox: Inbox,
+    /// How it tells others, and itself.
+    pub workers: Mailboxes,
+    /// Its place among them.
+    pub index: usize,
+    /// Clients on connections.
+    pub clients: Arc<Clients>,
     /// Connections to upstreams.
     pub streams: Arc<Streams>,
-    /// Where those live.
+    /// Where it tells news.
+    pub notices: Notices,
+    /// Where connections live.
     pub runtime: tokio::runtime::Handle,
     /// Ports that are not to be used.
     pub reserved_ports: Vec<u16>,
 }
 
-/// Room for queries and answers; made on the worker's own thread, where it stays.
+/// Room for queries and responses; made on the worker's own thread, where it stays.
 #[derive(Default)]
 struct Buffers {
     v4: Batches<SockaddrIn>,
     v6: Batches<SockaddrIn6>,
-    /// Answers to clients that waited.
+    /// Responses to clients that waited.
     outbox: Outbox,
-}
-
-/// A socket that queries come in on. Its family is asked of the kernel once.
-struct Listener {
-    socket: Arc<UdpSocket>,
-    is_v4: bool,
+    /// What the core wants sent.
+    out: Vec<u8>,
 }
 
 /// See the module.
 pub struct Worker {
-    forwarder: Arc<Forwarder>,
-    serving: Serving,
+    forwarder: Forwarder,
+    parts: Parts,
     sockets: Sockets,
-    streams: Arc<Streams>,
-    runtime: tokio::runtime::Handle,
-    orders: Orders,
-    inbox: Inbox,
     epoll: Epoll,
-    listeners: Vec<Listener>,
-    answer: Vec<u8>,
+    listeners: Listeners,
+    message: Vec<u8>,
     ends: Option<Instant>,
 }
 
 impl Worker {
-    /// A worker that listens nowhere yet.
+    /// Makes a worker that listens nowhere yet.
     ///
     /// # Errors
     /// Where the system has no file descriptor to give.
-    pub fn new(parts: Parts, engine: Engine) -> std::io::Result<Self> {
-        let Parts { forwarder, inbox: (orders, inbox), streams, runtime, reserved_ports } = parts;
+    pub fn new(parts: Parts, forwarder: Forwarder) -> std::io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        epoll.add(parts.inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
-            serving: Serving::new(engine),
             forwarder,
-            sockets: Sockets::new(reserved_ports),
-            streams,
-            runtime,
-            orders,
-            inbox,
+            sockets: Sockets::new(parts.reserved_ports.clone()),
+            parts,
             epoll,
-            listeners: Vec::new(),
-            answer: vec![0; ANSWER_MAX],
+            listeners: Listeners::default(),
+            message: vec![0; MESSAGE_MAX],
             ends: None,
         })
     }
@@ -118,24 +112,25 @@ impl Worker {
             let mut now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
-                    BELL => self.obey(&mut buffers, now),
-                    token if LISTENERS - token < self.listeners.len() as u64 => {
-                        if self.serve(LISTENERS - token, &mut buffers, now) && count == 1 {
-                            self.stay(LISTENERS - token, &mut buffers, now);
+                    BELL => self.read_mail(&mut buffers, now),
+                    token => match listener(token) {
+                        Some(id) if self.serve(id, &mut buffers, now) && count == 1 => {
+                            self.linger(id, &mut buffers, now);
                         }
-                    }
-                    token => self.hear(Socket(token), &mut buffers.outbox, now),
+                        Some(_) => {}
+                        None => self.receive(Socket(token), now),
+                    },
                 }
-                self.act(&mut buffers.outbox, now);
+                self.transmit(&mut buffers, now);
             }
             if self.next_time().is_some() {
                 now = clock::now();
-                self.serving.engine.wake(now);
-                self.serving.let_go(&self.forwarder, &mut buffers.outbox, now);
-                self.act(&mut buffers.outbox, now);
+                self.forwarder.handle_timeout(now);
+                self.listeners.let_go(now);
+                self.transmit(&mut buffers, now);
             }
             buffers.outbox.flush();
-            if self.ends.is_some_and(|ends| now >= ends || self.serving.is_done()) {
+            if self.ends.is_some_and(|ends| now >= ends || self.forwarder.is_done()) {
                 return;
             }
         }
@@ -150,14 +145,14 @@ impl Worker {
 
     /// When something is to be done though nothing comes.
     fn next_time(&mut self) -> Option<Instant> {
-        [self.serving.next_time(), self.ends].into_iter().flatten().min()
+        [self.forwarder.poll_timeout(), self.listeners.next_time(), self.ends].into_iter().flatten().min()
     }
 
-    /// Takes queries from a listener. Returns whether it is worth staying with.
-    fn serve(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) -> bool {
+    /// Takes queries from a listener. Returns whether it is worth lingering at.
+    fn serve(&mut self, id: ListenerId, buffers: &mut Buffers, now: Instant) -> bool {
         let mut most = 0;
-        for _ in 0..TURN {
-            let Took { count, more, .. } = self.serve_batch(listener, buffers, Patience::None, now);
+        for _ in 0..BATCHES_PER_TURN {
+            let BatchResult { count, more, .. } = self.serve_batch(id, buffers, Patience::None, now);
             most = most.max(count);
             if !more {
                 break;
@@ -168,10 +163,10 @@ impl Worker {
 
     /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
     /// one system call does for two. What other threads want is looked at again soon.
-    fn stay(&mut self, listener: u64, buffers: &mut Buffers, now: Instant) {
-        let until = now + STAY;
-        while self.serving.is_idle() {
-            let Took { count, at, .. } = self.serve_batch(listener, buffers, Patience::One, now);
+    fn linger(&mut self, id: ListenerId, buffers: &mut Buffers, now: Instant) {
+        let until = now + LINGER;
+        while self.forwarder.is_idle() {
+            let BatchResult { count, at, .. } = self.serve_batch(id, buffers, Patience::One, now);
             buffers.outbox.flush();
             if count == 0 || at >= until {
                 return;
@@ -179,68 +174,61 @@ impl Worker {
         }
     }
 
-    fn serve_batch(&mut self, listener: u64, buffers: &mut Buffers, patience: Patience, now: Instant) -> Took {
-        let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
-        let Some(Listener { socket, is_v4 }) = listener else { return Took { count: 0, more: false, at: now } };
-        let entrance = Entrance { forwarder: &self.forwarder, socket };
-        let took = match is_v4 {
-            true => self.serving.serve(entrance, &mut buffers.v4, patience, now),
-            false => self.serving.serve(entrance, &mut buffers.v6, patience, now),
+    fn serve_batch(&mut self, id: ListenerId, buffers: &mut Buffers, patience: Patience, now: Instant) -> BatchResult {
+        let Some(listener) = self.listeners.get(id) else { return BatchResult { count: 0, more: false, at: now } };
+        let result = if listener.is_v4 {
+            buffers.v4.serve(&mut self.forwarder, listener, patience, now)
+        } else {
+            buffers.v6.serve(&mut self.forwarder, listener, patience, now)
         };
-        self.act(&mut buffers.outbox, took.at);
-        took
+        self.transmit(buffers, result.at);
+        result
     }
 
-    /// Takes an answer from an upstream.
-    fn hear(&mut self, socket: Socket, outbox: &mut Outbox, now: Instant) {
+    /// Takes a message from an upstream.
+    fn receive(&mut self, socket: Socket, now: Instant) {
         // One at a time: a second try would nearly always find nothing, and where there is more, epoll says so again.
-        match self.sockets.receive(socket, &mut self.answer) {
+        match self.sockets.receive(socket, &mut self.message) {
             Some((upstream, Ok(length))) => {
-                let message = self.answer.get(..length).unwrap_or_default();
-                if let Some(landed) = self.serving.engine.datagram(upstream, socket, message, now) {
-                    self.forwarder.give(&landed, outbox, now);
-                }
+                let message = self.message.get(..length).unwrap_or_default();
+                self.forwarder.handle_datagram(upstream, socket, message, now);
             }
-            Some((upstream, Err(_))) => self.serving.engine.refused(upstream, socket, now),
+            Some((upstream, Err(_))) => self.forwarder.handle_refused(upstream, socket, now),
             None => {}
         }
     }
 
-    /// Does what the engine wants done.
+    /// Sends what the core wants sent.
     #[inline]
-    fn act(&mut self, outbox: &mut Outbox, now: Instant) {
-        while let Some(action) = self.serving.engine.next_action() {
-            self.perform(action, outbox, now);
+    fn transmit(&mut self, buffers: &mut Buffers, now: Instant) {
+        while let Some(transmit) = self.forwarder.poll_transmit(now, &mut buffers.out) {
+            self.carry(transmit, buffers, now);
         }
     }
 
     #[inline(never)]
-    fn perform(&mut self, action: Action, outbox: &mut Outbox, now: Instant) {
-        match action {
-            Action::Open(socket, upstream) => {
-                if let Err(error) = self.sockets.open(socket, &upstream, &self.epoll) {
-                    log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
-                    self.serving.engine.refused(upstream.id, socket, now);
+    fn carry(&mut self, transmit: Transmit, buffers: &mut Buffers, now: Instant) {
+        let Buffers { outbox, out, .. } = buffers;
+        match transmit {
+            Transmit::Open(socket, upstream) => self.open(socket, &upstream, now),
+            Transmit::Send(socket) => {
+                if let Sent::Refused(upstream) = self.sockets.send(socket, out) {
+                    self.forwarder.handle_refused(upstream, socket, now);
                 }
             }
-            Action::Send(socket, ask) => {
-                let sent = self.serving.engine.message(ask).map(|message| self.sockets.send(socket, message));
-                if let Some(Sent::Refused(upstream)) = sent {
-                    self.serving.engine.refused(upstream, socket, now);
-                }
-            }
-            Action::Close(socket) => self.sockets.close(socket),
-            Action::Stream(ask, upstream, deadline) => {
-                let message = self.serving.engine.message(ask).unwrap_or_default().to_vec();
-                let (streams, orders) = (Arc::clone(&self.streams), self.orders.clone());
-                self.runtime.spawn(async move {
-                    let answer = match upstream.server.socket_address() {
+            Transmit::Close(socket) => self.sockets.close(socket),
+            Transmit::Stream(attempt, upstream, deadline) => {
+                let (streams, message) = (Arc::clone(&self.parts.streams), std::mem::take(out));
+                let (workers, index) = (self.parts.workers.clone(), self.parts.index);
+                self.parts.runtime.spawn(async move {
+                    let response = match upstream.server.socket_address() {
                         Ok(server) => streams.ask(server, message, deadline.into()).await.ok(),
                         Err(_) => None, // its interface is gone
                     };
-                    orders.tell(Order::Streamed(ask, answer));
+                    workers.tell(index, Mail::Streamed(attempt, response));
                 });
             }
+<<<<<<< HEAD
             Action::Answered(said) => match said.landed() {
                 Some(landed) => self.forwarder.give(&landed, outbox, now),
                 None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
@@ -253,74 +241,56 @@ impl Worker {
             }
             Action::Silent(upstream, transport, key) => {
                 self.forwarder.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
+=======
+            Transmit::Respond(ReplyTo::Udp(listener, client)) => {
+                // A listener that is closed since has nobody left who waits.
+                if let Some(socket) = self.listeners.socket(listener) {
+                    outbox.push(socket, client, |datagram| {
+                        std::mem::swap(datagram, out);
+                        true
+                    });
+                }
+>>>>>>> main
             }
+            Transmit::Respond(ReplyTo::Stream(client)) => self.parts.clients.respond(client, std::mem::take(out)),
+            Transmit::HealthChanged => drop(self.parts.notices.send(Notice::HealthChanged)),
+            Transmit::Tell(event) => self.parts.workers.tell_others(self.parts.index, &event),
+        }
+    }
+
+    fn open(&mut self, socket: Socket, upstream: &Upstream, now: Instant) {
+        if let Err(error) = self.sockets.open(socket, upstream, &self.epoll) {
+            log::debug!(upstream:% = upstream.server, error:%; "no socket to an upstream");
+            self.forwarder.handle_refused(upstream.id, socket, now);
         }
     }
 
     /// Does what other threads want done.
-    fn obey(&mut self, buffers: &mut Buffers, now: Instant) {
-        self.inbox.hush();
-        while let Some(order) = self.inbox.next() {
-            match order {
-                Order::Ask(question) => {
-                    let widened = question.passed.foreign() && !self.forwarder.waiters.is_alone(question.key.bytes());
-                    let key = widened.then(|| question.key.clone());
-                    self.serving.engine.ask(question, now);
-                    key.iter().for_each(|key| self.serving.engine.widen(key, now));
+    fn read_mail(&mut self, buffers: &mut Buffers, now: Instant) {
+        self.parts.inbox.clear();
+        while let Some(mail) = self.parts.inbox.next() {
+            match mail {
+                Mail::Event(event) => self.forwarder.handle_event(event, now),
+                Mail::Streamed(attempt, message) => self.forwarder.handle_stream(attempt, message.as_deref(), now),
+                Mail::Listen(id, socket) => {
+                    self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
-                Order::Hold(question) => self.serving.hold(question, now),
-                Order::Widen(key) => self.serving.engine.widen(&key, now),
-                Order::Streamed(ask, answer) => {
-                    if let Some(landed) = self.serving.engine.streamed(ask, answer.as_deref(), now) {
-                        self.forwarder.give(&landed, &mut buffers.outbox, now);
-                    }
-                }
-                Order::CameBack(key, upstream, until) => {
-                    self.serving.engine.came_back(&key, upstream, now);
-                    self.serving.engine.remind(&key, until);
-                }
-                Order::Guidance => {
-                    let guard = &self.forwarder.guard;
-                    let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
-                    self.serving.engine.guide(Guidance { verdicts, key }, now);
-                }
-                Order::Allow => self.serving.forget_moment(),
-                Order::Adopt(set) => self.serving.engine.adopt(set),
-                Order::RenewSockets => self.serving.engine.renew_sockets(),
-                Order::Listen(socket) => self.listen(socket),
-                Order::Unlisten(socket) => {
-                    self.listeners.retain(|listener| !Arc::ptr_eq(&listener.socket, &socket));
-                    self.watch_listeners(&socket);
-                }
-                Order::Drain => {
-                    for listener in 0..self.listeners.len() {
-                        self.serve(listener as u64, buffers, now); // what already came is answered, too
-                    }
-                    for listener in std::mem::take(&mut self.listeners) {
-                        let _ = self.epoll.delete(listener.socket.as_fd());
+                Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
+                Mail::Report(to) => drop(to.send(WorkerReport { engine: self.forwarder.report() })),
+                Mail::Drain => {
+                    for id in self.listeners.ids() {
+                        self.serve(id, buffers, now); // what already came is answered, too
+                        self.listeners.close(id, &self.epoll, now);
                     }
                     self.ends = Some(now + DRAIN);
                 }
             }
         }
     }
+}
 
-    fn listen(&mut self, socket: Arc<UdpSocket>) {
-        let token = LISTENERS - self.listeners.len() as u64;
-        if let Err(error) = self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            log::error!(error:%; "cannot wait for queries");
-            return;
-        }
-        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
-        self.listeners.push(Listener { socket, is_v4 });
-    }
-
-    /// One was taken out: the others have new numbers.
-    fn watch_listeners(&mut self, gone: &UdpSocket) {
-        let _ = self.epoll.delete(gone.as_fd());
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let mut event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS - index as u64);
-            let _ = self.epoll.modify(listener.socket.as_fd(), &mut event);
-        }
-    }
+/// The listener that an epoll token stands for; `None` for a socket to an upstream.
+#[inline]
+fn listener(token: u64) -> Option<ListenerId> {
+    u32::try_from(LISTENERS - token).ok().map(ListenerId)
 }

@@ -54,7 +54,7 @@ fn comes_back_asking_for_more(name: &[u8], held: usize) {
         assert!(code == 0 && took < ms(60), "{code} after {took:?}");
         // The client's, ours to both, and five times the hop's to us.
         assert_eq!(world.queries(name), 1 + 2 + 5);
-        assert_eq!((at(&world, 0).questions_held, at(&world, 0).refused), (held, 5));
+        assert_eq!((at(&world, 0).queries_held(), at(&world, 0).refused), (held, 5));
         assert_eq!(at(&world, 0).standing(1), Standing::Quarantined);
     }
 }
@@ -95,7 +95,7 @@ fn a_hint_that_is_wrong_costs_50_ms_and_no_refusal() {
         // back and to answer, the upstream wavers, and each of both is asked of it three times more.
         assert_eq!(world.queries(&short(n)), if n == 0 { 5 } else { 5 + 2 * 2 * 3 });
     }
-    assert_eq!((at(&world, 0).questions_held, at(&world, 0).refused), (40, 0));
+    assert_eq!((at(&world, 0).queries_held(), at(&world, 0).refused), (40, 0));
     assert!(!at(&world, 0).convicts());
 }
 

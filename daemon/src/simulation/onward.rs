@@ -1,7 +1,7 @@
-//! The Onward of the model: the real trip, waiters, engine and guard, with time and network of the model. One worker, UDP
-//! only. What is told here is what a worker's thread does between them.
+//! The Onward of the model: the real core and the real judge, with time and network of the model. A shell like
+//! `server::worker`, which carries bytes and decides nothing. One worker, UDP only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,24 +9,26 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::oneshot::Receiver;
 
 use super::{Answer, CLIENT, Node, Out, Place, Query, Timer, messages};
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::{self, Cache, TtlBounds};
 use crate::exchange::pool::Socket;
+<<<<<<< HEAD
 use crate::exchange::{Action, CLIENT_BUDGET, Engine, Guidance, LookupRequest};
 use crate::forwarder::{Arrival, Forwarder, Step, Waits};
 use crate::guard::returned::ReturnedMarks;
 use crate::guard::{Asked, Driver, Event, Guard, HOLD, Mark, Nonce, PROBE_HOLD, Settings, Standing, Witness, probe};
 use crate::net::outbox::Outbox;
+=======
+use crate::exchange::{Engine, Guidance};
+use crate::forwarder::{self, Forwarder, Incoming, Ingress, Reply, Shared, Transmit};
+use crate::guard::{Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
+>>>>>>> main
 use crate::node_address::table::Tables;
-use crate::respond::local;
-use crate::server::mailbox::{Inbox, Order, inbox};
 use crate::upstream::set::UpstreamIds;
 use crate::upstream::{Server, Transport, UpstreamId, UpstreamSet};
-use crate::waiters::{Waiters, WayBack};
-use crate::wire;
+use crate::waiters::{ListenerId, ReplyTo, Waiters};
 use crate::wire::name;
 
 /// How long an upstream has to answer a probe.
@@ -53,27 +55,21 @@ pub(super) struct Witnesses {
 
 pub(super) struct Onward {
     forwarder: Forwarder,
-    engine: Engine,
     driver: Driver,
-    inbox: Inbox,
-    outbox: Outbox,
-    silence: bool,
+    /// The witness that the judge does not hear.
+    deaf_to: Option<Witness>,
     places: HashMap<UpstreamId, Place>,
     next: u64,
     sockets: HashMap<Socket, UpstreamId>,
     asks: HashMap<u64, (UpstreamId, Socket, Vec<u8>)>,
     probes: HashMap<u64, (Nonce, Vec<u8>)>,
-    /// Held until these times: answers to probes that came home, and questions that are perhaps ours come back.
-    held_answers: VecDeque<(Instant, (Place, u64), Vec<u8>)>,
-    held_questions: VecDeque<(Instant, LookupRequest)>,
-    waiting: Vec<(Place, u64, Receiver<Vec<u8>>)>,
+    /// Queries that wait for a response, by the address that each came from.
+    waiting: HashMap<SocketAddr, (Place, u64)>,
     due: Option<Instant>,
     /// When the judge hears of the upstreams, if not at once.
     pub(super) judges_from: Option<Instant>,
     /// Packets that were refused for a mark.
     pub(super) refused: usize,
-    /// Questions that were held, as perhaps ours come back.
-    pub(super) questions_held: usize,
 }
 
 /// The address of a place.
@@ -90,39 +86,38 @@ impl Onward {
         let server = |place: &Place| (Server::new(address(*place), 53), "a".into());
         let set = Arc::new(UpstreamSet::new(upstreams.iter().map(server).collect(), None, &mut UpstreamIds::default()));
         let places = set.upstreams.iter().map(|upstream| upstream.id).zip(upstreams.iter().copied()).collect();
-        let (orders, inbox) = inbox().unwrap();
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
         let allowed = Allowed { private: true, ..Allowed::default() };
-        let forwarder = Forwarder {
+        let shared = Shared {
             cache: Cache::new(CACHE),
             waiters: Waiters::new(1_000, 100),
             allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
             set: ArcSwap::new(Arc::clone(&set)),
             guard,
-            workers: vec![orders],
             payload: 1232,
             started: crate::clock::now(),
         };
+        let engine = Engine::new(set, guidance, 4, 1232, StdRng::seed_from_u64(seed.into()));
+        let started = shared.started;
         Self {
-            forwarder,
-            engine: Engine::new(set, guidance, 4, 1232, StdRng::seed_from_u64(seed.into())),
+            forwarder: Forwarder::new(Arc::new(shared), engine, started),
             driver,
-            inbox,
-            outbox: Outbox::default(),
-            silence: witnesses.silence,
+            deaf_to: (!witnesses.silence).then_some(Witness::Silence),
             places,
             next: 0,
             sockets: HashMap::new(),
             asks: HashMap::new(),
             probes: HashMap::new(),
-            held_answers: VecDeque::new(),
-            held_questions: VecDeque::new(),
-            waiting: Vec::new(),
+            waiting: HashMap::new(),
             due: None,
             judges_from: None,
             refused: 0,
-            questions_held: 0,
         }
+    }
+
+    /// Queries that were held, as perhaps ours come back.
+    pub(super) fn queries_held(&self) -> usize {
+        self.forwarder.queries_held
     }
 
     /// The standing of the upstream at `place` for all names.
@@ -133,16 +128,20 @@ impl Onward {
     /// Its standing for `name`, in lower case.
     pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
         let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
+<<<<<<< HEAD
         self.forwarder.guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
+=======
+        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, name)
+>>>>>>> main
     }
 
     /// Whether any upstream is convicted.
     pub(super) fn convicts(&self) -> bool {
-        !self.forwarder.guard.verdicts().all().is_empty()
+        !self.forwarder.shared().guard.verdicts().all().is_empty()
     }
 
-    fn reply(&mut self, (to, id): (Place, u64), answer: &[u8], out: &mut Out) {
-        let (code, came_back) = messages::code(answer);
+    fn reply(&mut self, (to, id): (Place, u64), response: &[u8], out: &mut Out) {
+        let (code, came_back) = messages::code(response);
         self.refused += usize::from(came_back);
         out.reply(to, id, code);
     }
@@ -151,23 +150,12 @@ impl Onward {
     fn settle(&mut self, event: Option<Event>, out: &mut Out) {
         let mut event = event;
         loop {
-            self.obey(out.now);
-            while let Some(action) = self.engine.next_action() {
-                self.perform(action, out);
-            }
+            self.transmit(out);
             if !self.judge(event.take(), out) {
                 break;
             }
         }
-        for (to, id, mut answer) in std::mem::take(&mut self.waiting) {
-            match answer.try_recv() {
-                Ok(answer) => self.reply((to, id), &answer, out),
-                Err(_) => self.waiting.push((to, id, answer)),
-            }
-        }
-        let answer = self.held_answers.front().map(|(at, ..)| *at);
-        let question = self.held_questions.front().map(|(at, _)| *at);
-        let due = [self.engine.next_wake(), answer, question, self.driver.due(out.now)].into_iter().flatten().min();
+        let due = [self.forwarder.poll_timeout(), self.driver.due(out.now)].into_iter().flatten().min();
         if let Some(due) = due.map(|due| due.max(out.now + Duration::from_millis(1)))
             && self.due.is_none_or(|before| before <= out.now || due < before)
         {
@@ -176,19 +164,29 @@ impl Onward {
         }
     }
 
-    fn obey(&mut self, now: Instant) {
-        while let Some(order) = self.inbox.next() {
-            match order {
-                Order::CameBack(key, upstream, until) => {
-                    self.engine.came_back(&key, upstream, now);
-                    self.engine.remind(&key, until);
+    fn transmit(&mut self, out: &mut Out) {
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.forwarder.poll_transmit(out.now, &mut bytes) {
+            match transmit {
+                Transmit::Open(socket, upstream) => drop(self.sockets.insert(socket, upstream.id)),
+                Transmit::Close(socket) => drop(self.sockets.remove(&socket)),
+                Transmit::Send(socket) => {
+                    let upstream = self.sockets[&socket];
+                    self.next += 1;
+                    out.ask(self.places[&upstream], messages::read(&bytes, out.place, self.next));
+                    self.asks.insert(self.next, (upstream, socket, bytes.clone()));
                 }
-                Order::Widen(key) => self.engine.widen(&key, now),
-                other => panic!("a worker without streams is not told {other:?}"),
+                Transmit::Respond(ReplyTo::Udp(_, client)) => {
+                    let to = self.waiting.remove(&client).unwrap();
+                    self.reply(to, &bytes, out);
+                }
+                Transmit::Tell(_) | Transmit::HealthChanged => {} // there is nobody to tell
+                Transmit::Stream(..) | Transmit::Respond(ReplyTo::Stream(_)) => panic!("there is no TCP"),
             }
         }
     }
 
+<<<<<<< HEAD
     fn perform(&mut self, action: Action, out: &mut Out) {
         let (forwarder, outbox) = (&self.forwarder, &mut self.outbox);
         match action {
@@ -216,9 +214,12 @@ impl Onward {
     }
 
     /// Lets the judge take what there is; returns whether there are other verdicts. Nobody listens over TCP.
+=======
+    /// Lets the judge take what there is; returns whether there are other verdicts. No place listens over TCP.
+>>>>>>> main
     fn judge(&mut self, event: Option<Event>, out: &mut Out) -> bool {
         let (next, probes, places) = (&mut self.next, &mut self.probes, &self.places);
-        let is_news = self.driver.step(event, out.now, |nonce, upstream, transport, message| {
+        let is_news = self.driver.step(event, (out.now, self.deaf_to), |nonce, upstream, transport, message| {
             *next += 1;
             if transport == Transport::Udp {
                 out.ask(places[&upstream.id], messages::read(&message, out.place, *next));
@@ -227,66 +228,30 @@ impl Onward {
             probes.insert(*next, (nonce, message));
         });
         if is_news {
-            let guard = &self.forwarder.guard;
-            let (verdicts, key) = (Arc::clone(&guard.verdicts()), Arc::clone(&guard.key()));
-            self.engine.guide(Guidance { verdicts, key }, out.now);
+            self.forwarder.handle_event(forwarder::Event::Guidance, out.now);
         }
         is_news
     }
 
-    /// A question that the cache does not answer.
-    fn ask(
-        &mut self,
-        arrival: Arrival<'_>,
-        (query, marks): (&wire::Query, ReturnedMarks),
-        to: (Place, u64),
-        out: &mut Out,
-    ) {
-        let (back, answer) = tokio::sync::oneshot::channel();
-        match self.forwarder.wait(arrival, query, marks, WayBack::Tcp(back)) {
-            Waits::Ask(question) => self.engine.ask(question, out.now),
-            Waits::Hold(question) => {
-                self.questions_held += 1;
-                self.held_questions.push_back((out.now + HOLD, question));
-            }
-            Waits::Joined => {}
-            Waits::Answer(own) => {
-                let mut message = Vec::new();
-                local::write(arrival.packet, &own, self.forwarder.payload, &mut message).unwrap();
-                return self.reply(to, &message, out);
-            }
-        }
-        self.waiting.push((to.0, to.1, answer));
-    }
-
-    fn let_go(&mut self, out: &mut Out) {
-        while self.held_answers.front().is_some_and(|(at, ..)| *at <= out.now) {
-            let (_, to, answer) = self.held_answers.pop_front().unwrap();
-            self.reply(to, &answer, out);
-        }
-        while self.held_questions.front().is_some_and(|(at, _)| *at <= out.now) {
-            let (_, question) = self.held_questions.pop_front().unwrap();
-            if self.forwarder.let_go(&question, &mut self.outbox, out.now) {
-                let key = question.key.clone();
-                self.engine.ask(question, out.now);
-                self.engine.remind(&key, out.now + CLIENT_BUDGET - HOLD);
-            }
-        }
+    /// An address that no other query waits at.
+    fn client(&mut self, place: Place) -> SocketAddr {
+        self.next += 1;
+        let port = u16::try_from(self.next % 60_000).unwrap() + 1_024;
+        SocketAddr::new(address(place), port)
     }
 }
 
 impl Node for Onward {
     fn query(&mut self, query: Query, out: &mut Out) {
         let (packet, to) = (messages::query(&query), (query.from, query.id));
-        let moment = self.forwarder.moment(out.now);
-        let from = SocketAddr::new(address(query.from), 53_053);
-        let arrival = Arrival { packet: &packet, from, over_tcp: false, at: &moment };
-        let (mut read, mut answer) = (wire::Query::default(), Vec::new());
-        match self.forwarder.take(&arrival, &mut read, &mut answer) {
-            Step::Answer | Step::AnswerAndRefresh => self.reply(to, &answer, out),
-            Step::AnswerLater => self.held_answers.push_back((out.now + PROBE_HOLD, to, answer)),
-            Step::Ask(marks) => self.ask(arrival, (&read, marks), to, out),
-            step => panic!("a plain query that is allowed: {step:?}"),
+        let from = self.client(query.from);
+        let incoming = Incoming { packet: &packet, from, ingress: Ingress::Udp(ListenerId(0)) };
+        let mut response = Vec::new();
+        self.forwarder.begin_batch(out.now);
+        match self.forwarder.handle_query(&incoming, &mut response) {
+            Reply::Now => self.reply(to, &response, out),
+            Reply::Later => drop(self.waiting.insert(from, to)),
+            Reply::None => panic!("a plain query that is allowed"),
         }
         self.settle(None, out);
     }
@@ -297,10 +262,7 @@ impl Node for Onward {
             return self.settle(Some(Event::ProbeOver { nonce, heard }), out);
         }
         let Some((upstream, socket, asked)) = self.asks.remove(&answer.id) else { return };
-        let message = messages::answer(&asked, answer.code);
-        if let Some(landed) = self.engine.datagram(upstream, socket, &message, out.now) {
-            self.forwarder.give(&landed, &mut self.outbox, out.now);
-        }
+        self.forwarder.handle_datagram(upstream, socket, &messages::answer(&asked, answer.code), out.now);
         self.settle(None, out);
     }
 
@@ -310,7 +272,7 @@ impl Node for Onward {
                 out.timers.extend(self.judges_from.map(|from| (from, Timer::Start)));
             }
             Timer::Start => {
-                let set = Arc::clone(&self.forwarder.set.load());
+                let set = Arc::clone(&self.forwarder.shared().set.load());
                 self.settle(Some(Event::SetChanged(set)), out);
             }
             Timer::ProbeTimeout(id) => {
@@ -319,8 +281,7 @@ impl Node for Onward {
                 }
             }
             Timer::Due => {
-                self.engine.wake(out.now);
-                self.let_go(out);
+                self.forwarder.handle_timeout(out.now);
                 let is_due = self.driver.due(out.now).is_some_and(|at| at <= out.now);
                 self.settle(is_due.then_some(Event::Tick), out);
             }

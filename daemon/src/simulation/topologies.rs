@@ -213,7 +213,7 @@ proptest! {
         }
         for (_, onward) in world.onwards() {
             prop_assert!(!onward.convicts());
-            prop_assert_eq!((onward.refused, onward.questions_held), (0, 0));
+            prop_assert_eq!((onward.refused, onward.queries_held()), (0, 0));
         }
     }
 }

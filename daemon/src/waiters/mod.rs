@@ -1,14 +1,14 @@
-//! One ask for many: who waits for which question.
+//! One lookup for many: who waits for which query.
 //!
-//! The first to miss a question starts its flight; all who ask the same until it ends, over whatever worker, listener or
-//! transport, join it and are answered together. The flight's asking is done by one worker's engine ([`crate::upstream`]);
-//! this table holds the waiters only. Everything is bounded: flights, and waiters over all of them.
+//! The first to miss a name and type starts a lookup; all who ask the same until it ends, over whatever worker, listener
+//! or transport, wait for it and are answered together. The lookup itself is done by one worker ([`crate::exchange`]);
+//! this table holds the waiters only. Everything is bounded: entries, and waiters over all of them.
 
 mod recently_refused;
+mod reply_to;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,62 +21,73 @@ use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
 use recently_refused::RecentlyRefused;
 
-const SHARDS: usize = 16;
-/// Waiters that there is room for, for each flight that there is room for.
-const WAITERS_PER_FLIGHT: usize = 4;
+pub use reply_to::{ClientId, ListenerId, ReplyTo};
 
-/// Someone who waits for an answer.
+const SHARDS: usize = 16;
+/// Maximum number of waiters, over all entries, for each entry that there is room for.
+const WAITERS_PER_ENTRY: usize = 4;
+
+/// A client that waits for a response.
 #[derive(Debug)]
 pub struct Waiter {
     /// The query.
     pub packet: Arc<[u8]>,
-    /// Where its question ends.
+    /// Where its question section ends.
     pub question_end: usize,
-    /// What else the answer needs to know of the query.
+    /// What else the response needs to know of the query.
     pub wants: ResponseParams,
-    /// When it is answered at the latest, with whatever there is.
+    /// Time by which it is answered with whatever there is.
     pub deadline: Instant,
-    /// It is a question of ours that came back through this upstream, as a witness says.
-    pub came_through: Option<UpstreamId>,
-    /// One upstream is enough for its sake: it has passed another Onward, which fails over by itself, or is ours come back.
-    pub alone: bool,
-    /// It is perhaps ours come back, asking for more than what it stems from: where nobody else asks that, it is held.
-    pub held: bool,
+    /// The upstream that sent this query of ours back to us, where a witness is sure of that.
+    pub returned_through: Option<UpstreamId>,
+    /// How many upstreams the lookup may ask for its sake.
+    pub reach: Reach,
+    /// Whether its lookup may start at once.
+    pub start: Start,
     /// The way back.
-    pub back: WayBack,
+    pub reply_to: ReplyTo,
 }
 
-/// The way back to a client.
-#[derive(Debug)]
-pub enum WayBack {
-    /// Through the socket that the query came in on, so that the answer leaves from the address that was asked.
-    Udp(Arc<UdpSocket>, SocketAddr),
-    /// To the task that serves the client's connection.
-    Tcp(tokio::sync::oneshot::Sender<Vec<u8>>),
+/// How many upstreams a lookup may ask; the larger one holds for all who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// One: the query has passed another Onward, which fails over by itself, or is ours come back.
+    SingleUpstream,
+    /// As many as it takes.
+    AllUpstreams,
 }
 
-/// What became of a question that wanted to be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// It is the first of its kind, or the first that need not be held: start its flight.
-    First,
-    /// It is the first of its kind, and held: [`Waiters::release`] says whether its flight may start.
+/// Whether a lookup may start; the larger one holds for all who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// Not yet: the query is perhaps ours come back, and asks for more than what it stems from.
     Held,
-    /// A flight is under way; it waits with the others.
+    /// At once.
+    AtOnce,
+}
+
+/// What became of a waiter that wanted to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// It is the first of its kind, or the first that need not be held: start its lookup.
+    First,
+    /// It is the first of its kind, and held: [`Waiters::release`] says whether its lookup may start.
+    Held,
+    /// A lookup is under way; it waits with the others.
     Waits,
-    /// The same, but that flight asks one upstream only, which is not enough any more.
+    /// The same, but that lookup asks one upstream only, which is not enough any more.
     Widens,
-    /// It came back to us, and the same has been refused before: at once this time.
+    /// It came back to us, and the same has been refused before: refuse it at once.
     Refused,
     /// There is no room.
     Full,
 }
 
 /// A place among the waiters, given back when this is dropped and not kept.
-struct Place<'f>(&'f AtomicUsize);
+struct Place<'w>(&'w AtomicUsize);
 
 impl Place<'_> {
-    /// It belongs to a waiter now, and is given back with him.
+    /// Leaves the place to a waiter, with whom it is given back.
     fn keep(self) {
         std::mem::forget(self);
     }
@@ -88,178 +99,203 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The flights under way.
+/// The table. See the module.
 #[derive(Debug)]
 pub struct Waiters {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
-    flights: AtomicUsize,
+    entries: AtomicUsize,
     waiters: AtomicUsize,
-    most: usize,
-    most_waiters: usize,
-    lately: RecentlyRefused,
+    entries_max: usize,
+    waiters_max: usize,
+    recently_refused: RecentlyRefused,
 }
 
-type Shard = HashMap<QuestionKey, Flight, RandomState>;
+type Shard = HashMap<QuestionKey, Entry, RandomState>;
 
-#[derive(Debug, Default)]
-struct Flight {
+/// All who wait for one lookup.
+#[derive(Debug)]
+struct Entry {
     waiters: SmallVec<[Waiter; 1]>,
-    /// One upstream is enough for all who wait.
-    alone: bool,
-    /// It has not started: all who wait are held.
-    held: bool,
-    /// One that came back was refused.
-    refused: bool,
+    reach: Reach,
+    start: Start,
+    repeats: Repeats,
+}
+
+/// What becomes of a further query of ours that surely came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    /// It waits with the others.
+    Wait,
+    /// It is refused at once: one was refused before.
+    Refused,
+}
+
+impl Entry {
+    fn new(waiters: SmallVec<[Waiter; 1]>, reach: Reach, start: Start) -> Self {
+        Self { waiters, reach, start, repeats: Repeats::Wait }
+    }
+
+    /// Adds a waiter; returns what follows from that.
+    fn add(&mut self, waiter: Waiter) -> Join {
+        let (starts, widens) = (self.start < waiter.start, self.reach < waiter.reach);
+        self.start = self.start.max(waiter.start);
+        self.reach = self.reach.max(waiter.reach);
+        self.waiters.push(waiter);
+        match (starts, widens) {
+            (true, _) => Join::First,
+            (false, true) => Join::Widens,
+            (false, false) => Join::Waits,
+        }
+    }
 }
 
 impl Waiters {
-    /// A table with room for `most` flights, and `most_waiters` for each.
+    /// Makes a table with room for `entries_max` lookups, and `waiters_max` clients at each.
     #[must_use]
-    pub fn new(most: usize, most_waiters: usize) -> Self {
+    pub fn new(entries_max: usize, waiters_max: usize) -> Self {
         let hasher = RandomState::default();
         Self {
             shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
             hasher,
-            flights: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
-            most,
-            most_waiters,
-            lately: RecentlyRefused::default(),
+            entries_max,
+            waiters_max,
+            recently_refused: RecentlyRefused::default(),
         }
     }
 
     /// Lets `waiter` wait for `key`.
-    pub fn join(&self, key: &QuestionKey, waiter: Waiter, now: Instant) -> Joined {
-        if waiter.held && self.lately.has(key.bytes(), now) {
-            return Joined::Refused;
+    pub fn join(&self, key: &QuestionKey, waiter: Waiter, now: Instant) -> Join {
+        if waiter.start == Start::Held && self.recently_refused.has(key.bytes(), now) {
+            return Join::Refused;
         }
-        let Some(place) = self.take_place() else { return Joined::Full };
+        let Some(place) = self.take_place() else { return Join::Full };
         let mut shard = self.shard(key.bytes());
         let joined = match shard.get_mut(key) {
-            Some(flight) if flight.refused && waiter.came_through.is_some() => return Joined::Refused,
-            Some(flight) if flight.waiters.len() < self.most_waiters => {
-                let (starts, widens) = (flight.held && !waiter.held, flight.alone && !waiter.alone);
-                flight.held &= waiter.held;
-                flight.alone &= waiter.alone;
-                flight.waiters.push(waiter);
-                match (starts, widens) {
-                    (true, _) => Joined::First,
-                    (false, true) => Joined::Widens,
-                    (false, false) => Joined::Waits,
+            Some(entry) if entry.repeats == Repeats::Refused && waiter.returned_through.is_some() => {
+                return Join::Refused;
+            }
+            Some(entry) if entry.waiters.len() < self.waiters_max => entry.add(waiter),
+            None if self.take_room() => {
+                let (reach, start) = (waiter.reach, waiter.start);
+                shard.insert(key.clone(), Entry::new(SmallVec::from_buf([waiter]), reach, start));
+                match start {
+                    Start::Held => Join::Held,
+                    Start::AtOnce => Join::First,
                 }
             }
-            None if self.take_off() => {
-                let (alone, held) = (waiter.alone, waiter.held);
-                let flight = Flight { waiters: SmallVec::from_buf([waiter]), alone, held, refused: false };
-                shard.insert(key.clone(), flight);
-                if held { Joined::Held } else { Joined::First }
-            }
-            _ => return Joined::Full,
+            _ => return Join::Full,
         };
         place.keep();
         joined
     }
 
-    /// Starts a flight that nobody waits for, to refresh what is about to end; false where one is under way or no room is.
+    /// Starts a lookup without a waiter, to refresh what is about to end; false where one is under way or no room is.
     pub fn start(&self, key: &QuestionKey) -> bool {
         let mut shard = self.shard(key.bytes());
-        if shard.contains_key(key) || !self.take_off() {
+        if shard.contains_key(key) || !self.take_room() {
             return false;
         }
-        shard.insert(key.clone(), Flight::default());
+        shard.insert(key.clone(), Entry::new(SmallVec::new(), Reach::AllUpstreams, Start::AtOnce));
         true
     }
 
-    /// Ends the flight of `key`; returns who waited for it.
+    /// Ends the lookup of `key`; returns who waited for it.
     #[must_use]
     pub fn finish(&self, key: &[u8]) -> SmallVec<[Waiter; 1]> {
-        let flight = self.shard(key).remove(key);
-        self.ended(flight)
+        let entry = self.shard(key).remove(key);
+        self.ended(entry)
     }
 
-    /// Counts a flight as over; returns who waited for it.
-    fn ended(&self, flight: Option<Flight>) -> SmallVec<[Waiter; 1]> {
-        let Some(Flight { waiters, .. }) = flight else { return SmallVec::new() };
-        self.flights.fetch_sub(1, Ordering::Relaxed);
+    /// Counts an entry as over; returns its waiters.
+    fn ended(&self, entry: Option<Entry>) -> SmallVec<[Waiter; 1]> {
+        let Some(Entry { waiters, .. }) = entry else { return SmallVec::new() };
+        self.entries.fetch_sub(1, Ordering::Relaxed);
         self.waiters.fetch_sub(waiters.len(), Ordering::Relaxed);
         waiters
     }
 
-    /// Takes those out whose deadline has come; the flight goes on. Returns them, and the next deadline of the others.
+    /// Takes out the waiters whose deadline has come; the lookup goes on. Returns them, and the others' next deadline.
     #[must_use]
     pub fn overdue(&self, key: &[u8], now: Instant) -> (Vec<Waiter>, Option<Instant>) {
         let mut shard = self.shard(key);
-        let Some(flight) = shard.get_mut(key) else { return (Vec::new(), None) };
-        let waiters = std::mem::take(&mut flight.waiters);
+        let Some(entry) = shard.get_mut(key) else { return (Vec::new(), None) };
+        let waiters = std::mem::take(&mut entry.waiters);
         let (due, left): (Vec<_>, _) = waiters.into_iter().partition(|waiter| waiter.deadline <= now);
-        flight.waiters = left.into();
+        entry.waiters = left.into();
         self.waiters.fetch_sub(due.len(), Ordering::Relaxed);
-        flight.refused |= due.iter().any(|waiter| waiter.came_through.is_some());
-        (due, flight.waiters.iter().map(|waiter| waiter.deadline).min())
+        if due.iter().any(|waiter| waiter.returned_through.is_some()) {
+            entry.repeats = Repeats::Refused;
+        }
+        (due, entry.waiters.iter().map(|waiter| waiter.deadline).min())
     }
 
     /// Whether `key` is being asked.
     #[must_use]
-    pub fn is_flying(&self, key: &[u8]) -> bool {
-        !self.is_empty() && self.shard(key).get(key).is_some_and(|flight| !flight.held)
+    pub fn is_asked(&self, key: &[u8]) -> bool {
+        !self.is_empty() && self.shard(key).get(key).is_some_and(|entry| entry.start == Start::AtOnce)
     }
 
     /// Whether `key` is held: then it is not being asked.
     #[cfg(test)]
     fn is_held(&self, key: &[u8]) -> bool {
-        self.shard(key).get(key).is_some_and(|flight| flight.held)
+        self.shard(key).get(key).is_some_and(|entry| entry.start == Start::Held)
     }
 
-    /// Whether `key` is being asked, or held, or was lately refused.
+    /// Whether `key` is being asked, or held, or was recently refused.
     #[must_use]
     pub fn concerns(&self, key: &[u8], now: Instant) -> bool {
-        (!self.is_empty() && self.shard(key).contains_key(key)) || self.lately.has(key, now)
+        (!self.is_empty() && self.shard(key).contains_key(key)) || self.recently_refused.has(key, now)
     }
 
-    /// `key` was held long enough: true where it was, and its flight is to start now.
+    /// Releases the held entry of `key`; true where there is one, and its lookup is to start now.
     #[must_use]
     pub fn release(&self, key: &[u8]) -> bool {
-        self.shard(key).get_mut(key).is_some_and(|flight| std::mem::take(&mut flight.held))
+        let mut shard = self.shard(key);
+        let Some(entry) = shard.get_mut(key).filter(|entry| entry.start == Start::Held) else { return false };
+        entry.start = Start::AtOnce;
+        true
     }
 
-    /// Ends what is held for `key`: those who wait are to be refused, and who is held for the same in the next seconds at
-    /// once. Nobody where it is not held any more.
+    /// Removes the held entry of `key` and returns its waiters, whom the caller must refuse. Repeats are refused at once
+    /// for 5 s. Empty if the entry is no longer held.
     #[must_use]
     pub fn refuse(&self, key: &[u8], now: Instant) -> SmallVec<[Waiter; 1]> {
         let mut shard = self.shard(key);
-        if !shard.get(key).is_some_and(|flight| flight.held) {
+        if shard.get(key).is_none_or(|entry| entry.start != Start::Held) {
             return SmallVec::new();
         }
-        self.lately.keep(QuestionKey::new(key), now);
+        self.recently_refused.keep(QuestionKey::new(key), now);
         self.ended(shard.remove(key))
     }
 
-    /// Somebody who asked for `key`, surely a question of ours that came back, was refused at once. Its repeats are known
-    /// for a while: what it stems from may be answered by then.
+    /// Remembers for 5 s that a query for `key`, surely ours come back, was refused at once. Its repeats are known by
+    /// that, though the lookup that it stems from may have ended.
     pub fn was_refused(&self, key: &[u8], now: Instant) {
-        self.lately.keep(QuestionKey::new(key), now);
+        self.recently_refused.keep(QuestionKey::new(key), now);
     }
 
-    /// Whether one upstream is enough for all who wait for `key`.
+    /// How many upstreams the lookup of `key` may ask, for the sake of all who wait for it.
     #[must_use]
-    pub fn is_alone(&self, key: &[u8]) -> bool {
-        self.shard(key).get(key).is_some_and(|flight| flight.alone)
+    pub fn reach(&self, key: &[u8]) -> Reach {
+        self.shard(key).get(key).map_or(Reach::AllUpstreams, |entry| entry.reach)
     }
 
-    /// How many flights are under way.
+    /// How many lookups are waited for or refreshed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.flights.load(Ordering::Relaxed)
+        self.entries.load(Ordering::Relaxed)
     }
 
-    /// Whether none is.
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many wait for an answer.
+    /// How many clients wait for a response.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiters.load(Ordering::Relaxed)
@@ -268,15 +304,16 @@ impl Waiters {
     fn take_place(&self) -> Option<Place<'_>> {
         let before = self.waiters.fetch_add(1, Ordering::Relaxed);
         let place = Place(&self.waiters);
-        (before < self.most.saturating_mul(WAITERS_PER_FLIGHT)).then_some(place)
+        (before < self.entries_max.saturating_mul(WAITERS_PER_ENTRY)).then_some(place)
     }
 
-    fn take_off(&self) -> bool {
-        let before = self.flights.fetch_add(1, Ordering::Relaxed);
-        if before >= self.most {
-            self.flights.fetch_sub(1, Ordering::Relaxed);
+    /// Takes room for one more entry; false where there is none.
+    fn take_room(&self) -> bool {
+        let before = self.entries.fetch_add(1, Ordering::Relaxed);
+        if before >= self.entries_max {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
         }
-        before < self.most
+        before < self.entries_max
     }
 
     fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {

@@ -1,5 +1,5 @@
-//! Questions that came back and were refused a moment ago, though no flight asks them: hops resend. Bounded; costs one look
-//! at a number while there are none.
+//! Queries that came back and were refused a moment ago, though no lookup is under way for them: hops resend. Bounded; costs
+//! one look at a number while there are none.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::wire::QuestionKey;
 
-/// Longer than hops resend.
+/// Time for which a refused query is remembered: longer than hops resend.
 const SPAN: Duration = Duration::from_secs(5);
-/// The latest so many.
-const MOST: usize = 64;
+/// Maximum number of refused queries that are remembered, the latest ones.
+const REFUSED_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct RecentlyRefused {
@@ -23,7 +23,7 @@ impl RecentlyRefused {
     pub(super) fn keep(&self, key: QuestionKey, now: Instant) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.retain(|(one, _)| *one != key);
-        refused.truncate(MOST - 1);
+        refused.truncate(REFUSED_MAX - 1);
         refused.push_front((key, now));
         self.count.store(refused.len(), Ordering::Relaxed);
     }

@@ -31,7 +31,7 @@ pub mod rcode {
 
 /// Record types (IANA, "Resource Record TYPEs") that decide something here.
 pub mod rtype {
-    /// An IPv4 address (RFC 1035).
+    /// Address (RFC 1035).
     pub const A: u16 = 1;
     /// Alias (RFC 1035).
     pub const CNAME: u16 = 5;
@@ -39,6 +39,8 @@ pub mod rtype {
     pub const SOA: u16 = 6;
     /// Host information (RFC 1035): CoreDNS's loop probe.
     pub const HINFO: u16 = 13;
+    /// IPv6 address (RFC 3596).
+    pub const AAAA: u16 = 28;
     /// EDNS (RFC 6891).
     pub const OPT: u16 = 41;
     /// Incremental zone transfer (RFC 1995).
@@ -83,6 +85,13 @@ pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 #[must_use]
 pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The TTL in these four bytes, in seconds; one with the top bit set counts as zero (RFC 2181, section 8).
+#[must_use]
+pub fn ttl(field: [u8; 4]) -> u32 {
+    let ttl = u32::from_be_bytes(field);
+    if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl }
 }
 
 /// Where the name that starts at `at` ends: behind its root label or its first compression pointer (RFC 1035, section 4.1.4).

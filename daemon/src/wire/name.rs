@@ -4,13 +4,21 @@
 //! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
 //! treated as text.
 
+/// Maximum length of a name on the wire, in bytes (RFC 1035, section 2.3.4).
+pub const NAME_MAX: usize = 255;
+/// Maximum length of a label, in bytes (RFC 1035, section 2.3.4).
+pub const LABEL_MAX: usize = 63;
+/// Maximum length of a name as text, in characters without the last dot: of [`NAME_MAX`] less the first length and the
+/// root's.
+pub const TEXT_MAX: usize = NAME_MAX - 2;
+
 /// The root, which every name is under.
 pub(crate) const ROOT: &[u8] = &[0];
 
 /// The first label of `name` and what follows it; none at the root and where the name is broken.
 pub(crate) fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = name.split_first()?;
-    if length == 0 || length > 63 {
+    if length == 0 || usize::from(length) > LABEL_MAX {
         return None;
     }
     rest.split_at_checked(usize::from(length))

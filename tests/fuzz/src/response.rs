@@ -4,7 +4,8 @@ use hickory_proto::op::Message;
 use onward::cache::{CachedResponse, STALE_TTL, TtlBounds};
 use onward::exchange::check::{Match, matches};
 use onward::respond::cached::{Age, ResponseParams, write_cached};
-use onward::wire::{HEADER, Query, Response, flag, name_end, u32_at};
+use onward::upstream::Transport;
+use onward::wire::{self, HEADER, Query, Response, flag, name_end, u32_at};
 
 /// Time that a cached response has lain in the cache, in seconds.
 const AGE: u32 = 100;
@@ -23,8 +24,9 @@ pub fn check(message: &[u8]) {
     agrees_with_hickory(message, &response);
     let Some(cached) = CachedResponse::new(query.key(), &response, TtlBounds::new(0, 86_400)) else { return };
     assert_eq!(cached.key(), query.key());
-    for (age, over_tcp) in [(Age::Seconds(AGE), true), (Age::Stale, true), (Age::Seconds(0), false)] {
-        is_written_as_it_was_read(&sent[..end], &query, &response, &cached, (age, over_tcp));
+    let ages = [(Age::Seconds(AGE), Transport::Tcp), (Age::Stale, Transport::Tcp), (Age::Seconds(0), Transport::Udp)];
+    for (age, transport) in ages {
+        is_written_as_it_was_read(&sent[..end], &query, &response, &cached, (age, transport));
     }
 }
 
@@ -41,7 +43,7 @@ fn query_of(message: &[u8]) -> Option<(Vec<u8>, Query)> {
 }
 
 fn stays_within_its_bytes(response: &Response<'_>) {
-    let length = response.records().len();
+    let length = response.records().concat().len();
     let counts: usize = response.counts().into_iter().map(usize::from).sum();
     assert_eq!(response.ttls().len(), counts, "one TTL for each record");
     assert!(response.ttls().is_sorted());
@@ -71,9 +73,9 @@ fn is_written_as_it_was_read(
     query: &Query,
     response: &Response<'_>,
     cached: &CachedResponse,
-    (age, over_tcp): (Age, bool),
+    (age, transport): (Age, Transport),
 ) {
-    let (params, mut out) = (ResponseParams::new(query, PAYLOAD, over_tcp), vec![]);
+    let (params, mut out) = (ResponseParams::new(query, PAYLOAD, transport), vec![]);
     write_cached(head, params, cached, age, &mut out);
     assert!(out.len() <= params.room);
     assert_eq!(&out[HEADER..head.len()], &head[HEADER..], "the client's own spelling");
@@ -86,10 +88,11 @@ fn is_written_as_it_was_read(
     }
     assert_eq!(written.rcode() & 0x0f, response.rcode() & 0x0f);
     assert_eq!(written.ttls(), response.ttls());
-    assert_eq!(written.records().len(), response.records().len());
+    let [before, after] = [response, &written].map(|response| response.records().concat());
+    assert_eq!(after.len(), before.len());
     for at in response.ttls() {
-        let ttl = |records: &[u8]| u32_at(records, usize::from(*at)).expect("a TTL has four bytes");
-        let (before, after) = (ttl(response.records()).min(86_400), ttl(written.records()));
+        let ttl = |records: &[u8]| u32_at(records, usize::from(*at)).map(u32::to_be_bytes).map(wire::ttl);
+        let (before, after) = (ttl(&before).expect("four bytes").min(86_400), ttl(&after).expect("four bytes"));
         match age {
             Age::Seconds(age) => assert_eq!(after, before.saturating_sub(age)),
             Age::Stale => assert_eq!(after, STALE_TTL),

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use crate::cache::{Cache, CachedResponse, Freshness, Limits, Seconds};
 use crate::config::{self, Overrides, Roots, Settings};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
-use crate::upstream::UpstreamId;
+use crate::upstream::{Transport, UpstreamId};
 use crate::wire::{HEADER, Query, QuestionKey, Response, rcode, rtype, u32_at};
 
 /// Responses served with each configuration.
@@ -127,7 +127,7 @@ fn serve(settings: &Settings, rng: &mut StdRng) {
         let packet = query(rng);
         let mut query = Query::default();
         query.read(&packet).unwrap();
-        let (wants, end) = (ResponseParams::new(&query, payload, false), query.question_end());
+        let (wants, end) = (ResponseParams::new(&query, payload, Transport::Udp), query.question_end());
         let mut give = |block: &CachedResponse, age: Age| {
             write_cached(&packet[..end], wants, block, age, &mut out);
             assert!(out.len() <= wants.room);

@@ -1,24 +1,26 @@
-//! Questions to upstreams over TCP: raw bytes out, raw bytes back.
+//! Queries to upstreams over TCP: raw bytes out, raw bytes back.
 //!
-//! Connections are opened when a question needs one, shared by all questions to that server, and closed when idle. hickory
-//! frames the messages; IDs and matching are ours (`connection`), since hickory's own exchange decodes each answer and dies
-//! on one that it cannot read, with all that is in lookup. Which upstream is asked, and when, is decided elsewhere.
+//! Each server has a queue of queries ([`mod@queue`]) and a few connections that take queries from it ([`connection`]). A
+//! connection is opened when the queue needs one and closed when it is idle. hickory frames the messages; IDs and matching
+//! are ours, since hickory's own exchange decodes each response and dies on one that it cannot read, with all queries in
+//! flight. Which upstream is asked, and when, is decided elsewhere.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 mod connection;
+mod queue;
 #[cfg(test)]
 mod tests;
 
-use connection::{Attempt, Connection, StreamRequest};
+use queue::{Attempt, Queue, StreamRequest};
 
-/// Why a question over TCP has no answer.
+/// Why a query over TCP has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// Nothing listens there.
@@ -27,16 +29,17 @@ pub enum StreamError {
     /// No connection came about, for any other reason.
     #[error("not reachable over TCP")]
     Unreachable,
-    /// The server hung up, also on a second connection.
+    /// The server closed connections before it answered the query: several in which it answered others, or two in which
+    /// it answered none.
     #[error("the server closed the connection before it answered")]
     Closed,
     /// The deadline passed.
     #[error("no answer in time")]
     Timeout,
-    /// All connections to the server are full.
-    #[error("too many questions to this server at once")]
+    /// The server's queue is full.
+    #[error("too many queries to this server at once")]
     Busy,
-    /// What was to be asked is not a query with one question.
+    /// The message is not a query with one question.
     #[error("not a query")]
     NotAQuery,
 }
@@ -44,19 +47,31 @@ pub enum StreamError {
 /// The bounds of the connections to each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Connections at once; a second one is opened only when the first is full (RFC 7766, section 6.2.2).
+    /// Maximum number of connections to a server that keeps them open; a second one is opened only when the first is full
+    /// (RFC 7766, section 6.2.2).
     pub connections: usize,
-    /// Questions in lookup on each connection.
-    pub lookups_running: usize,
-    /// How long a connection stays open without a question in lookup (RFC 7766, section 6.2.3).
+    /// Maximum number of connections to a server that closes each after a few responses.
+    pub short_connections: usize,
+    /// Maximum number of unanswered queries on each connection.
+    pub in_flight: usize,
+    /// Maximum number of queries that wait for room on a connection.
+    pub queued: usize,
+    /// Time until a connection without an unanswered query is closed (RFC 7766, section 6.2.3).
     pub idle: Duration,
-    /// How long a connection may take to come about, whatever the deadlines of those who wait for it.
+    /// Maximum time for a connection to come about, whatever the deadlines of the queries that wait for it.
     pub connect: Duration,
 }
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        Self { connections: 2, lookups_running: 100, idle: Duration::from_secs(10), connect: Duration::from_secs(3) }
+        Self {
+            connections: 2,
+            short_connections: 16,
+            in_flight: 100,
+            queued: 8192,
+            idle: Duration::from_secs(10),
+            connect: Duration::from_secs(3),
+        }
     }
 }
 
@@ -64,67 +79,39 @@ impl Default for StreamLimits {
 #[derive(Debug)]
 pub struct Streams {
     limits: StreamLimits,
-    servers: Mutex<HashMap<SocketAddr, Vec<Connection>>>,
+    queues: Mutex<HashMap<SocketAddr, Arc<Queue>>>,
 }
 
 impl Streams {
     /// No connections yet.
     #[must_use]
     pub fn new(limits: StreamLimits) -> Self {
-        Self { limits, servers: Mutex::default() }
+        Self { limits, queues: Mutex::default() }
     }
 
-    /// Asks `server`, and returns its answer as it came, but for the ID, which is the one of `query` again.
+    /// Asks `server`, and returns its response as it came, but for the ID, which is the one of `query` again.
     ///
-    /// Where the server hangs up first, the question is asked once more on another connection: servers close idle
-    /// connections when they like, and unanswered queries are the client's to retry (RFC 7766, section 6.2.4).
+    /// A query that was not answered when the server closed the connection is sent again on another one, as long as time
+    /// is left: servers close connections when they like, and unanswered queries are the client's to retry (RFC 7766,
+    /// section 6.2.4).
     ///
     /// # Errors
-    /// See [`StreamError`]. An answer to another question is no answer, and is still waited past.
+    /// See [`StreamError`]. A response to another question is ignored.
     pub async fn ask(&self, server: SocketAddr, query: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, StreamError> {
-        let question = StreamRequest::of(query).ok_or(StreamError::NotAQuery)?;
-        let started = Instant::now();
-        match self.ask_once(server, question.clone(), deadline, None).await {
-            Err(StreamError::Closed) if Instant::now() < deadline => {
-                self.ask_once(server, question, deadline, Some(started)).await
-            }
-            result => result,
-        }
-    }
-
-    async fn ask_once(
-        &self,
-        server: SocketAddr,
-        question: StreamRequest,
-        deadline: Instant,
-        opened_after: Option<Instant>,
-    ) -> Result<Vec<u8>, StreamError> {
-        let (reply, answer) = oneshot::channel();
-        self.place(server, opened_after, Attempt { question, deadline, reply })?;
-        match timeout_at(deadline, answer).await {
+        let request = StreamRequest::of(query).ok_or(StreamError::NotAQuery)?;
+        let (reply, response) = oneshot::channel();
+        Queue::push(&self.queue(server), Attempt::new(request, deadline, reply))?;
+        match timeout_at(deadline, response).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(StreamError::Closed), // the connection's task has ended
+            Ok(Err(_)) => Err(StreamError::Closed), // the runtime ends
             Err(_) => Err(StreamError::Timeout),
         }
     }
 
-    /// Hands a question to a connection that has room, opening one where there is need and leave.
-    fn place(&self, server: SocketAddr, opened_after: Option<Instant>, ask: Attempt) -> Result<(), StreamError> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.retain(|_, connections| {
-            connections.retain(|connection| !connection.has_ended());
-            !connections.is_empty()
-        });
-        let connections = servers.entry(server).or_default();
-        let young = |connection: &&Connection| opened_after.is_none_or(|after| connection.opened >= after);
-        let mut room = connections.iter().filter(young).find_map(Connection::room);
-        if room.is_none() && connections.len() < self.limits.connections {
-            let connection = Connection::open(server, self.limits);
-            room = connection.room();
-            connections.push(connection);
-        }
-        let room = room.or_else(|| connections.iter().find_map(Connection::room)).ok_or(StreamError::Busy)?;
-        room.take(ask);
-        Ok(())
+    /// The queue of `server`; queues of servers without a connection are forgotten.
+    fn queue(&self, server: SocketAddr) -> Arc<Queue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|address, queue| *address == server || queue.is_in_use());
+        Arc::clone(queues.entry(server).or_insert_with(|| Arc::new(Queue::new(server, self.limits))))
     }
 }

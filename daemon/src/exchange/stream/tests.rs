@@ -180,6 +180,64 @@ async fn a_server_that_closes_after_each_answer_serves_all_the_same() {
     assert_eq!(count.load(Ordering::SeqCst), 3);
 }
 
+/// A server that answers this many queries on each connection, though more are there, and closes it.
+async fn closes_after(answers: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    let part = move |_, mut peer: Peer| async move {
+        for _ in 0..answers {
+            let Some(asked) = peer.read().await else { return };
+            peer.write(&response(&asked)).await;
+        }
+    };
+    upstream(part).await
+}
+
+#[tokio::test]
+async fn all_of_many_queries_at_once_are_answered_by_a_server_that_closes_after_a_few() {
+    for answers in [1, 2, 7] {
+        let (server, count) = closes_after(answers).await;
+        let streams = streams();
+        let labels: Vec<String> = (0..250).map(|number| format!("n{number}")).collect();
+        let asked = labels.iter().map(|label| streams.ask(server, query(label), Instant::now() + 5 * SECOND));
+        let results = futures_util::future::join_all(asked).await;
+        let unanswered = results.iter().filter(|result| result.is_err()).count();
+        assert_eq!(unanswered, 0, "after {answers}: {results:?}");
+        let connections = count.load(Ordering::SeqCst);
+        assert!(connections <= 3 * 250 / answers, "after {answers}: {connections} connections");
+    }
+}
+
+#[tokio::test]
+async fn more_queries_at_once_than_connections_have_room_for_are_all_answered() {
+    let (server, count) = upstream(|_, peer| honest(peer)).await;
+    let streams = streams();
+    let labels: Vec<String> = (0..1000).map(|number| format!("n{number}")).collect();
+    let asked = labels.iter().map(|label| streams.ask(server, query(label), Instant::now() + 5 * SECOND));
+    let results = futures_util::future::join_all(asked).await;
+    assert!(results.iter().all(Result::is_ok));
+    assert!(count.load(Ordering::SeqCst) <= 2, "no more connections than to any server (RFC 7766, section 6.2.2)");
+}
+
+#[tokio::test]
+async fn a_query_that_makes_the_server_close_is_given_up_and_harms_no_other() {
+    let (server, _) = upstream(async |_, mut peer: Peer| {
+        while let Some(asked) = peer.read().await {
+            if asked[12..].starts_with(b"\x04kill") {
+                return;
+            }
+            peer.write(&response(&asked)).await;
+        }
+    })
+    .await;
+    let streams = streams();
+    let labels = ["a", "kill", "b", "c"];
+    let results = futures_util::future::join_all(labels.map(|label| ask(&streams, server, label))).await;
+    let expected = labels.map(|label| match label {
+        "kill" => Err(StreamError::Closed),
+        label => Ok(response(&query(label))),
+    });
+    assert_eq!(results, expected);
+}
+
 #[tokio::test]
 async fn what_was_in_flight_when_the_server_closed_is_asked_once_more() {
     let (server, count) = upstream(async |number, mut peer: Peer| {
@@ -210,7 +268,7 @@ async fn the_second_time_it_is_asked_on_a_connection_that_cannot_be_stale() {
         peer.read().await;
     })
     .await;
-    let streams = Streams::new(StreamLimits { lookups_running: 1, ..StreamLimits::default() });
+    let streams = Streams::new(StreamLimits { in_flight: 1, ..StreamLimits::default() });
     let (a, b) = tokio::join!(ask(&streams, server, "a"), ask(&streams, server, "b"));
     assert!(a.is_ok() && b.is_ok());
     assert_eq!(ask(&streams, server, "c").await, Ok(response(&query("c"))));
@@ -254,13 +312,14 @@ async fn a_connection_that_answers_others_outlives_a_lost_answer() {
 }
 
 #[tokio::test]
-async fn a_full_connection_makes_a_second_and_then_it_is_busy() {
+async fn a_full_connection_makes_a_second_and_a_full_queue_is_busy() {
     let (server, count) = upstream(async |_, mut peer: Peer| while peer.read().await.is_some() {}).await;
-    let streams = Streams::new(StreamLimits { lookups_running: 1, ..StreamLimits::default() });
+    let streams = Streams::new(StreamLimits { in_flight: 1, queued: 3, ..StreamLimits::default() });
     let soon = Instant::now() + Duration::from_millis(100);
-    let attempts = ["a", "b", "c"].map(|label| streams.ask(server, query(label), soon));
+    let attempts = ["a", "b", "c", "d"].map(|label| streams.ask(server, query(label), soon));
     let results = futures_util::future::join_all(attempts).await;
-    assert_eq!(results, [StreamError::Timeout, StreamError::Timeout, StreamError::Busy].map(Err));
+    let waited = StreamError::Timeout;
+    assert_eq!(results, [waited, waited, waited, StreamError::Busy].map(Err));
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 

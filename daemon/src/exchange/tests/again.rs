@@ -30,6 +30,39 @@ fn where_no_stream_is_to_be_had_the_next_is_asked_and_at_last_the_cut_answer_tol
 }
 
 #[test]
+fn a_truncated_response_is_told_of_when_the_stream_is_silent() {
+    let mut w = world(&["10.0.0.2"], None);
+    w.ask("a");
+    w.answer_with(0, |m| m[2] |= 2);
+    w.pass(1800);
+    assert_eq!((w.overdue, w.overdue_truncated), (1, 1));
+}
+
+#[test]
+fn what_an_earlier_upstream_has_too_much_of_for_a_datagram_no_later_one_denies() {
+    let mut w = world(&TWO, None);
+    w.ask("a");
+    w.answer_with(0, |m| m[2] |= 2);
+    w.streamed(w.streams[0].0, None);
+    w.answer(1, 3, false);
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn a_header_without_a_question_is_the_upstreams_word() {
+    for (change, asked, streams) in [(0x02, vec![0], 1), (0, vec![0, 1], 0)] {
+        let mut w = world(&TWO, None);
+        w.ask("a");
+        w.answer_with(0, |m| {
+            m.truncate(12);
+            (m[2], m[3], m[5]) = (m[2] | change, if change == 0 { 5 } else { 0 }, 0);
+        });
+        assert_eq!((w.asked(), w.streams.len()), (asked, streams));
+    }
+}
+
+#[test]
 fn an_upstream_without_edns_is_asked_again_without() {
     for bare in [false, true] {
         let mut w = world(&["10.0.0.2"], None);

@@ -204,3 +204,21 @@ fn a_trial_that_fails_has_nobody_else_asked() {
     assert_eq!(w.asked(), [1, 0], "the client has its answer");
     w.assert_empty();
 }
+
+#[test]
+fn an_upstream_that_goes_down_and_comes_back_is_reported_each_time_once() {
+    let mut w = world(&["10.0.0.1", "10.0.0.2"], None);
+    assert_eq!(w.engine.report().upstreams, [], "nobody was asked yet");
+    w.ask("one");
+    let (_, socket, _) = w.sent[0].clone();
+    w.engine.refused(UpstreamId(0), socket, w.now);
+    w.act();
+    assert_eq!((w.health_changes, w.engine.report().upstreams[0].is_down), (1, true));
+    w.until(2_000);
+    w.ask("two");
+    let last_to_it = w.asked().iter().rposition(|to| *to == 0).unwrap();
+    w.answer(last_to_it, 0, true);
+    let report = w.engine.report();
+    assert_eq!((w.health_changes, report.upstreams[0].is_down), (2, false));
+    assert_eq!(report.upstreams[0].last_answer, Some(w.now));
+}

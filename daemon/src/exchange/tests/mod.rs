@@ -22,7 +22,9 @@ struct World {
     streams: Vec<(AttemptId, usize)>,
     done: Vec<Done>,
     ended: Vec<QuestionKey>,
+    health_changes: u32,
     overdue: usize,
+    overdue_truncated: usize,
     silent: Vec<u16>,
 }
 
@@ -53,6 +55,8 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         done: vec![],
         ended: vec![],
         overdue: 0,
+        overdue_truncated: 0,
+        health_changes: 0,
         silent: vec![],
     }
 }
@@ -94,7 +98,11 @@ impl World {
                     self.done.push(Done::Failed(why));
                     self.ended.push(key);
                 }
-                Action::Overdue(_) => self.overdue += 1,
+                Action::Overdue(_, truncated) => {
+                    self.overdue += 1;
+                    self.overdue_truncated += usize::from(truncated.is_some());
+                }
+                Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
             }
         }
@@ -215,11 +223,13 @@ fn a_failure_is_followed_by_the_next_and_the_first_is_told_when_all_fail() {
 }
 
 #[test]
-fn a_record_that_cannot_be_walked_is_a_failure() {
+fn a_response_that_cannot_be_walked_is_asked_for_without_edns_and_then_of_the_next() {
     let mut w = world(&TWO, None);
     w.ask("a");
     w.answer_with(0, |m| m[7] = 9);
-    assert_eq!(w.asked(), [0, 1]);
+    assert_eq!((w.asked(), w.sent[1].2[11]), (vec![0, 0], 0));
+    w.answer_with(1, |m| m[7] = 9);
+    assert_eq!(w.asked(), [0, 0, 1]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use hickory_proto::serialize::binary::BinEncoder;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 
-use crate::wire::HEADER;
+use crate::wire::{HEADER, name_end, rtype, u16_at};
 
 #[cfg(test)]
 mod tests;
@@ -27,13 +27,18 @@ mod tests;
 /// ever truncated.
 pub const OWN_MAX: usize = 512;
 
-/// How long CoreDNS may keep the answer to its loop probe, in seconds.
+/// Time that CoreDNS may keep the response to its loop probe, in seconds.
 const PROBE_TTL: u32 = 1;
+/// Time that clients may keep a NODATA response, in seconds.
+const NODATA_TTL: u32 = 3600;
 
 /// QDCOUNT of a query that we answer with its question.
 const ONE: [u8; 2] = [0, 1];
 /// Type and class behind a question's name.
 const TYPE_AND_CLASS: usize = 4;
+
+/// Length of a record's type, class, TTL and length of its data (RFC 1035, section 4.1.3).
+const FIXED_PART: usize = 10;
 
 /// An answer that Onward makes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub enum LocalResponse {
     ServFail(Ede),
     /// The name does not exist, for a second: what CoreDNS's loop probe gets.
     NxDomain,
+    /// The name has no record of this type, for an hour: what names get that no server but this one may speak for.
+    NoData,
 }
 
 /// An extended DNS error (RFC 8914): why an answer is what it is. Sent only to clients that speak EDNS.
@@ -105,6 +112,16 @@ impl LocalResponse {
             Self::Refused(_) => ResponseCode::Refused,
             Self::ServFail(_) => ResponseCode::ServFail,
             Self::NxDomain => ResponseCode::NXDomain,
+            Self::NoData => ResponseCode::NoError,
+        }
+    }
+
+    /// The time that a negative response may be kept, in seconds; `None` for errors.
+    fn negative_ttl(&self) -> Option<u32> {
+        match self {
+            Self::NxDomain => Some(PROBE_TTL),
+            Self::NoData => Some(NODATA_TTL),
+            Self::FormErr | Self::NotImp | Self::BadVers | Self::Refused(_) | Self::ServFail(_) => None,
         }
     }
 
@@ -112,7 +129,7 @@ impl LocalResponse {
         match self {
             Self::Refused(ede) => ede.as_ref(),
             Self::ServFail(ede) => Some(ede),
-            Self::FormErr | Self::NotImp | Self::BadVers | Self::NxDomain => None,
+            Self::FormErr | Self::NotImp | Self::BadVers | Self::NxDomain | Self::NoData => None,
         }
     }
 }
@@ -134,7 +151,7 @@ pub fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut Vec<u8>)
     if let Some(edns) = &edns {
         builder.edns(edns);
     }
-    let soa = matches!(own, LocalResponse::NxDomain).then(start_of_authority);
+    let soa = own.negative_ttl().map(start_of_authority);
     let mut encoder = BinEncoder::new(out);
     encoder.set_max_size(u16::try_from(OWN_MAX).unwrap_or(u16::MAX));
     let emitted = builder.build(metadata, [], [], &soa, []).destructive_emit(&mut encoder);
@@ -162,7 +179,31 @@ fn read(query: &[u8]) -> Option<Request> {
             return Some(request);
         }
     }
+    if let Some(opt) = find_opt(query) {
+        let with_opt = [&[id_high, id_low, flags, more, 0, 0, 0, 0, 0, 0, 0, 1], opt].concat();
+        if let Some(request) = request(&with_opt) {
+            return Some(request);
+        }
+    }
     request(&[id_high, id_low, flags, more, 0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+/// The OPT record of a query, as it came, however many questions stand before it.
+fn find_opt(query: &[u8]) -> Option<&[u8]> {
+    let [questions, records @ ..] = [4, 6, 8, 10].map(|at| u16_at(query, at).unwrap_or(0));
+    let mut at = HEADER;
+    for _ in 0..questions {
+        at = name_end(query, at)? + TYPE_AND_CLASS;
+    }
+    for _ in 0..records.into_iter().map(u32::from).sum() {
+        let fixed = name_end(query, at)?;
+        let end = fixed + FIXED_PART + usize::from(u16_at(query, fixed + FIXED_PART - 2)?);
+        if u16_at(query, fixed)? == rtype::OPT {
+            return query.get(at..end);
+        }
+        at = end;
+    }
+    None
 }
 
 /// The query as hickory reads it, where its one question can be sent back as it came.
@@ -192,8 +233,8 @@ fn opt(asked: &Edns, ede: Option<&Ede>, payload: u16) -> Edns {
     edns
 }
 
-/// Makes a negative answer one that may be kept, and for how long (RFC 2308, section 5).
-fn start_of_authority() -> Record {
-    let soa = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, PROBE_TTL);
-    Record::from_rdata(Name::root(), PROBE_TTL, RData::SOA(soa))
+/// The SOA that says how long a negative response may be kept, in seconds (RFC 2308, section 5).
+fn start_of_authority(ttl: u32) -> Record {
+    let soa = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, ttl);
+    Record::from_rdata(Name::root(), ttl, RData::SOA(soa))
 }

@@ -125,6 +125,26 @@ fn a_question_that_cannot_be_read_is_left_out() {
 }
 
 #[test]
+fn an_opt_comes_back_whatever_the_number_of_questions() {
+    let opt = &[0, 0, 41, 7, 0, 0, 0, 0x80, 0, 0, 0];
+    let expected = packet([0x81, 0x81], [0, 0, 0, 1], &[opt]);
+    let none = packet([1, 0], [0, 0, 0, 1], &[OPT_DO]);
+    let two = packet([1, 0], [2, 0, 0, 1], &[QUESTION, QUESTION, OPT_DO]);
+    let behind = packet([1, 0], [0, 1, 0, 1], &[b"\0\0\x01\0\x01\0\0\0\0\0\x04\x7f\0\0\x01", OPT_DO]);
+    for odd in [none, two, behind] {
+        assert_eq!(answered(&odd, &LocalResponse::FormErr), expected, "{odd:?}");
+    }
+}
+
+#[test]
+fn nodata_may_be_kept_for_an_hour() {
+    let message = Message::from_vec(&answered(&query_with_opt(), &LocalResponse::NoData)).unwrap();
+    assert_eq!((message.metadata.response_code, message.answers.len()), (ResponseCode::NoError, 0));
+    let [soa] = &message.authorities[..] else { panic!("one record: {:?}", message.authorities) };
+    assert_eq!(soa.ttl, 3600);
+}
+
+#[test]
 fn the_longest_question_and_the_longest_reason_fit() {
     let label: Vec<u8> = [&[63u8][..], &[b'a'; 63]].concat();
     let short: Vec<u8> = [&[61u8][..], &[b'a'; 61]].concat();

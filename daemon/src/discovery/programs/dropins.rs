@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Reading;
-use crate::discovery::root::Root;
+use crate::discovery::reader::Reader;
 
 /// The directories, most important first.
 pub(super) const DIRECTORIES: [&str; 4] =
@@ -22,13 +21,14 @@ pub(super) struct Assignment {
 }
 
 /// All assignments of `[section]` in `name` and `name.d/*.conf`, in the order in which they take effect.
-pub(super) fn read(root: &Root, name: &str, section: &str, reading: &mut Reading) -> Vec<Assignment> {
+pub(super) fn read(name: &str, section: &str, reader: &mut Reader<'_>) -> Vec<Assignment> {
+    let root = reader.root();
     let main = DIRECTORIES.iter().map(|directory| format!("{directory}/{name}"));
     let main = main.into_iter().find(|path| root.path(path).symlink_metadata().is_ok());
     let mut dropins = BTreeMap::new();
     for directory in DIRECTORIES {
         let directory = format!("{directory}/{name}.d");
-        for file in reading.names(root, &directory) {
+        for file in reader.names(&directory) {
             if file.ends_with(".conf") {
                 dropins.entry(file.clone()).or_insert_with(|| format!("{directory}/{file}"));
             }
@@ -40,8 +40,9 @@ pub(super) fn read(root: &Root, name: &str, section: &str, reading: &mut Reading
         if std::fs::read_link(root.path(&path)).is_ok_and(|target| target.as_os_str() == "/dev/null") {
             continue;
         }
-        let text = reading.text(root, &path).unwrap_or_default();
-        assignments.extend(parse(&text, section).map(|(line, key, value)| Assignment {
+        let text = reader.text(&path);
+        let text = text.known().map_or("", String::as_str);
+        assignments.extend(parse(text, section).map(|(line, key, value)| Assignment {
             path: path.clone(),
             line,
             key,
@@ -83,6 +84,7 @@ fn parse(text: &str, section: &str) -> impl Iterator<Item = (usize, String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::root::Root;
 
     #[test]
     fn one_section_is_read_with_lines_comments_and_continuations() {
@@ -110,7 +112,7 @@ mod tests {
             std::fs::write(path, format!("[Resolve]\nDNS={value}\n")).unwrap();
         }
         std::os::unix::fs::symlink("/dev/null", root.path("/etc/systemd/resolved.conf.d/60-d.conf")).unwrap();
-        let read = read(&root, "resolved.conf", "Resolve", &mut Reading::default());
+        let read = read("resolved.conf", "Resolve", &mut Reader::new(&root));
         let values: Vec<_> = read.iter().map(|assignment| assignment.value.as_str()).collect();
         assert_eq!(values, ["main", "first", "second", "third"]);
         assert_eq!(read[1].path, "/run/systemd/resolved.conf.d/10-a.conf");

@@ -1,56 +1,8 @@
-//! Whole hosts, laid out in a temporary directory, and what is found on them.
+//! Layouts of hosts as distributions ship them, and what is found there.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::{Found, Inputs, Root, SourceName, look};
-use crate::upstream::Server;
-
-const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
-const ETC: &str = "/etc/resolv.conf";
-const STUB_FILE: &str = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.example\n";
-/// Sockets as /proc/net/udp shows them, on port 53 of 127.0.0.53 and of 127.0.0.54.
-const UDP_53: &str = "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n";
-const UDP_BOTH: &str =
-    "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n 2: 3600007F:0035 00000000:0000 07\n";
-
-fn all_sources() -> Vec<SourceName> {
-    vec![
-        SourceName::Resolved,
-        SourceName::NetworkManager,
-        SourceName::Networkd,
-        SourceName::Resolvconf,
-        SourceName::File(PathBuf::from(ETC)),
-    ]
-}
-
-fn host(files: &[(&str, &str)], sources: &[SourceName]) -> Found {
-    let directory = tempfile::tempdir().unwrap();
-    let root = Root::at(directory.path());
-    for (path, text) in files {
-        let path = root.path(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        match text.strip_prefix("-> ") {
-            Some(target) => symlink(target, path).unwrap(),
-            None => std::fs::write(path, text).unwrap(),
-        }
-    }
-    let own = ["10.0.0.5:53".parse().unwrap()];
-    look(&Inputs { root: &root, configured: &[], sources, own: &own })
-}
-
-fn servers(found: &Found) -> Vec<String> {
-    found.servers.iter().map(|(server, _)| server.to_string()).collect()
-}
-
-fn used(files: &[(&str, &str)]) -> Vec<String> {
-    servers(&host(files, &all_sources()))
-}
-
-/// With the host's own file as the only source, so that unwrapping is what finds the servers.
-fn used_by_file(files: &[(&str, &str)]) -> Vec<String> {
-    servers(&host(files, &[SourceName::File(PathBuf::from(ETC))]))
-}
+use super::*;
 
 #[test]
 fn the_stub_of_resolved_is_unwrapped() {
@@ -128,7 +80,7 @@ fn kubesprays_host_mode_is_looked_through() {
     );
     assert_eq!(servers(&found), ["10.0.0.2:53", "10.0.0.3:53"]);
     assert_eq!(found.source.as_deref(), Some("resolved"));
-    let refused: Vec<_> = found.candidates.iter().filter_map(|candidate| candidate.verdict.reason()).collect();
+    let refused: Vec<_> = found.candidates.iter().filter_map(|candidate| candidate.usage.reason()).collect();
     assert!(refused[0].contains("NodeLocal"), "{refused:?}");
     let links = ("/run/systemd/netif/links/2", "DNS=10.0.0.4\n");
     assert_eq!(used(&[resolved, (dropin, "[Resolve]\nDNS=169.254.25.10\n"), links]), ["10.0.0.4:53"]);
@@ -193,15 +145,6 @@ fn a_loopback_server_that_nobody_can_unwrap_is_a_server() {
         assert_eq!(found.servers.len(), 2, "{address}");
         assert_eq!(found.servers[0].0, address.parse::<Server>().unwrap());
     }
-    // stubby by hand beside a NetworkManager that keeps out of it: nothing tells that it is NetworkManager's.
-    let files = [
-        (ETC, "nameserver 127.0.0.1\n"),
-        ("/run/NetworkManager/resolv.conf", "nameserver 10.0.0.2\n"),
-        ("/run/NetworkManager/no-stub-resolv.conf", "nameserver 10.0.0.2\n"),
-    ];
-    assert_eq!(used_by_file(&files), ["127.0.0.1:53"]);
-    let found = host(&files, &all_sources());
-    assert!(found.notes.iter().any(|note| note.contains("upstreams.servers")), "{:?}", found.notes);
 }
 
 #[test]
@@ -282,7 +225,7 @@ fn one_bad_server_never_discards_the_rest() {
     );
     assert_eq!(servers(&found), ["10.0.0.2:53"]);
     let verdicts: Vec<_> =
-        found.candidates.iter().map(|candidate| (candidate.line, candidate.verdict.reason().is_none())).collect();
+        found.candidates.iter().map(|candidate| (candidate.line, candidate.usage.reason().is_none())).collect();
     assert_eq!(verdicts, [(Some(1), false), (Some(2), false), (Some(3), false), (Some(6), true), (Some(7), false)]);
 }
 
@@ -293,7 +236,13 @@ fn the_configurations_own_servers_come_first_and_are_vetted_too() {
     std::fs::create_dir_all(root.path("/etc")).unwrap();
     std::fs::write(root.path(ETC), "nameserver 10.0.0.2\nsearch corp.example\n").unwrap();
     let found = |configured: &[Server]| {
-        look(&Inputs { root: &root, configured, sources: &all_sources(), own: &["10.0.0.5:53".parse().unwrap()] })
+        look(&Inputs {
+            root: &root,
+            configured,
+            sources: &all_sources(),
+            own: &["10.0.0.5:53".parse().unwrap()],
+            written: Path::new(OURS),
+        })
     };
     let configured = found(&["10.0.0.5".parse().unwrap(), "10.0.0.7:5353".parse().unwrap()]);
     assert_eq!(servers(&configured), ["10.0.0.7:5353"]);
@@ -305,8 +254,14 @@ fn the_configurations_own_servers_come_first_and_are_vetted_too() {
 fn what_a_look_depends_on_is_watched() {
     let directory = tempfile::tempdir().unwrap();
     let root = Root::at(directory.path());
-    let inputs = Inputs { root: &root, configured: &[], sources: &[SourceName::File(ETC.into())], own: &[] };
-    let paths = super::paths(&inputs);
+    let inputs = Inputs {
+        root: &root,
+        configured: &[],
+        sources: &[SourceName::File(ETC.into())],
+        own: &[],
+        written: Path::new(OURS),
+    };
+    let paths = super::super::paths(&inputs);
     for path in [ETC, RESOLVED, "/etc/systemd/resolved.conf.d", "/var/lib/kubelet/config.yaml", "/etc/dnsmasq.d"] {
         assert!(paths.contains(&root.path(path)), "{path}");
     }

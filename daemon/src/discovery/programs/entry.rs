@@ -3,18 +3,18 @@
 
 use crate::upstream::Server;
 
-/// Reads one word; nothing where it is no server.
+/// Reads one word to a server and the name that its certificate must have; nothing where it is no server.
 #[must_use]
-pub fn parse(word: &str) -> Option<Server> {
-    // The name is for TLS, which is the stub's business: see `unwrap`.
-    let (address, _) = word.split_once('#').unwrap_or((word, ""));
-    match address.rsplit_once('%') {
+pub(super) fn parse(word: &str) -> Option<(Server, Option<Box<str>>)> {
+    let (address, name) = word.split_once('#').unwrap_or((word, ""));
+    let server = match address.rsplit_once('%') {
         Some((host, scope)) if !scope.contains(']') => {
             let server: Server = host.parse().ok()?;
-            (!scope.is_empty()).then(|| Server::scoped(server.ip(), scope, server.port()))
+            (!scope.is_empty()).then(|| Server::scoped(server.ip(), scope, server.port()))?
         }
-        _ => address.parse().ok(),
-    }
+        _ => address.parse().ok()?,
+    };
+    Some((server, (!name.is_empty()).then(|| name.into())))
 }
 
 #[cfg(test)]
@@ -32,7 +32,9 @@ mod tests {
             ("[fe80::1]:5353%eth0#dns.example", "[fe80::1%eth0]:5353"),
             ("[fe80::1%eth0]:5353", "[fe80::1%eth0]:5353"),
         ] {
-            assert_eq!(super::parse(word).map(|server| server.to_string()).as_deref(), Some(shown), "{word}");
+            let (server, name) = super::parse(word).unwrap();
+            assert_eq!(server.to_string(), shown, "{word}");
+            assert_eq!(name.as_deref(), word.contains('#').then_some("dns.example"), "{word}");
         }
     }
 
