@@ -11,13 +11,8 @@ use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::Transport;
-<<<<<<< HEAD
-use crate::waiters::{Waiter, WayBack};
-use crate::wire::{QuestionKey, rcode};
-=======
 use crate::waiters::{Reach, ReplyTo, Waiter};
-use crate::wire::QuestionKey;
->>>>>>> main
+use crate::wire::{QuestionKey, rcode};
 
 /// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -53,18 +48,12 @@ impl Forwarder {
             // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.respond_unremembered(response, now);
         }
-<<<<<<< HEAD
         if matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN)) {
-            self.guard.answered(*upstream, key.name());
+            self.shared.guard.answered(*upstream, key.name());
         }
-        match self.cache.learn(key.bytes(), answer, *upstream, self.seconds(now)) {
-            Some(block) => self.tell_all(key, Content::CachedResponse(&block, Age::Seconds(0)), outbox),
-            None => self.give_up(key, Failure::NoAnswer, outbox, now),
-=======
         match self.shared.cache.learn(key.bytes(), answer, *upstream, self.shared.seconds(now)) {
             Some(block) => self.respond_to_all(key, Content::Cached(block, Age::Seconds(0))),
             None => self.fail(key, Failure::NoAnswer, now),
->>>>>>> main
         }
     }
 

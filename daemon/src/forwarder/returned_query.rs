@@ -59,15 +59,9 @@ impl Shared {
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
         if let Some(back) = marks.came_back {
-<<<<<<< HEAD
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
-            if arrival.over_tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
-=======
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
             if incoming.ingress.transport() == Transport::Tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
->>>>>>> main
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
             }
         }
     }

@@ -228,20 +228,6 @@ impl Worker {
                     workers.tell(index, Mail::Streamed(attempt, response));
                 });
             }
-<<<<<<< HEAD
-            Action::Answered(said) => match said.landed() {
-                Some(landed) => self.forwarder.give(&landed, outbox, now),
-                None => self.forwarder.give_up(&said.key, Failure::NoAnswer, outbox, now),
-            },
-            Action::Refused(said) => self.forwarder.give_failure(&said, outbox, now),
-            Action::Failed(key, why) => self.forwarder.give_up(&key, why, outbox, now),
-            Action::Overdue(key) => {
-                let next = self.forwarder.give_overdue(&key, outbox, now);
-                self.serving.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
-            }
-            Action::Silent(upstream, transport, key) => {
-                self.forwarder.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
-=======
             Transmit::Respond(ReplyTo::Udp(listener, client)) => {
                 // A listener that is closed since has nobody left who waits.
                 if let Some(socket) = self.listeners.socket(listener) {
@@ -250,7 +236,6 @@ impl Worker {
                         true
                     });
                 }
->>>>>>> main
             }
             Transmit::Respond(ReplyTo::Stream(client)) => self.parts.clients.respond(client, std::mem::take(out)),
             Transmit::HealthChanged => drop(self.parts.notices.send(Notice::HealthChanged)),

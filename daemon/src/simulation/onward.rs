@@ -14,17 +14,9 @@ use super::{Answer, CLIENT, Node, Out, Place, Query, Timer, messages};
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::{self, Cache, TtlBounds};
 use crate::exchange::pool::Socket;
-<<<<<<< HEAD
-use crate::exchange::{Action, CLIENT_BUDGET, Engine, Guidance, LookupRequest};
-use crate::forwarder::{Arrival, Forwarder, Step, Waits};
-use crate::guard::returned::ReturnedMarks;
-use crate::guard::{Asked, Driver, Event, Guard, HOLD, Mark, Nonce, PROBE_HOLD, Settings, Standing, Witness, probe};
-use crate::net::outbox::Outbox;
-=======
 use crate::exchange::{Engine, Guidance};
 use crate::forwarder::{self, Forwarder, Incoming, Ingress, Reply, Shared, Transmit};
-use crate::guard::{Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
->>>>>>> main
+use crate::guard::{Asked, Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
 use crate::node_address::table::Tables;
 use crate::upstream::set::UpstreamIds;
 use crate::upstream::{Server, Transport, UpstreamId, UpstreamSet};
@@ -128,11 +120,7 @@ impl Onward {
     /// Its standing for `name`, in lower case.
     pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
         let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
-<<<<<<< HEAD
-        self.forwarder.guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
-=======
-        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, name)
->>>>>>> main
+        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
     }
 
     /// Whether any upstream is convicted.
@@ -186,37 +174,7 @@ impl Onward {
         }
     }
 
-<<<<<<< HEAD
-    fn perform(&mut self, action: Action, out: &mut Out) {
-        let (forwarder, outbox) = (&self.forwarder, &mut self.outbox);
-        match action {
-            Action::Open(socket, upstream) => drop(self.sockets.insert(socket, upstream.id)),
-            Action::Close(socket) => drop(self.sockets.remove(&socket)),
-            Action::Send(socket, ask) => {
-                let (upstream, message) = (self.sockets[&socket], self.engine.message(ask).unwrap().to_vec());
-                self.next += 1;
-                out.ask(self.places[&upstream], messages::read(&message, out.place, self.next));
-                self.asks.insert(self.next, (upstream, socket, message));
-            }
-            Action::Stream(..) => panic!("no answer is cut"),
-            Action::Answered(said) => forwarder.give(&said.landed().unwrap(), outbox, out.now),
-            Action::Refused(said) => forwarder.give_failure(&said, outbox, out.now),
-            Action::Failed(key, why) => forwarder.give_up(&key, why, outbox, out.now),
-            Action::Overdue(key) => {
-                let next = forwarder.give_overdue(&key, outbox, out.now);
-                self.engine.remind(&key, next.unwrap_or(out.now + CLIENT_BUDGET));
-            }
-            Action::Silent(upstream, transport, key) if self.silence => {
-                forwarder.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
-            }
-            Action::Silent(..) => {}
-        }
-    }
-
-    /// Lets the judge take what there is; returns whether there are other verdicts. Nobody listens over TCP.
-=======
     /// Lets the judge take what there is; returns whether there are other verdicts. No place listens over TCP.
->>>>>>> main
     fn judge(&mut self, event: Option<Event>, out: &mut Out) -> bool {
         let (next, probes, places) = (&mut self.next, &mut self.probes, &self.places);
         let is_news = self.driver.step(event, (out.now, self.deaf_to), |nonce, upstream, transport, message| {
