@@ -10,6 +10,7 @@ pub mod lab;
 pub mod load;
 pub mod messages;
 pub mod netns;
+pub mod node;
 pub mod onward;
 pub mod peers;
 pub mod process;
@@ -21,6 +22,7 @@ pub mod tap;
 pub mod tcp;
 pub mod threads;
 pub mod upstream;
+pub mod validating;
 pub mod wait;
 pub mod zones;
 

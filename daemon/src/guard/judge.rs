@@ -1,15 +1,15 @@
 //! The judge: turns what witnesses and probes say into probes, verdicts and things to tell. Pure: events and `now` in,
 //! actions out; it holds no socket and reads no clock.
 //!
-//! **Convicted** is an upstream, over one transport, for the names under one suffix, when two probes in a row came home
-//! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
-//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected
-//! name, and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by
-//! silence. The last upstream that is left is asked four times more at once: one that answers any of these is half a
-//! loop, to be asked last. And one that answers a probe though something came back through it *wavers* for a minute: it
-//! keeps its place, but what comes back is asked of it again where nobody else is left.
+//! **Convicted** is an upstream, over one transport, for the names under one suffix (or for one type of them), when two
+//! probes in a row came home and neither had an answer but our own. The second goes without marks, since some forwarders
+//! look further only then. `verdicts` has where it looks, since not every hop can be judged by the root, and when it
+//! has waited enough; `case` has what ends a verdict; `suspicion` what witnesses cause; `checkup` the health probes. The
+//! last upstream that is left is asked four times more at once: one that answers any of these is half a loop, to be
+//! asked last. And one that answers a probe though something came back through it is *intermittent* for a minute: it
+//! keeps its place, but what comes back is asked of it again where no other is left.
 //!
-//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
+//! One probe at a time for each upstream and transport, but for those that were given up; how many a stranger can provoke is `limits`' part, which
 //! verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
 
 mod checkup;
@@ -47,6 +47,10 @@ const UNSURE: Duration = Duration::from_secs(5);
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
+/// Maximum number of probes a second in all, but for those of health; and of those for release and of routine, which wait
+/// rather than delay a verdict.
+const OVERALL: usize = 20;
+const BACKGROUND: usize = 8;
 /// Maximum number of health probes a second, to all upstreams together.
 const CHECKUPS: usize = 20;
 
@@ -87,7 +91,29 @@ pub struct Judge {
     background: Window,
     told: Window,
     published: Arc<Verdicts>,
+    counters: Counters,
     actions: Vec<Action>,
+}
+
+/// What the judge has done since it began, for people and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Suspicions heard, by witness: tag, spelling, silence.
+    pub suspicions: [u64; 3],
+    /// Probes sent, by what for: check, confirmation, release, learning of marks, health.
+    pub probes: [u64; 5],
+    /// Verdicts given.
+    pub given: u64,
+    /// Of them, found to be half a loop.
+    pub halved: u64,
+    /// Verdicts that ended.
+    pub ended: u64,
+}
+
+impl Counters {
+    fn count(counter: &mut u64) {
+        *counter = counter.wrapping_add(1);
+    }
 }
 
 impl Judge {
@@ -108,10 +134,11 @@ impl Judge {
             checkups: HashMap::new(),
             checkup_window: Window::new(CHECKUPS, Duration::from_secs(1)),
             early: Vec::new(),
-            overall: Window::new(10, Duration::from_secs(1)),
-            background: Window::new(6, Duration::from_secs(1)),
+            overall: Window::new(OVERALL, Duration::from_secs(1)),
+            background: Window::new(BACKGROUND, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
             published: Arc::new(Verdicts::new(settings)),
+            counters: Counters::default(),
             actions: Vec::new(),
         }
     }
@@ -157,6 +184,12 @@ impl Judge {
         self.send_checkups(now);
         self.publish(now);
         std::mem::take(&mut self.actions)
+    }
+
+    /// What was done up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// When to come back with [`Event::Tick`], if nothing happens before.
@@ -268,6 +301,13 @@ impl Judge {
         if upstream.is_near() && track.routine.is_none() {
             track.routine = Some(now + Duration::from_millis(self.rng.random_range(45_000..75_000)));
         }
+        let [check, confirm, release, learn, _] = &mut self.counters.probes;
+        Counters::count(match want.purpose {
+            Purpose::Check => check,
+            Purpose::Confirm => confirm,
+            Purpose::Release => release,
+            Purpose::Learn => learn,
+        });
         let (home, answered_late, given_up_home) = (None, false, false);
         self.asked.insert(nonce, ProbeInFlight { whom, want, marks, sent: now, home, answered_late, given_up_home });
         self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });

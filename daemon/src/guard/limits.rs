@@ -5,7 +5,7 @@
 //! upstream is probed for six suspicions in any twenty seconds at most. And since a stranger makes up names under the few
 //! domains that are his own, suspicions about names of one domain are at least a second apart, and after each acquittal
 //! twice as far, up to half a minute, until ten quiet minutes have passed. A real loop is soon seen at another domain.
-//! And ten probes a second in all, whatever they are for.
+//! And twenty probes a second in all, whatever they are for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

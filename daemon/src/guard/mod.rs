@@ -27,9 +27,9 @@
 //!   or by replay is worth a hint for short names, and never a verdict ([`spelling`] has the figures). A hint costs a
 //!   client who asks for more than the flight (DO, CD) 50 ms; it is refused only if a probe of ours comes home about
 //!   then ([`Guard::has_probe_come_home`]).
-//! * **Silence.** Anyone can own a zone that is slow or fails, so silence is worth a probe of the root; for one zone it
-//!   must speak twice. Where a forged source address would have an upstream asked later, that holds among equivalent
-//!   upstreams only ([`silence::not_first`]).
+//! * **Silence.** Anyone can own a zone that is slow or fails, so silence is worth a probe of the root and one under the
+//!   name's parent, which can convict that parent's names only. Where a forged source address would have an upstream
+//!   asked later, that holds among equivalent upstreams only ([`silence::not_first`]).
 //! * **Probe.** It has 64 random bits and a MAC, so nobody brings one home that he has not been sent. Those who have
 //!   are the hops behind that upstream, and, under a suffix, the servers of that suffix. A hop could convict only the
 //!   upstream that it serves, by withholding the upstream's answer besides, which a hop can do to every question
@@ -38,13 +38,18 @@
 //!   SERVFAIL may be ours.
 //! * **Half a loop.** Who replays what he saw can have an upstream be held to waver. Then a question that he brings back
 //!   is asked of it up to three times more, and only where no other upstream is left.
-//! * **Limits.** Witnesses provoke a probe a second and six a minute for an upstream, fewer after each acquittal; all
-//!   together probes are ten a second at most; the judge's queue drops what is too much; verdicts, suspicions told, and
+//! * **Many zones.** Where three suffixes loop that share nothing, and fewer names besides are answered meanwhile, the
+//!   upstream is convicted for all names, since a hop can deny probes of the root from its cache. Who owns three
+//!   domains, and a server in each that sends our probes back, could so convict an upstream that nobody else asks
+//!   anything; each answer to a client's query asks for one domain more.
+//! * **Limits.** For each upstream and kind of witness six suspicions in twenty seconds are looked into, those about one
+//!   domain ever less often while they prove wrong ([`limits`]), so that what strangers provoke delays no verdict; all
+//!   together probes are twenty a second at most; the judge's queue drops what is too much; verdicts, suspicions told, and
 //!   upstreams remembered are bounded. Which marks an upstream bears is learnt from probes alone, so a client that
 //!   provokes FORMERR switches nothing off.
 //!
 //! A verdict, then, needs the upstream's own doing; and what it takes away is one upstream, for the names under one
-//! suffix, until it answers a probe.
+//! suffix, until it answers a probe that no cache can have answered, or no probe comes home any more.
 
 use std::time::Duration;
 

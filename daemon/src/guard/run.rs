@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::judge::Counters;
 use super::probe;
 use super::report::Kind;
 use super::{Asked, Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
@@ -58,6 +59,7 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(UpstreamId, Witness), u64>>,
+    counters: Mutex<Counters>,
     /// The latest probes and whom they went to.
     probes: Mutex<VecDeque<(Nonce, UpstreamId)>>,
 }
@@ -197,6 +199,12 @@ impl Guard {
         counts.iter().map(|(whom, count)| (*whom, *count)).collect()
     }
 
+    /// What the judge has done up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.0.published.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
     pub fn tell_what_holds(&self, set: &UpstreamSet, now: Instant) {
         for verdict in self.verdicts().all() {
@@ -257,6 +265,7 @@ impl Driver {
                     published();
                 }
             }
+            *self.published.counters.lock().unwrap_or_else(PoisonError::into_inner) = self.judge.counters();
         }
     }
 
@@ -373,6 +382,8 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::LastResort);
+        let counters = guard.counters();
+        assert!(counters.suspicions == [1, 0, 0] && counters.probes[0] >= 4 && counters.given >= 1, "{counters:?}");
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");

@@ -22,6 +22,7 @@ const UNBOUND: Manners = Manners {
     random: None,
     again: 4,
     zone: None,
+    denies: false,
 };
 
 /// A name whose spelling is a hint only: it has fewer than 24 letters.

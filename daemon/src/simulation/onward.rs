@@ -123,6 +123,12 @@ impl Onward {
         self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
     }
 
+    /// How many verdicts hold over UDP.
+    pub(super) fn verdicts(&self) -> usize {
+        let verdicts = self.forwarder.shared().guard.verdicts();
+        verdicts.all().iter().filter(|verdict| verdict.transport == Transport::Udp).count()
+    }
+
     /// Whether any upstream is convicted.
     pub(super) fn convicts(&self) -> bool {
         !self.forwarder.shared().guard.verdicts().all().is_empty()

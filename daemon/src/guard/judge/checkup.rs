@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::RngExt;
 
-use super::{Judge, Whom};
+use super::{Counters, Judge, Whom};
 use crate::guard::event::Action;
 use crate::guard::health::Ask;
 use crate::guard::mark_support::Marks;
@@ -69,6 +69,8 @@ impl Judge {
             }
             Ask::Answered(name) => probe::plain(name, id),
         };
+        let [.., health] = &mut self.counters.probes;
+        Counters::count(health);
         self.checkups.insert(nonce, (upstream.id, transport));
         self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });
     }

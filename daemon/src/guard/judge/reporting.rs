@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Judge, Whom};
+use super::{Counters, Judge, Whom};
 use crate::guard::event::Action;
 use crate::guard::mark_support::Marks;
 use crate::guard::marks::Known;
@@ -13,6 +13,12 @@ use crate::guard::verdict::{Verdict, Verdicts, Witness};
 
 impl Judge {
     pub(super) fn tell_verdict(&mut self, kind: Kind, verdict: &Verdict) {
+        match kind {
+            Kind::Looping | Kind::HalfLooping => Counters::count(&mut self.counters.given),
+            Kind::Halved => Counters::count(&mut self.counters.halved),
+            Kind::Released | Kind::Faded => Counters::count(&mut self.counters.ended),
+            Kind::Suspected | Kind::Holds(..) | Kind::Learnt(_) => {}
+        }
         let Some(upstream) = self.set.get(verdict.upstream).cloned() else { return };
         let evidence = Some(verdict.evidence.clone());
         let Verdict { transport, suffix, qtype, .. } = verdict.clone();

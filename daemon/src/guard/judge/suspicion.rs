@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{EARLY, Judge, SUSPECT, Whom};
+use super::{Counters, EARLY, Judge, SUSPECT, Whom};
 use crate::guard::limits::Provocation;
 use crate::guard::report::Kind;
 use crate::guard::suffix;
@@ -20,6 +20,12 @@ impl Judge {
             }
             return;
         }
+        let [tag, spelling, silence] = &mut self.counters.suspicions;
+        Counters::count(match cause.witness {
+            Witness::Tag => tag,
+            Witness::Spelling => spelling,
+            Witness::Silence => silence,
+        });
         let track = self.tracks.entry(whom).or_default();
         if track.covers_question(Asked { name: &cause.name, qtype: cause.qtype }) {
             return;

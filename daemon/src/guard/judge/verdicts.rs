@@ -260,7 +260,7 @@ impl Judge {
     /// Returns false where there is no such type.
     fn confirm_type(&mut self, asked: &ProbeInFlight, nonce: Nonce) -> bool {
         let want = &asked.want;
-        let suspected = want.cause.as_ref().map(|cause| type_of(cause)).filter(|qtype| *qtype != rtype::A);
+        let suspected = want.cause.as_ref().map(type_of).filter(|qtype| *qtype != rtype::A);
         let (Some(qtype), rtype::A, false, false) = (suspected, want.place.qtype, want.of_all(), asked.answered_late)
         else {
             return false;
@@ -335,6 +335,7 @@ impl Judge {
     }
 }
 
+/// Has an unconfirmed loop looked at again soon.
 fn track_routine(judge: &mut Judge, whom: Whom, now: Instant) {
     if let Some(track) = judge.tracks.get_mut(&whom) {
         track.routine = Some(now + UNSURE);

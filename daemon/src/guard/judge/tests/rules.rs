@@ -57,7 +57,7 @@ impl Watch {
                     while self.sent.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
                         self.sent.pop_front();
                     }
-                    assert!(self.sent.len() <= 10, "ten a second in all");
+                    assert!(self.sent.len() <= OVERALL, "so many a second in all");
                 }
                 Action::Tell(report) if matches!(report.kind, Kind::Looping | Kind::HalfLooping) => {
                     let whom = (report.upstream.id, report.transport);
