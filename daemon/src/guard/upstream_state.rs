@@ -272,12 +272,12 @@ impl UpstreamState {
         }
     }
 
-    /// The suffix to be probed next, where a verdict was given for `suffix`: the longest that it shares with another one
-    /// and that is no verdict yet. None where they share the root only.
-    pub(super) fn shared(&self, suffix: &[u8]) -> Option<Box<[u8]>> {
-        let others = self.verdicts().filter(|verdict| *verdict.suffix != *suffix && verdict.qtype.is_none());
-        let shared = others.map(|verdict| suffix::common(suffix, &verdict.suffix)).max_by_key(|shared| shared.len())?;
-        (shared != name::ROOT && !self.covers(shared)).then(|| shared.into())
+    /// The suffix that perhaps loops as a whole where `name` does: the longest that it shares with a verdict, and that is
+    /// none yet. None where they share the root only.
+    pub(super) fn shared<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let others = self.verdicts().filter(|verdict| *verdict.suffix != *name && verdict.qtype.is_none());
+        let shared = others.map(|verdict| suffix::common(name, &verdict.suffix)).max_by_key(|shared| shared.len())?;
+        (shared != name::ROOT && !self.covers(shared)).then_some(shared)
     }
 
     /// The widest suffix under which so many unrelated names loop, and so few are answered, that all do; with the places

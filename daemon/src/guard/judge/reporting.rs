@@ -65,7 +65,8 @@ impl Judge {
         let verdicts = Verdicts { given, suspects, wavering, down, marks, unheard_of: self.published.unheard_of };
         if verdicts != *self.published {
             self.published = Arc::new(verdicts);
-            self.actions.push(Action::Publish(Arc::clone(&self.published)));
+            // First of all: what people are told holds by then.
+            self.actions.insert(0, Action::Publish(Arc::clone(&self.published)));
         }
     }
 }

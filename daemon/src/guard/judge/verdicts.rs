@@ -23,7 +23,7 @@ use crate::guard::limits::Provocation;
 use crate::guard::probe::{self, Nonce, ProbeReply};
 use crate::guard::report::Kind;
 use crate::guard::upstream_state::{Cause, Finding, ProbeRequest, ProbeReturn, Purpose};
-use crate::guard::verdict::{Evidence, Standing, Witness};
+use crate::guard::verdict::{Evidence, Standing, Verdict, Witness};
 use crate::upstream::Transport;
 use crate::wire::{name, rtype};
 
@@ -208,7 +208,8 @@ impl Judge {
     fn look_further(&mut self, asked: &ProbeInFlight, now: Instant) -> bool {
         let Some(cause) = &asked.want.cause else { return false };
         let here = (&*asked.want.place.suffix, asked.want.place.qtype);
-        let mut steps = places(cause).into_iter();
+        let shared = self.tracks.get(&asked.whom).and_then(|track| track.shared(name::parent(&cause.name)));
+        let mut steps = places(cause, shared).into_iter();
         if !steps.any(|step| step == here) {
             return false;
         }
@@ -290,31 +291,34 @@ impl Judge {
             is_last,
         };
         let is_last = self.is_last_over_udp(asked.whom, &want.suffix);
-        if !self.give(asked.whom, finding(&want.suffix, want.of_type, vec![place], is_last), now) {
-            return;
-        }
         let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
-        if let Some((suffix, places)) = track.all_loop(&want.suffix) {
-            let is_last = self.is_last_over_udp(asked.whom, &suffix);
-            self.give(asked.whom, finding(&suffix, None, places, is_last), now);
-        } else if let Some(shared) = track.shared(&want.suffix) {
-            let cause = want.cause.clone().map(|cause| Cause { qtype: rtype::A, ..cause });
-            track.want(ProbeRequest::check(&shared, cause));
+        track.suspect_until = None;
+        let one = finding(&want.suffix, want.of_type, vec![place], is_last);
+        let Some(verdict) = track.convict(asked.whom, one, now) else { return };
+        match track.all_loop(&want.suffix) {
+            Some((suffix, places)) => {
+                let is_last = self.is_last_over_udp(asked.whom, &suffix);
+                let all = finding(&suffix, None, places, is_last);
+                let wider = self.tracks.get_mut(&asked.whom).and_then(|track| track.convict(asked.whom, all, now));
+                self.tell_given(&wider.unwrap_or(verdict));
+            }
+            None => {
+                if let Some(shared) = track.shared(&want.suffix) {
+                    let cause = want.cause.clone().map(|cause| Cause { qtype: rtype::A, ..cause });
+                    track.want(ProbeRequest::check(shared, cause));
+                }
+                self.tell_given(&verdict);
+            }
         }
         self.look_over_the_other(asked);
     }
 
-    /// Gives a verdict, unless one like it holds. Returns whether it did.
-    fn give(&mut self, whom: Whom, finding: Finding, now: Instant) -> bool {
-        let Some(track) = self.tracks.get_mut(&whom) else { return false };
-        track.suspect_until = None;
-        let Some(verdict) = track.convict(whom, finding, now) else { return false };
+    fn tell_given(&mut self, verdict: &Verdict) {
         let kind = match verdict.standing {
             Standing::LastResort => Kind::HalfLooping,
             _ => Kind::Looping,
         };
-        self.tell_verdict(kind, &verdict);
-        true
+        self.tell_verdict(kind, verdict);
     }
 
     /// What bends one transport mostly bends the other; the probe will tell.
@@ -350,10 +354,12 @@ fn type_of(cause: &Cause) -> u16 {
     }
 }
 
-/// Where a suspicion is looked into, in this order.
-fn places(cause: &Cause) -> Vec<(&[u8], u16)> {
+/// Where a suspicion is looked into, in this order. `shared` is what the name shares with one that is convicted.
+fn places<'n>(cause: &'n Cause, shared: Option<&'n [u8]>) -> Vec<(&'n [u8], u16)> {
     let (parent, qtype) = (name::parent(&cause.name), type_of(cause));
-    let mut places = vec![(name::ROOT, rtype::A), (name::ROOT, qtype), (parent, qtype)];
+    let mut places = vec![(name::ROOT, rtype::A), (name::ROOT, qtype)];
+    places.extend(shared.map(|shared| (shared, rtype::A)));
+    places.push((parent, qtype));
     if cause.witness != Witness::Silence {
         places.push((&cause.name, qtype));
     }
