@@ -1,16 +1,79 @@
-//! `onward check`: is the configuration sound, and what holds?
+//! `onward check`: is the configuration sound, and what holds? Told by what the configuration says, and by what this node
+//! can tell of it.
+
+mod access;
+mod node;
+mod unit;
 
 use std::io::Write;
 
 use serde_json::json;
 
+use super::discover;
 use super::{CheckArgs, Failure};
-use crate::config::{self, Fault, Faults, Loaded, Overrides};
+use crate::config::{self, Fault, Faults, Loaded, Overrides, Roots};
+use crate::discovery::{Root, kubelet};
+use access::Identity;
+use node::Node;
+use unit::Unit;
 
 /// Loads the configuration as the daemon would, and shows it if asked to.
 pub(super) fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let overrides = Overrides { config: args.config.clone(), ..Overrides::default() };
-    report(args, config::load(&overrides), out, &mut std::io::stderr())
+    let root = Root::machine();
+    let unit = Unit::read(&root);
+    let identity = identity(args, unit.as_ref())?;
+    let loaded = match unit.as_ref().filter(|_| args.as_service) {
+        None => config::load(&Overrides { config: args.config.clone(), ..Overrides::default() }),
+        Some(unit) => {
+            let mut overrides = unit.flags().overrides();
+            overrides.config = args.config.clone().or(overrides.config);
+            config::load_from(&Roots::default(), unit.variables(), &overrides)
+        }
+    };
+    let loaded = loaded.and_then(|loaded| judge(args, loaded, identity, unit, &root));
+    report(args, loaded, out, &mut std::io::stderr())
+}
+
+/// Whose rights count: those of the service where there is one, else those of this process.
+fn identity(args: &CheckArgs, unit: Option<&Unit>) -> Result<Identity, Failure> {
+    match unit.map(Identity::of) {
+        Some(Ok(identity)) => Ok(identity),
+        Some(Err(missing)) if args.as_service => Err(Failure::System(missing)),
+        None if args.as_service => {
+            Err(Failure::Usage("onward.service is not installed: there is no service to judge as".to_owned()))
+        }
+        Some(Err(_)) | None => Ok(Identity::own()),
+    }
+}
+
+/// Adds what the node can tell: as faults where the service itself would meet them, else as warnings.
+fn judge(
+    args: &CheckArgs,
+    mut loaded: Loaded,
+    identity: Identity,
+    unit: Option<Unit>,
+    root: &Root,
+) -> Result<Loaded, Faults> {
+    let own = discover::own(&loaded.settings, root);
+    let node = Node { identity, unit, memory: node::memory(root), own, cluster_dns: kubelet::read(root).cluster_dns };
+    if args.config.is_some() && !args.as_service {
+        loaded.files.clear(); // a draft, which the service does not read
+    }
+    let barred = node.barred(&loaded);
+    if args.as_service && !barred.is_empty() {
+        return Err(Faults::new(barred));
+    }
+    loaded.warnings.extend(barred);
+    loaded.warnings.extend(node.doubts(&loaded));
+    let unknown = node.unit.iter().filter(|_| args.as_service).flat_map(|unit| &unit.unknown);
+    loaded.warnings.extend(unknown.map(|what| of_unit(what.clone())));
+    Ok(loaded)
+}
+
+/// Something that is about the unit.
+fn of_unit(what: String) -> Fault {
+    let origin = config::Origin::File { path: "onward.service".to_owned(), line: 0 };
+    Fault { origin, key: None, value: None, what }
 }
 
 /// Tells what was found: the result to `out`, what a person should look at beside it.

@@ -31,7 +31,7 @@ pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failur
 }
 
 /// Where the daemon listens, or would: never an upstream. Nothing, where that cannot be found out.
-fn own(settings: &Settings, root: &Root) -> Vec<SocketAddr> {
+pub(super) fn own(settings: &Settings, root: &Root) -> Vec<SocketAddr> {
     let wanted: Wanted = wanted(settings, &kubelet::read(root), Vec::new());
     let chosen = node_address::netlink::read().ok().and_then(|tables| node_address::choose(&wanted, &tables).ok());
     chosen.iter().flat_map(|chosen| &chosen.addresses).map(|address| address.socket).collect()

@@ -98,13 +98,17 @@ pub struct DiscoverArgs {
 #[command(
     about = "Check the configuration and tell every fault",
     long_about = "Check the configuration: files, then variables that begin with ONWARD_.\n\nTells every fault at once, each \
-                  with its file and line, on standard error, and ends with 78 if there is one. Nothing is changed.",
-    after_help = "Examples:\n  onward check\n  onward check --config ./onward.toml --print"
+                  with its file and line, on standard error, and ends with 78 if there is one. Warnings tell what holds but \
+                  will not work on this node, or not as meant; they do not change the exit code. Nothing is changed.",
+    after_help = "Examples:\n  onward check\n  onward check --as-service\n  onward check --config ./onward.toml --print"
 )]
 pub struct CheckArgs {
     /// Read this file instead of those in /etc/onward and /usr/lib/onward
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Judge as onward.service would meet it: with its user, its variables and its flags, not those of this shell
+    #[arg(long)]
+    pub as_service: bool,
     /// Print what holds, as TOML, with a comment on each key saying where its value came from
     #[arg(long)]
     pub print: bool,

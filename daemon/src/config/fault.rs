@@ -48,7 +48,9 @@ impl Fault {
 }
 
 impl Faults {
-    pub(super) fn new(mut faults: Vec<Fault>) -> Self {
+    /// Puts faults into the order of their places, each once.
+    #[must_use]
+    pub fn new(mut faults: Vec<Fault>) -> Self {
         faults.sort();
         faults.dedup();
         Self(faults)

@@ -31,6 +31,7 @@ mod warnings;
 mod words;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use ::config::{Config, Value, ValueKind};
 
@@ -42,7 +43,7 @@ pub use settings::{Limits, Log, Settings, Upstreams};
 pub use show::{Effective, Entry};
 pub use words::Refused;
 
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use layer::Layer;
 use reader::Reader;
 
@@ -56,6 +57,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The same, key by key, with the origin of each value.
     pub effective: Effective,
+    /// The files that were read, in rising order of weight.
+    pub files: Vec<PathBuf>,
     /// What holds, but should be looked at again.
     pub warnings: Vec<Fault>,
     /// What was passed over, or may be read otherwise than a person thinks.
@@ -66,10 +69,10 @@ impl Loaded {
     /// Logs what should be looked at again, and what was passed over.
     pub fn log_remarks(&self) {
         for warning in &self.warnings {
-            log::warn!(event = Event::ConfigurationNote; "{warning}");
+            log::warn!(event = LogEvent::ConfigurationNote; "{warning}");
         }
         for note in &self.notes {
-            log::info!(event = Event::ConfigurationNote; "{note}");
+            log::info!(event = LogEvent::ConfigurationNote; "{note}");
         }
     }
 }
@@ -120,7 +123,7 @@ pub fn load_from(
     }
     notes.append(&mut reader.notes);
     let warnings = warnings::find(&settings, &effective);
-    Ok(Loaded { settings, effective, warnings, notes })
+    Ok(Loaded { settings, effective, files: files.read, warnings, notes })
 }
 
 fn merge(layers: Vec<Layer>) -> Value {

@@ -16,7 +16,7 @@ use super::{Forwarder, Shared};
 use crate::exchange::LookupRequest;
 use crate::guard::HOLD;
 use crate::guard::returned::{self, ReturnedMarks};
-use crate::respond::{Ede, LocalResponse};
+use crate::respond::Ede;
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::{Query, QuestionKey};
 
@@ -105,8 +105,7 @@ impl Forwarder {
         if through.is_some() {
             // They alone are refused: nothing of that is remembered or shared.
             let waiters = self.shared.waiters.refuse(request.key.bytes(), now);
-            let loops = LocalResponse::ServFail(self.shared.loops(through));
-            self.respond_locally(waiters, loops);
+            self.refuse(waiters, through);
         } else if self.shared.waiters.release(request.key.bytes()) {
             self.look_up_held(request, now);
         }

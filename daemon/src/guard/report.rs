@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::mark_support::Marks;
 use super::verdict::{Evidence, Standing, Witness};
+use crate::logging::LogEvent;
 use crate::upstream::{Transport, Upstream};
 use crate::wire::name;
 use crate::wire::query::shown;
@@ -117,15 +118,15 @@ impl Report {
     #[must_use]
     pub fn fields(&self, counts: &[(Witness, u64)]) -> Vec<(&'static str, String)> {
         let event = match self.kind {
-            Kind::Suspected => "suspected",
-            Kind::Looping => "looping",
-            Kind::HalfLooping | Kind::Halved => "half-looping",
-            Kind::Released | Kind::Faded => "released",
-            Kind::Holds(..) => "holds",
-            Kind::Learnt(_) => "learnt",
+            Kind::Suspected => LogEvent::Suspected,
+            Kind::Looping => LogEvent::Looping,
+            Kind::HalfLooping | Kind::Halved => LogEvent::HalfLooping,
+            Kind::Released | Kind::Faded => LogEvent::Released,
+            Kind::Holds(..) => LogEvent::Holds,
+            Kind::Learnt(_) => LogEvent::Learnt,
         };
         let mut fields = vec![
-            ("event", event.to_owned()),
+            ("event", event.name().to_owned()),
             ("upstream", self.upstream.server.to_string()),
             ("source", self.upstream.source.to_string()),
             ("transport", transport(self.transport).to_owned()),

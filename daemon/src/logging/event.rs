@@ -9,11 +9,11 @@ use log::kv::{ToValue, Value};
 /// Defines the kinds, each with its meaning (its comment, too), name and id.
 macro_rules! events {
     ($($variant:ident = $name:literal, $id:literal, $meaning:literal;)+) => {
-        /// A kind of event. Given with a log line as its field `event`: `info!(event = Event::Listening; "…")`.
+        /// A kind of event. Given with a log line as its field `event`: `info!(event = LogEvent::Listening; "…")`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Event { $(#[doc = $meaning] $variant,)+ }
+        pub enum LogEvent { $(#[doc = $meaning] $variant,)+ }
 
-        impl Event {
+        impl LogEvent {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
@@ -135,14 +135,14 @@ events! {
         "Probes showed which marks an upstream bears.";
 }
 
-impl Event {
+impl LogEvent {
     /// Finds the kind that has this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|event| event.name() == name)
     }
 }
 
-impl ToValue for Event {
+impl ToValue for LogEvent {
     fn to_value(&self) -> Value<'_> {
         Value::from(self.name())
     }
@@ -151,15 +151,16 @@ impl ToValue for Event {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
     #[test]
     fn each_event_has_a_name_and_an_id_of_its_own() {
-        let names: HashSet<_> = Event::ALL.iter().map(|event| event.name()).collect();
-        let ids: HashSet<_> = Event::ALL.iter().map(|event| event.message_id()).collect();
-        assert_eq!((names.len(), ids.len()), (Event::ALL.len(), Event::ALL.len()));
-        for event in Event::ALL {
+        let names: HashSet<_> = LogEvent::ALL.iter().map(|event| event.name()).collect();
+        let ids: HashSet<_> = LogEvent::ALL.iter().map(|event| event.message_id()).collect();
+        assert_eq!((names.len(), ids.len()), (LogEvent::ALL.len(), LogEvent::ALL.len()));
+        for event in LogEvent::ALL {
             let (name, id) = (event.name(), event.message_id());
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
             // As systemd writes an id, and random (RFC 9562, section 5.4), so that it is nobody else's.
@@ -168,7 +169,38 @@ mod tests {
                 id.as_bytes()[12] == b'4' && matches!(id.as_bytes()[16], b'8' | b'9' | b'a' | b'b'),
                 "{name}: {id}"
             );
-            assert_eq!(Event::named(name), Some(*event));
+            assert_eq!(LogEvent::named(name), Some(*event));
         }
+    }
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+        let inside = folders.iter().flat_map(|folder| sources(folder));
+        inside.chain(files.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"))).collect()
+    }
+
+    /// The lines at info and above: where each is, and what stands before its text.
+    fn log_lines(text: &str) -> impl Iterator<Item = &str> {
+        let calls = ["info!(", "warn!(", "error!(", "log!("].map(|call| format!("log::{call}"));
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let starts = code.filter(move |line| calls.iter().any(|call| line.contains(call)));
+        // The fields of a long call stand in the next lines.
+        starts.filter_map(|line| text.get(text.find(line)?..).and_then(|rest| rest.split('"').next()))
+    }
+
+    #[test]
+    fn each_log_line_at_info_and_above_tells_its_event() {
+        let mut lines = 0;
+        let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        for path in all.into_iter().filter(|path| !path.ends_with(file!())) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in log_lines(&text) {
+                assert!(line.contains("event = "), "{}: {line}", path.display());
+                lines += 1;
+            }
+        }
+        assert!(lines > 30, "{lines}");
+        assert_eq!(log_lines("log::warn!(\"no event\");").next(), Some("log::warn!("));
     }
 }

@@ -9,9 +9,9 @@
 //! are kept out below warnings. What a stranger on the network can trigger is told at debug, or at a rate that its caller
 //! limits.
 //!
-//! Fields are given with the line: `info!(event = Event::UpstreamInUse, upstream:% = server; "asking {server}")`. The journal
+//! Fields are given with the line: `info!(event = LogEvent::UpstreamInUse, upstream:% = server; "asking {server}")`. The journal
 //! has them as `ONWARD_EVENT` and `ONWARD_UPSTREAM`; stderr shows those that the message does not hold already. Each line at
-//! info and above has the [`Event`] that it tells of, by which the journal gets its `MESSAGE_ID`, too.
+//! info and above has the [`LogEvent`] that it tells of, by which the journal gets its `MESSAGE_ID`, too.
 
 mod event;
 mod queue;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-pub use event::Event;
+pub use event::LogEvent;
 
 use queue::Queue;
 use record::Owned;

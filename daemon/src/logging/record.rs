@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use log::Level;
 use log::kv::{self, Key, Value, VisitSource};
 
-use super::Event;
+use super::LogEvent;
 
 /// The most fields of one record; more are left out.
 const FIELDS: usize = 32;
@@ -18,7 +18,7 @@ pub(super) struct Owned {
     pub(super) message: String,
     pub(super) fields: Vec<(String, String)>,
     /// What kind of event it tells of.
-    pub(super) event: Option<Event>,
+    pub(super) event: Option<LogEvent>,
 }
 
 impl Owned {
@@ -26,7 +26,7 @@ impl Owned {
     pub(super) fn lost(lines: u64) -> Self {
         let message = format!("{lines} lines of this log were lost: they came faster than they could be written");
         let fields = vec![("lost".to_owned(), lines.to_string())];
-        Self { level: Level::Warn, target: module_path!().into(), message, fields, event: Some(Event::LinesLost) }
+        Self { level: Level::Warn, target: module_path!().into(), message, fields, event: Some(LogEvent::LinesLost) }
     }
 }
 
@@ -48,13 +48,13 @@ impl From<&log::Record<'_>> for Owned {
 #[derive(Default)]
 struct Fields {
     fields: Vec<(String, String)>,
-    event: Option<Event>,
+    event: Option<LogEvent>,
 }
 
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
         if key.as_str() == "event"
-            && let Some(event) = Event::named(&value.to_string())
+            && let Some(event) = LogEvent::named(&value.to_string())
         {
             self.event = Some(event);
             return Ok(());
@@ -91,7 +91,7 @@ mod tests {
             .args(format_args!("one\ntwo é"))
             .build();
         let owned = Owned::from(&record);
-        assert_eq!((owned.message.as_str(), owned.event), ("one\\ntwo é", Some(Event::Listening)));
+        assert_eq!((owned.message.as_str(), owned.event), ("one\\ntwo é", Some(LogEvent::Listening)));
         let expected = [("name", "a\\u{1b}[31m"), ("upstream", "10.0.0.2:53")];
         assert_eq!(owned.fields, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }

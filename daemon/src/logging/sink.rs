@@ -99,7 +99,7 @@ fn line(record: &Owned) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logging::Event;
+    use crate::logging::LogEvent;
 
     fn record(level: Level, message: &str, fields: &[(&str, &str)]) -> Owned {
         let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -108,7 +108,7 @@ mod tests {
             target: "onward::guard".into(),
             message: message.to_owned(),
             fields,
-            event: Some(Event::Listening),
+            event: Some(LogEvent::Listening),
         }
     }
 
@@ -150,7 +150,7 @@ mod tests {
         let mut seen = Seen(Vec::new());
         Prefixed::new(&record).visit(&mut seen).unwrap();
         let expected = [
-            ("MESSAGE_ID", Event::Listening.message_id()),
+            ("MESSAGE_ID", LogEvent::Listening.message_id()),
             ("ONWARD_EVENT", "listening"),
             ("ONWARD_UPSTREAM", "10.0.0.2:53"),
         ];

@@ -47,7 +47,8 @@ const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_DEAD: u32 = 1;
 
 /// A link, from the payload of `RTM_NEWLINK`; nothing where it is cut short or has no name.
-pub(super) fn link(payload: &[u8]) -> Option<Link> {
+#[must_use]
+pub fn link(payload: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(payload).ok()?;
     let attributes = payload.get(LINK_HEADER..)?;
     let kind = find(attributes, IFLA_LINKINFO).and_then(|info| find(info, IFLA_INFO_KIND)).map(text);
@@ -61,7 +62,8 @@ pub(super) fn link(payload: &[u8]) -> Option<Link> {
 }
 
 /// An address, from the payload of `RTM_NEWADDR`.
-pub(super) fn address(payload: &[u8]) -> Option<Address> {
+#[must_use]
+pub fn address(payload: &[u8]) -> Option<Address> {
     let header = AddressHeader::parse(payload).ok()?;
     let attributes = payload.get(ADDRESS_HEADER..)?;
     // On a link to a peer IFA_ADDRESS is the peer's and IFA_LOCAL ours; IPv6 leaves IFA_LOCAL out otherwise.
@@ -87,7 +89,8 @@ pub(super) fn address(payload: &[u8]) -> Option<Address> {
 }
 
 /// The routes of one `RTM_NEWROUTE`: one for each next hop, none where it is not of the main table or means nothing to us.
-pub(super) fn routes(payload: &[u8]) -> Vec<Route> {
+#[must_use]
+pub fn routes(payload: &[u8]) -> Vec<Route> {
     all_routes(payload).unwrap_or_default()
 }
 

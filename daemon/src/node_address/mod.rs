@@ -5,10 +5,9 @@
 pub mod bell;
 pub mod choose;
 pub mod eligible;
-mod messages;
+pub mod messages;
 pub mod netlink;
 mod node;
-pub mod reach;
 pub mod table;
 
 pub use bell::Bell;

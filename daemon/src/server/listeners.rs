@@ -11,6 +11,7 @@ use std::time::Instant;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use crate::exchange::CLIENT_BUDGET;
+use crate::logging::LogEvent;
 use crate::waiters::ListenerId;
 
 /// A socket that queries come in on. Its family is asked of the kernel once.
@@ -32,7 +33,7 @@ impl Listeners {
     /// Adds a socket, whose queries `epoll` tells with `token`.
     pub(super) fn open(&mut self, id: ListenerId, socket: UdpSocket, epoll: &Epoll, token: u64) {
         if let Err(error) = epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            log::error!(error:%; "cannot wait for queries");
+            log::error!(event = LogEvent::ListenFailed, error:%; "cannot wait for queries");
             return;
         }
         let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());

@@ -2,21 +2,22 @@
 
 use super::listening::Changes;
 use crate::kubelet_resolv_conf::{self, Content, Found, Settings, Written};
+use crate::logging::LogEvent;
 use crate::node_address::Chosen;
 
 /// Tells what is listened on, and what no longer.
 pub(super) fn listening(changes: &Changes) {
     for (address, reason) in &changes.opened {
-        log::info!(address:%; "listening on {address} (UDP and TCP), {reason}");
+        log::info!(event = LogEvent::Listening, address:%; "listening on {address} (UDP and TCP), {reason}");
     }
     for address in &changes.kept {
         log::warn!(
-            address:%;
+            event = LogEvent::AddressSuperseded, address:%;
             "{address} is no longer this node's address by the rules; pods that know it are answered as long as it exists"
         );
     }
     for address in &changes.closed {
-        log::warn!(address:%; "{address} has gone from this node; pods that know it must be made anew");
+        log::warn!(event = LogEvent::AddressGone, address:%; "{address} has gone from this node; pods that know it must be made anew");
     }
 }
 
@@ -47,7 +48,7 @@ impl File {
                 self.trouble = None;
                 if self.told.as_ref() != Some(&rendered.text) {
                     for note in &rendered.notes {
-                        log::info!(path:%; "{note}");
+                        log::info!(event = LogEvent::FileNote, path:%; "{note}");
                     }
                     tell(&settings.path, written, &rendered.text, self.told.is_none());
                     self.told = Some(rendered.text);
@@ -66,7 +67,7 @@ impl File {
 
     fn tell_once(&mut self, trouble: String) {
         if self.trouble.as_ref() != Some(&trouble) {
-            log::warn!("{trouble}");
+            log::warn!(event = LogEvent::FileFailed; "{trouble}");
             self.trouble = Some(trouble);
         }
     }
@@ -76,10 +77,12 @@ fn tell(path: &std::path::Path, written: Written, text: &str, first: bool) {
     let path = path.display();
     let content: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     match written {
-        Written::Replaced => log::info!(path:%; "wrote {path}: {}", content.join("; ")),
-        Written::Unchanged => log::info!(path:%; "{path} is as it should be: {}", content.join("; ")),
+        Written::Replaced => log::info!(event = LogEvent::FileWritten, path:%; "wrote {path}: {}", content.join("; ")),
+        Written::Unchanged => {
+            log::info!(event = LogEvent::FileUnchanged, path:%; "{path} is as it should be: {}", content.join("; "))
+        }
     }
     if first {
-        log::info!("for kubelet's configuration: resolvConf: {path}");
+        log::info!(event = LogEvent::KubeletHint; "for kubelet's configuration: resolvConf: {path}");
     }
 }

@@ -4,12 +4,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::node_address::{Chosen, Tables};
+use crate::server::DRAIN;
 use crate::server::mailbox::{Mail, Mailboxes};
 use crate::server::queries::Queries;
 use crate::server::tcp::{TcpLimits, serve};
@@ -69,7 +72,7 @@ impl Listening {
             match bind(address.socket, self.workers.all().len()) {
                 Ok(bound) => match self.open(bound) {
                     Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
-                    Err(error) => log::error!(error:%; "cannot listen over TCP"),
+                    Err(error) => log::error!(event = LogEvent::ListenFailed, error:%; "cannot listen over TCP"),
                 },
                 Err(error) => errors.push(error),
             }
@@ -93,7 +96,7 @@ impl Listening {
         if bound.receive_buffer < RECEIVE_BUFFER {
             let (granted, address) = (bound.receive_buffer, bound.address);
             log::warn!(
-                address:%, granted;
+                event = LogEvent::ReceiveBufferSmall, address:%, granted;
                 "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
                  burst of questions may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
             );
@@ -128,11 +131,12 @@ impl Listening {
         }
     }
 
-    /// Stops all; returns when the answers over TCP that were due are sent.
-    pub(super) async fn drain(mut self) {
+    /// Stops TCP, then the workers, which answer over UDP to the last; returns when the former is done and the latter are
+    /// told. Both together have [`DRAIN`].
+    pub(super) async fn drain(mut self, now: Instant) {
         self.listeners.clear();
         // The workers ask what is due over TCP, so they end after that.
         while self.streams.join_next().await.is_some() {}
-        self.workers.tell_all(|| Mail::Drain);
+        self.workers.tell_all(|| Mail::Drain(now + DRAIN));
     }
 }

@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
-use crate::logging;
+use crate::logging::{self, LogEvent};
 use crate::net::bind::BindError;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
@@ -172,7 +172,7 @@ impl Service {
             }
         };
         if tokio::time::timeout(SETTLING, settled).await.is_err() {
-            log::info!("no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
+            log::info!(event = LogEvent::NoDefaultRoute; "no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
         }
     }
 
@@ -182,7 +182,7 @@ impl Service {
             Ok(tables) => tables,
             Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
             Err(error) => {
-                log::warn!(error:%; "cannot read addresses and routes; all stays as it is");
+                log::warn!(event = LogEvent::AddressesUnreadable, error:%; "cannot read addresses and routes; all stays as it is");
                 self.try_again = true;
                 return Ok(());
             }
@@ -201,10 +201,10 @@ impl Service {
             Err(reason) => return self.without_address(reason, &tables, first),
         };
         for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
-            log::warn!("{warning}");
+            log::warn!(event = LogEvent::AddressChosen; "{warning}");
         }
         for missing in chosen.missing.iter().filter(|missing| !self.chosen.missing.contains(missing)) {
-            log::warn!("{missing}");
+            log::warn!(event = LogEvent::AddressMissing; "{missing}");
         }
         self.waiting = None;
         let (changes, errors) = self.listening.follow(&chosen, &tables);
@@ -232,7 +232,7 @@ impl Service {
         announce::listening(&changes);
         self.chosen = Chosen::default();
         if self.waiting.as_ref() != Some(&reason) {
-            log::warn!("{reason}");
+            log::warn!(event = LogEvent::NoAddress; "{reason}");
             notify::status(&reason.to_string());
         }
         self.waiting = Some(reason);
@@ -245,7 +245,9 @@ impl Service {
             match error {
                 BindError::NotPermitted { .. } if first => return Err(Failure::Permission(error.to_string())),
                 _ if first => return Err(Failure::System(error.to_string())),
-                _ if !self.try_again => log::error!("{error}; trying again every {} s", TRY_AGAIN.as_secs()),
+                _ if !self.try_again => {
+                    log::error!(event = LogEvent::ListenFailed; "{error}; trying again every {} s", TRY_AGAIN.as_secs())
+                }
                 _ => {}
             }
             self.try_again = true;
@@ -257,7 +259,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.shared.adopt(&set);
+            self.shared.adopt(&set, clock::now());
             if !own.is_empty() {
                 self.shared.guard.set_changed(Arc::clone(&set));
             }
@@ -289,7 +291,7 @@ impl Service {
     fn ready_at_last(&mut self) {
         self.ready = true;
         let why = self.waiting.as_ref().map_or_else(String::new, ToString::to_string);
-        log::warn!("ready without an address to listen on: {why}");
+        log::warn!(event = LogEvent::ReadyWithoutAddress; "ready without an address to listen on: {why}");
         notify::ready(&format!("degraded: {why}"));
     }
 
@@ -335,9 +337,9 @@ impl Service {
             }
             Err(faults) => {
                 for fault in faults.as_slice() {
-                    log::error!("{fault}");
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
-                log::error!("the configuration has faults; running on with the one before");
+                log::error!(event = LogEvent::ConfigurationFault; "the configuration has faults; running on with the one before");
             }
         }
         if self.ready {
@@ -352,11 +354,13 @@ impl Service {
             (cache, limits, guard, workers, state_dir)
         };
         if fixed(&settings) != fixed(&self.settings) {
-            log::warn!("changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
+            log::warn!(event = LogEvent::RestartNeeded; "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
         }
         match self.upstreams.reload(&settings) {
             Ok(()) => self.settings = settings,
-            Err(failure) => log::error!("{failure}; running on with the configuration before"),
+            Err(failure) => {
+                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before")
+            }
         }
         self.file = announce::File::default();
         let before = self.shared.set.load_full();
@@ -366,23 +370,23 @@ impl Service {
             self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
         if let Err(failure) = self.follow_addresses(false) {
-            log::error!("{failure}");
+            log::error!(event = LogEvent::ReloadFailed; "{failure}");
         }
-        log::info!("configuration and sources read anew");
+        log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
     }
 
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!("ending: finishing {} questions in flight", self.shared.waiters.len());
+        log::info!(event = LogEvent::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
-            listening.drain().await;
+            listening.drain(clock::now()).await;
             let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         };
         tokio::select! {
             () = drained => {}
-            () = signals.end() => log::warn!("ended at once by a second signal"),
+            () = signals.end() => log::warn!(event = LogEvent::EndedAtOnce; "ended at once by a second signal"),
         }
     }
 

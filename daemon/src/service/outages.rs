@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use log::Level;
 
-use crate::logging::Event;
+use crate::logging::LogEvent;
 use crate::server::notice::WorkerReport;
 use crate::upstream::{UpstreamId, UpstreamSet};
 
@@ -18,7 +18,7 @@ pub(super) struct Outages {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) level: Level,
-    pub(super) event: Event,
+    pub(super) event: LogEvent,
     /// The server that it is about; none where it is about all.
     pub(super) upstream: Option<String>,
     pub(super) text: String,
@@ -45,17 +45,17 @@ impl Outages {
             }
             match (earlier.contains(&id), is_down) {
                 (false, true) => {
-                    lines.push(line(Level::Warn, Event::UpstreamDown, format!("{server} does not answer any more")));
+                    lines.push(line(Level::Warn, LogEvent::UpstreamDown, format!("{server} does not answer any more")));
                 }
                 (true, false) => {
-                    lines.push(line(Level::Info, Event::UpstreamBack, format!("{server} answers again")));
+                    lines.push(line(Level::Info, LogEvent::UpstreamBack, format!("{server} answers again")));
                 }
                 _ => {}
             }
         }
         if self.is_all(set) && !was_all {
             let text = "no upstream answers any more: clients get what is remembered, else SERVFAIL, until one is back";
-            let (level, event) = (Level::Error, Event::AllUpstreamsDown);
+            let (level, event) = (Level::Error, LogEvent::AllUpstreamsDown);
             lines.push(Line { level, event, upstream: None, text: text.to_owned() });
         }
         lines
@@ -105,10 +105,10 @@ mod tests {
             last_answer: last.map(|second| start + Duration::from_secs(second)),
             latency: None,
         });
-        WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 } }
+        WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 }, ..WorkerReport::default() }
     }
 
-    fn events(lines: &[Line]) -> Vec<Event> {
+    fn events(lines: &[Line]) -> Vec<LogEvent> {
         lines.iter().map(|line| line.event).collect()
     }
 
@@ -119,13 +119,13 @@ mod tests {
         let mut learn = |said: &[(bool, Option<u64>)]| outages.learn(&set, &[worker(&set, start, said)]);
         assert_eq!(events(&learn(&[(false, Some(1)), (false, Some(1))])), []);
         let first = learn(&[(true, Some(1)), (false, Some(2))]);
-        assert_eq!((events(&first), first[0].upstream.as_deref()), (vec![Event::UpstreamDown], Some("10.0.0.2:53")));
+        assert_eq!((events(&first), first[0].upstream.as_deref()), (vec![LogEvent::UpstreamDown], Some("10.0.0.2:53")));
         assert_eq!(events(&learn(&[(true, Some(1)), (false, Some(3))])), []);
         let last = learn(&[(true, Some(1)), (true, Some(3))]);
-        assert_eq!(events(&last), [Event::UpstreamDown, Event::AllUpstreamsDown]);
+        assert_eq!(events(&last), [LogEvent::UpstreamDown, LogEvent::AllUpstreamsDown]);
         assert_eq!(events(&learn(&[(true, Some(1)), (true, Some(3))])), []);
-        assert_eq!(events(&learn(&[(true, Some(1)), (false, Some(9))])), [Event::UpstreamBack]);
-        assert_eq!(events(&learn(&[(false, Some(9)), (false, Some(9))])), [Event::UpstreamBack]);
+        assert_eq!(events(&learn(&[(true, Some(1)), (false, Some(9))])), [LogEvent::UpstreamBack]);
+        assert_eq!(events(&learn(&[(false, Some(9)), (false, Some(9))])), [LogEvent::UpstreamBack]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::discovery::last_good::LastGood;
 use crate::discovery::watch::ChangeWatch;
 use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
 use crate::failure::Failure;
+use crate::logging::LogEvent;
 use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
 
@@ -39,7 +40,7 @@ impl Upstreams {
         let root = Root::machine();
         let mut memory = Memory::new(settings.upstreams.hold);
         let kept = LastGood::load(&settings.state_dir, &root).unwrap_or_else(|why| {
-            log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display());
+            log::warn!(event = LogEvent::LastGoodUnusable, why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display());
             None
         });
         if let Some(last) = &kept {
@@ -62,7 +63,7 @@ impl Upstreams {
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), Failure> {
         self.watch = watch(&self.root, settings)?;
         if settings.upstreams != self.settings.upstreams {
-            self.memory.forget_choice(settings.upstreams.hold);
+            self.memory.reconfigure(settings.upstreams.hold, &settings.upstreams.sources);
         }
         self.settings = settings.clone();
         self.told.clear();
@@ -112,7 +113,7 @@ impl Upstreams {
         }
         if let Err(error) = now.save(&self.settings.state_dir, &self.root) {
             let directory = self.settings.state_dir.display();
-            log::warn!(error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
+            log::warn!(event = LogEvent::LastGoodUnsaved, error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
         }
         self.kept = Some(now);
     }
@@ -127,17 +128,17 @@ impl Upstreams {
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
-                log::warn!(upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
+                log::warn!(event = LogEvent::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
             }
         }
         for note in &found.notes {
             if self.told.insert(note.clone()) {
-                log::info!("{note}");
+                log::info!(event = LogEvent::SourceNote; "{note}");
             }
         }
         for unknown in &found.unknown {
             if self.told.insert(unknown.clone()) {
-                log::info!("not known: {unknown}");
+                log::info!(event = LogEvent::SourceUnknown; "not known: {unknown}");
             }
         }
     }
@@ -181,16 +182,16 @@ fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
-        log::info!(upstream:% = server, source:%; "asking {server}, from {source}");
+        log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
     }
     if set.upstreams.is_empty() {
         log::warn!(
-            "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
+            event = LogEvent::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
              looked, `upstreams.servers` of the configuration names one by hand"
         );
     }
     if found.kept {
         let source = found.source.as_deref().unwrap_or("the last source");
-        log::warn!(source; "{source} names no server now; its last good list stays");
+        log::warn!(event = LogEvent::SourceEmpty, source; "{source} names no server now; its last good list stays");
     }
 }

@@ -109,7 +109,7 @@ impl Onward {
 
     /// Queries that were held, as perhaps ours come back.
     pub(super) fn queries_held(&self) -> usize {
-        self.forwarder.queries_held
+        self.forwarder.counters().held.try_into().unwrap()
     }
 
     /// The standing of the upstream at `place` for all names.

@@ -13,15 +13,15 @@ pub(super) const DIRECTORIES: [&str; 4] =
 
 /// One `key=value` line of the section that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Assignment {
-    pub(super) path: String,
-    pub(super) line: usize,
-    pub(super) key: String,
-    pub(super) value: String,
+pub(crate) struct Assignment {
+    pub(crate) path: String,
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 /// All assignments of `[section]` in `name` and `name.d/*.conf`, in the order in which they take effect.
-pub(super) fn read(name: &str, section: &str, reader: &mut Reader<'_>) -> Vec<Assignment> {
+pub(crate) fn read(name: &str, section: &str, reader: &mut Reader<'_>) -> Vec<Assignment> {
     let root = reader.root();
     let main = DIRECTORIES.iter().map(|directory| format!("{directory}/{name}"));
     let main = main.into_iter().find(|path| root.path(path).symlink_metadata().is_ok());

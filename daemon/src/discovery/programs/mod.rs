@@ -4,7 +4,7 @@
 //! `sources` (who is asked), `governance` (whose word counts).
 
 mod dnsmasq;
-mod dropins;
+pub(crate) mod dropins;
 mod entry;
 mod glob;
 pub mod host;

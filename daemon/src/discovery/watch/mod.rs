@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 
+use crate::logging::LogEvent;
 use plan::{Names, plan};
 
 /// Time without a further change after which a change is told, ...
@@ -75,7 +76,7 @@ impl ChangeWatch {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                log::error!(error:%; "files are no longer watched: {error}; changes are seen at the next reload or restart");
+                log::error!(event = LogEvent::SourcesUnwatched, error:%; "files are no longer watched: {error}; changes are seen at the next reload or restart");
                 self.events = None;
                 return;
             }
