@@ -298,7 +298,7 @@ impl UpstreamState {
             let answers = self.answers.iter().filter(|(at, name)| {
                 since.is_some_and(|since| *at >= since) && name::is_within(name, above) && !self.covers(name)
             });
-            if children.len() >= UNRELATED + answers.count() {
+            if children.len() >= UNRELATED.max(answers.count() + 1) {
                 found = Some((above.into(), within().flat_map(Case::places).cloned().collect()));
             }
         }
