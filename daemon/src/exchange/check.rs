@@ -91,12 +91,6 @@ pub fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
     }
 }
 
-/// Whether a failure says that the name is not the upstream's to answer, rather than that it could not.
-#[must_use]
-pub fn declines(message: &[u8]) -> bool {
-    message.get(3).is_some_and(|low| matches!(low & flag::RCODE, rcode::REFUSED | rcode::NOTIMP))
-}
-
 /// Whether an extended error (RFC 8914) makes a failure an answer: DNSSEC says no, or a policy does. Another server asked
 /// after that would undo what the first is there for.
 fn is_final(error: u16, code: u8) -> bool {

@@ -106,8 +106,10 @@ impl Engine {
             return; // each Onward on its way would try them
         }
         let Some(route) = self.set.route(lookup.key.name()) else { return };
-        let before: Vec<_> = route.upstreams.iter().take(asked).cloned().collect();
-        for (rank, upstream) in before.into_iter().enumerate() {
+        let was_asked = |id: UpstreamId| lookup.order.iter().take(lookup.asked).any(|asked| *asked == id);
+        let before = route.upstreams.iter().take(asked).cloned().enumerate();
+        let before: Vec<_> = before.filter(|(_, upstream)| !was_asked(upstream.id)).collect();
+        for (rank, upstream) in before {
             if self.is_down(upstream.id, Transport::Udp)
                 && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
             {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::check;
 use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
 use super::sending::Target;
@@ -67,8 +66,9 @@ impl Engine {
             return None;
         }
         if self.is_answered_by(&ask, worth) {
-            let certainty = self.certainty(id, ask.upstream.id, worth);
-            return self.close(id, now).map(|key| (key, certainty));
+            let key = self.close(id, now)?;
+            let certainty = self.certainty(&key, ask.upstream.id, worth);
+            return Some((key, certainty));
         }
         let lookup = self.lookups.get_mut(id.0)?;
         let kept = || Kept { upstream: ask.upstream.id, rank: ask.rank, message: message.to_vec() };
@@ -98,14 +98,8 @@ impl Engine {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
             }
-            Worth::Lame => {
-                lookup.declined.push(ask.upstream.id);
-                self.go_on(id, now);
-            }
+            Worth::Lame => self.go_on(id, now),
             Worth::Failure => {
-                if check::declines(message) {
-                    lookup.declined.push(ask.upstream.id);
-                }
                 if !message.is_empty() {
                     lookup.failure.get_or_insert_with(kept);
                 }
@@ -146,6 +140,9 @@ impl Engine {
         let key = self.lookups.get(ask.lookup.0).map(|lookup| lookup.key.clone());
         let loops = |key: &QuestionKey| self.standing(ask.upstream.id, Transport::Tcp, key) == Standing::Quarantined;
         if key.as_ref().is_some_and(loops) {
+            if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
+                lookup.came_back.get_or_insert(ask.upstream.id);
+            }
             return self.go_on(ask.lookup, now);
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
@@ -293,19 +290,12 @@ impl Engine {
         lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
     }
 
-    /// What a response to a lookup counts: a negative one is provisional where an upstream before its own, which is not
-    /// equivalent, has not spoken. One that says that the name is not its own to answer has. (Had it answered, its own
-    /// response would be the one that is told.)
-    fn certainty(&self, id: LookupId, upstream: UpstreamId, worth: Worth) -> Certainty {
-        let Some(lookup) = self.lookups.get(id.0).filter(|_| worth == Worth::Negative) else {
-            return Certainty::Settled;
-        };
-        let route = self.set.route(lookup.key.name()).filter(|route| !route.equivalent);
-        let mut before = route.iter().flat_map(|route| &route.upstreams).take_while(|before| before.id != upstream);
-        match before.any(|before| !lookup.declined.contains(&before.id)) {
-            true => Certainty::Provisional,
-            false => Certainty::Settled,
-        }
+    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent, has
+    /// not answered. (Had it answered, its own response would be the one that is told.)
+    fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
+        let route = self.set.route(key.name()).filter(|route| !route.equivalent);
+        let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));
+        if worth == Worth::Negative && is_later { Certainty::Provisional } else { Certainty::Settled }
     }
 
     /// Ends asks of those in quarantine: their lookups go on, and where nobody is left their clients are told why.
@@ -367,9 +357,9 @@ impl Engine {
     fn finish_with_negative(&mut self, id: LookupId, now: Instant) {
         let kept = self.lookups.get_mut(id.0).and_then(|lookup| lookup.negative.take());
         if let Some(Kept { upstream, message, .. }) = kept
-            && let certainty = self.certainty(id, upstream, Worth::Negative)
             && let Some(key) = self.close(id, now)
         {
+            let certainty = self.certainty(&key, upstream, Worth::Negative);
             self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, certainty, message }));
         }
     }

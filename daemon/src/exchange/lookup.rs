@@ -90,8 +90,6 @@ pub(super) struct Lookup {
     pub(super) truncated: Option<Kept>,
     /// The first failure that an upstream told of.
     pub(super) failure: Option<Kept>,
-    /// Upstreams that said that the name is not theirs to answer.
-    pub(super) declined: SmallVec<[UpstreamId; 2]>,
     /// When clients whose time is up are to be answered next.
     pub(super) overdue: Instant,
     /// When it ends.
@@ -193,7 +191,6 @@ impl Lookup {
             negative: None,
             truncated: None,
             failure: None,
-            declined: SmallVec::new(),
             overdue: now + CLIENT_BUDGET,
             ends: now + LOOKUP_BUDGET,
             timer: None,

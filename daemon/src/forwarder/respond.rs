@@ -51,10 +51,19 @@ impl Forwarder {
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
         let is_provisional = *certainty == Certainty::Provisional;
+        if is_provisional {
+            // An old address is worth more, but for one that this upstream or a later one told: it has changed.
+            let route = self.shared.set.load();
+            let rank = |id| route.route(key.name()).and_then(|route| route.rank(id));
+            self.shared.cache.forget_answer(key.bytes(), |older| rank(older) >= rank(*upstream));
+        }
         let is_worth_more = |older: &Content| is_failure || (is_provisional && !older.is_negative());
         let older = self.shared.fallback(key, now).filter(is_worth_more);
         let provisional = is_provisional.then_some(PROVISIONAL_TTL);
         let origin = Origin { upstream: *upstream, provisional };
+        if !is_failure {
+            self.shared.guard.answered(*upstream, key.name());
+        }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
             Some(content) => self.respond_to_all(key, content),
@@ -251,6 +260,6 @@ impl Shared {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.route(key.name()).into_iter().flat_map(|route| &route.upstreams);
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
     }
 }
