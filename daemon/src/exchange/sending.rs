@@ -126,7 +126,10 @@ impl Engine {
             options: &self.options,
             without_ad: form >= Form::WithoutAd,
         };
-        let copies_due = !extra && stage == Stage::Fresh && form < Form::WithoutAd && peer.borne.is_unknown(now);
+        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk, too.
+        let walks = lookup.relayed || lookup.asked > 1 || probe::nonce(lookup.key.name()).is_some();
+        let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
+        let copies_due = is_first && peer.borne.is_unknown(now);
         let late_after = peer.health(Transport::Udp).late_after();
         let first_step = if copies_due { late_after.min(UNKNOWN) } else { late_after };
         let mut assigned = None;

@@ -215,7 +215,8 @@ proptest! {
         }
         for (_, onward) in world.onwards() {
             prop_assert!(!onward.convicts());
-            prop_assert_eq!((onward.refused, onward.queries_held()), (0, 0));
+            // What comes by a detour, beside a shorter way, may be refused; its client has its answer by that.
+            prop_assert_eq!(onward.queries_held(), 0);
         }
     }
 }
