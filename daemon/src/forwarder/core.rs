@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
+use super::counters::Counters;
 use super::event::{Event, Transmit};
 use super::incoming::{Incoming, Intake};
 use super::query::{Disposition, Outcome, Reply};
@@ -31,8 +32,6 @@ pub struct Forwarder {
     /// What this core and all others are to be told.
     broadcast: VecDeque<Event>,
     pub(super) due: VecDeque<Due>,
-    /// Queries that were held so far.
-    pub(crate) queries_held: usize,
 }
 
 impl Forwarder {
@@ -47,7 +46,6 @@ impl Forwarder {
             held_lookups: VecDeque::new(),
             broadcast: VecDeque::new(),
             due: VecDeque::new(),
-            queries_held: 0,
         }
     }
 
@@ -106,10 +104,7 @@ impl Forwarder {
     pub fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::LookUp(request) => self.look_up(request, now),
-            Event::Hold(request) => {
-                self.queries_held += 1;
-                self.held_lookups.push_back((now + HOLD, request));
-            }
+            Event::Hold(request) => self.held_lookups.push_back((now + HOLD, request)),
             Event::HoldResponse(reply_to, bytes) => {
                 self.held_responses.push_back((now + PROBE_HOLD, (reply_to, bytes)));
             }
@@ -223,7 +218,7 @@ impl Forwarder {
                 self.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) => {
-                self.shared.guard.suspect(upstream, transport, Witness::Silence, key.name());
+                self.shared.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
             }
         }
         None
@@ -241,6 +236,16 @@ impl Forwarder {
     #[must_use]
     pub fn report(&self) -> EngineReport {
         self.engine.report()
+    }
+
+    /// Returns what this worker has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        self.intake.counters()
+    }
+
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.intake.counters
     }
 
     /// Whether nothing is asked, held or due: then nothing but queries can come.

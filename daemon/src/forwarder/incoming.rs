@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::counters::Counters;
 use crate::admit::acl::AllowList;
 use crate::cache::Seconds;
 use crate::upstream::Transport;
@@ -60,13 +61,21 @@ pub struct Intake {
     pub(super) query: Query,
     /// What is the same for all of a batch.
     pub(super) context: BatchContext,
+    /// What has been counted.
+    pub(super) counters: Counters,
 }
 
 impl Intake {
     /// Makes an intake for the time of `context`.
     #[must_use]
     pub fn new(context: BatchContext) -> Self {
-        Self { query: Query::default(), context }
+        Self { query: Query::default(), context, counters: Counters::default() }
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 

@@ -15,6 +15,7 @@
 //! epoll, `server::queries` for TCP, and the simulation with virtual time.
 
 mod core;
+mod counters;
 mod event;
 mod incoming;
 mod query;
@@ -35,6 +36,7 @@ use crate::upstream::UpstreamSet;
 use crate::waiters::Waiters;
 
 pub use self::core::Forwarder;
+pub use counters::{Counters, Local, QueryKind};
 pub use event::{Event, Transmit};
 pub use incoming::{BatchContext, Incoming, Ingress, Intake};
 pub use query::{Disposition, Outcome, Reply};

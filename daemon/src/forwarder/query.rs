@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::counters::Local;
 use super::event::Event;
 use super::incoming::{Incoming, Intake};
 use super::returned_query::ReturnedQuery;
@@ -67,7 +68,7 @@ enum Enqueued {
     /// Its lookup is under way.
     Joined,
     /// It does not wait: this is its response.
-    Respond(LocalResponse),
+    Respond(Local, LocalResponse),
 }
 
 impl From<Reply> for Outcome {
@@ -80,7 +81,7 @@ impl Shared {
     /// Reads a packet and writes its response to `out` where that needs no upstream.
     #[inline]
     pub fn decide(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
-        let Intake { query, context } = intake;
+        let Intake { query, context, counters } = intake;
         let packet = incoming.packet;
         let plain = query.read(packet);
         if !context.admits(incoming.from.ip()) {
@@ -88,14 +89,15 @@ impl Shared {
                 self.tell_guard(&self.marks(incoming, query, context.now), incoming, query);
             }
             let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
-            return self.respond_locally(packet, &LocalResponse::Refused(Some(not_yours)), out);
+            return self.respond_locally(
+                incoming,
+                (Local::NotAllowed, &LocalResponse::Refused(Some(not_yours))),
+                intake,
+                out,
+            );
         }
         if plain.is_err() {
-            return match triage(packet) {
-                triage::Verdict::Drop => Disposition::Drop,
-                triage::Verdict::LocalResponse(response) => self.respond_locally(packet, &response, out),
-                triage::Verdict::Forward(plain) => Disposition::Replace(plain),
-            };
+            return self.decide_odd(intake, incoming, out);
         }
         let wants = ResponseParams::new(query, self.payload, incoming.ingress.transport());
         let head = packet.get(..query.question_end()).unwrap_or_default();
@@ -108,46 +110,97 @@ impl Shared {
             write_cached(head, wants, found.block, age, out);
             found.freshness
         });
+        let (transport, qtype) = (incoming.ingress.transport(), query.qtype());
         match hit {
-            Some(Freshness::Fresh | Freshness::StaleHold) => Disposition::Respond,
-            Some(Freshness::Ending | Freshness::StaleRetry) => Disposition::RespondAndRefresh,
+            Some(Freshness::Fresh) => {
+                counters.hits.raise(transport, qtype);
+                Disposition::Respond
+            }
+            Some(Freshness::Ending) => {
+                counters.hits.raise(transport, qtype);
+                Disposition::RespondAndRefresh
+            }
+            Some(Freshness::StaleHold) => {
+                counters.stale.raise(transport, qtype);
+                Disposition::Respond
+            }
+            Some(Freshness::StaleRetry) => {
+                counters.stale.raise(transport, qtype);
+                Disposition::RespondAndRefresh
+            }
             Some(Freshness::Stale) | None => self.decide_miss(intake, incoming, out),
+        }
+    }
+
+    /// Decides about what is no plain query.
+    #[inline(never)]
+    fn decide_odd(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+        match triage(incoming.packet) {
+            triage::Verdict::Drop => {
+                intake.counters.dropped += 1;
+                Disposition::Drop
+            }
+            triage::Verdict::LocalResponse(response) => {
+                self.respond_locally(incoming, (Local::NotServed, &response), intake, out)
+            }
+            triage::Verdict::Forward(plain) => Disposition::Replace(plain),
         }
     }
 
     /// Answers here what is not to be asked of any upstream. Apart, so that hits need not make room for it.
     #[inline(never)]
-    fn decide_miss(&self, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+    fn decide_miss(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
         let (query, now) = (&intake.query, intake.context.now);
-        let packet = incoming.packet;
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
-            return self.respond_locally(packet, &LocalResponse::NxDomain, out);
+            return self.respond_locally(incoming, (Local::LoopPlugin, &LocalResponse::NxDomain), intake, out);
         }
         if special_names::is_about_the_resolver(query.name()) {
-            return self.respond_locally(packet, &LocalResponse::NoData, out);
+            return self.respond_locally(incoming, (Local::SpecialName, &LocalResponse::NoData), intake, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
             let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
-            return self.respond_locally(packet, &LocalResponse::Refused(Some(not_cached)), out);
+            return self.respond_locally(
+                incoming,
+                (Local::NoRecursion, &LocalResponse::Refused(Some(not_cached))),
+                intake,
+                out,
+            );
         }
         let marks = self.marks(incoming, query, now);
         if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
             let by = (incoming.from.ip(), incoming.ingress.transport());
             let is_first = self.guard.probe_home(nonce, by, marks.passed.onwards(), now);
             let came_home = Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it");
-            return match self.respond_locally(packet, &LocalResponse::ServFail(came_home), out) {
+            return match self.respond_locally(
+                incoming,
+                (Local::OwnProbe, &LocalResponse::ServFail(came_home)),
+                intake,
+                out,
+            ) {
                 Disposition::Respond if is_first => Disposition::RespondLater,
                 other => other,
             };
         }
         self.tell_guard(&marks, incoming, query);
+        intake.counters.misses.raise(incoming.ingress.transport(), intake.query.qtype());
         Disposition::LookUp(marks)
     }
 
-    fn respond_locally(&self, packet: &[u8], response: &LocalResponse, out: &mut Vec<u8>) -> Disposition {
-        local::write(packet, response, self.payload, out).map_or(Disposition::Drop, |()| Disposition::Respond)
+    fn respond_locally(
+        &self,
+        incoming: &Incoming<'_>,
+        (why, response): (Local, &LocalResponse),
+        intake: &mut Intake,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        if local::write(incoming.packet, response, self.payload, out).is_none() {
+            intake.counters.dropped += 1;
+            return Disposition::Drop;
+        }
+        intake.counters.answered_locally(why);
+        Disposition::Respond
     }
 
     /// Does what [`Self::decide`] found to be done.
@@ -161,7 +214,9 @@ impl Shared {
         match disposition {
             Disposition::Respond => Reply::Now.into(),
             Disposition::RespondAndRefresh => {
-                Outcome { event: self.refresh(&intake.query).map(Event::LookUp), ..Reply::Now.into() }
+                let refresh = self.refresh(&intake.query);
+                intake.counters.refreshes += u64::from(refresh.is_some());
+                Outcome { event: refresh.map(Event::LookUp), ..Reply::Now.into() }
             }
             Disposition::Drop => Reply::None.into(),
             Disposition::RespondLater => {
@@ -179,13 +234,16 @@ impl Shared {
         }
     }
 
-    fn wait(&self, marks: ReturnedMarks, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Outcome {
+    fn wait(&self, marks: ReturnedMarks, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Outcome {
         let mut broadcast = Vec::new();
         let (reply, event) = match self.enqueue(marks, intake, incoming, &mut broadcast) {
             Enqueued::LookUp(request) => (Reply::Later, Some(Event::LookUp(request))),
-            Enqueued::Hold(request) => (Reply::Later, Some(Event::Hold(request))),
+            Enqueued::Hold(request) => {
+                intake.counters.held += 1;
+                (Reply::Later, Some(Event::Hold(request)))
+            }
             Enqueued::Joined => (Reply::Later, None),
-            Enqueued::Respond(response) => match self.respond_locally(incoming.packet, &response, out) {
+            Enqueued::Respond(why, response) => match self.respond_locally(incoming, (why, &response), intake, out) {
                 Disposition::Respond => (Reply::Now, None),
                 _ => (Reply::None, None),
             },
@@ -208,7 +266,7 @@ impl Shared {
         let returned = marks.came_back.map(|back| self.returned(back, query, deadline, broadcast));
         if returned == Some(ReturnedQuery::Refuse) {
             self.waiters.was_refused(query.key(), now);
-            return Enqueued::Respond(LocalResponse::ServFail(self.loops(through)));
+            return Enqueued::Respond(Local::Returned, LocalResponse::ServFail(self.loops(through)));
         }
         let packet: Arc<[u8]> = incoming.packet.into();
         let is_single = marks.passed.foreign() || marks.came_back.is_some();
@@ -233,9 +291,10 @@ impl Shared {
                 broadcast.push(Event::Widen(key));
                 Enqueued::Joined
             }
-            Join::Refused => Enqueued::Respond(LocalResponse::ServFail(self.loops(through))),
+            Join::Refused => Enqueued::Respond(Local::Returned, LocalResponse::ServFail(self.loops(through))),
             Join::Full => {
-                Enqueued::Respond(LocalResponse::ServFail(Ede::new(Ede::NOT_READY, "too many queries in flight")))
+                let full = Ede::new(Ede::NOT_READY, "too many queries in flight");
+                Enqueued::Respond(Local::Full, LocalResponse::ServFail(full))
             }
         }
     }

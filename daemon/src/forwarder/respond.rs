@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::counters::Local;
 use super::{Forwarder, Shared};
 use crate::cache::{CachedResponse, Origin, TtlBounds};
 use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
-use crate::upstream::Transport;
+use crate::upstream::{Transport, UpstreamId};
 use crate::waiters::{Reach, ReplyTo, Waiter};
 use crate::wire::{QuestionKey, rcode};
 
@@ -49,6 +50,9 @@ impl Forwarder {
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
+        if !is_failure {
+            self.shared.guard.answered(*upstream, key.name());
+        }
         let older = self.shared.fallback(key, now).filter(|_| is_failure);
         let origin = Origin { upstream: *upstream, provisional: None };
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
@@ -114,14 +118,13 @@ impl Forwarder {
         self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
         match truncated.filter(|_| self.shared.fallback(key, now).is_none()) {
             Some(block) => {
-                let waiters: SmallVec<[Waiter; 1]> = waiters.into();
-                self.due.push_back(Due::Same(waiters.into_iter(), Content::Cached(block, Age::Seconds(0))));
+                self.give(waiters.into(), Content::Cached(block, Age::Seconds(0)));
             }
             None => self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now),
         }
         for waiter in returned {
-            let loops = LocalResponse::ServFail(self.shared.loops(waiter.returned_through));
-            self.respond_locally(SmallVec::from_buf([waiter]), loops);
+            let through = waiter.returned_through;
+            self.refuse(SmallVec::from_buf([waiter]), through);
         }
         next
     }
@@ -129,13 +132,28 @@ impl Forwarder {
     /// Ends a lookup: all who wait get the same.
     fn respond_to_all(&mut self, key: &QuestionKey, content: Content) {
         let waiters = self.shared.waiters.finish(key.bytes());
-        if !waiters.is_empty() {
-            self.due.push_back(Due::Same(waiters.into_iter(), content));
-        }
+        self.give(waiters, content);
     }
 
-    pub(super) fn respond_locally(&mut self, waiters: SmallVec<[Waiter; 1]>, response: LocalResponse) {
-        self.due.push_back(Due::Same(waiters.into_iter(), Content::Local(response)));
+    /// Puts in order what is due to these waiters.
+    fn give(&mut self, waiters: SmallVec<[Waiter; 1]>, content: Content) {
+        if waiters.is_empty() {
+            return;
+        }
+        let clients = u64::try_from(waiters.len()).unwrap_or(u64::MAX);
+        match content {
+            Content::Cached(_, Age::Seconds(_)) => self.counters_mut().answered += clients,
+            Content::Cached(_, Age::Stale) => self.counters_mut().waited_stale += clients,
+            Content::Local(_) => {} // told by its reason
+        }
+        self.due.push_back(Due::Same(waiters.into_iter(), content));
+    }
+
+    /// Refuses queries of ours that came back, them alone.
+    pub(super) fn refuse(&mut self, waiters: SmallVec<[Waiter; 1]>, through: Option<UpstreamId>) {
+        waiters.iter().for_each(|_| self.counters_mut().answered_locally(Local::Returned));
+        let loops = LocalResponse::ServFail(self.shared.loops(through));
+        self.give(waiters, Content::Local(loops));
     }
 
     /// Gives what is remembered, stale mostly, or else SERVFAIL with the reason.
@@ -149,15 +167,16 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let content = match self.shared.fallback(key, now) {
-            Some(older) => older,
-            None => Content::Local(LocalResponse::ServFail(match why {
-                Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
-                Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
-                Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
-            })),
+        if let Some(older) = self.shared.fallback(key, now) {
+            return self.give(waiters, older);
+        }
+        self.counters_mut().failed(why, waiters.len());
+        let reason = match why {
+            Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
+            Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
+            Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
         };
-        self.due.push_back(Due::Same(waiters.into_iter(), content));
+        self.give(waiters, Content::Local(LocalResponse::ServFail(reason)));
     }
 
     /// Writes the next response that is due to `out`; returns its way.
@@ -228,6 +247,6 @@ impl Shared {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.upstreams.iter();
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
     }
 }

@@ -16,7 +16,7 @@ use super::{Forwarder, Shared};
 use crate::exchange::LookupRequest;
 use crate::guard::HOLD;
 use crate::guard::returned::{self, ReturnedMarks};
-use crate::respond::{Ede, LocalResponse};
+use crate::respond::Ede;
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::{Query, QuestionKey};
 
@@ -59,9 +59,9 @@ impl Shared {
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
         if let Some(back) = marks.came_back {
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if incoming.ingress.transport() == Transport::Tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
             }
         }
     }
@@ -105,8 +105,7 @@ impl Forwarder {
         if through.is_some() {
             // They alone are refused: nothing of that is remembered or shared.
             let waiters = self.shared.waiters.refuse(request.key.bytes(), now);
-            let loops = LocalResponse::ServFail(self.shared.loops(through));
-            self.respond_locally(waiters, loops);
+            self.refuse(waiters, through);
         } else if self.shared.waiters.release(request.key.bytes()) {
             self.look_up_held(request, now);
         }

@@ -6,6 +6,7 @@
 use tokio::sync::mpsc;
 
 use crate::exchange::EngineReport;
+use crate::forwarder::Counters;
 
 /// News of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Notice {
 pub struct WorkerReport {
     /// What its engine knows of upstreams and lookups.
     pub engine: EngineReport,
+    /// What it has counted.
+    pub counters: Counters,
 }
 
 /// The end that workers hold. What waits in it is bounded by the changes of health, which are rare.

@@ -1,13 +1,13 @@
 //! Queries that came over TCP: decided as those over UDP, but that the connection's task waits for what must be asked.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::clients::{Clients, PendingResponse};
 use super::mailbox::Mailboxes;
 use super::tcp::{Answer, Answered};
 use crate::clock;
-use crate::forwarder::{Disposition, Incoming, Ingress, Intake, Outcome, Reply, Shared};
+use crate::forwarder::{Counters, Disposition, Incoming, Ingress, Intake, Outcome, Reply, Shared};
 
 /// Bytes that are allotted for a response at first; it grows where that is not enough.
 const ROOM: usize = 512;
@@ -18,27 +18,40 @@ pub struct Queries {
     shared: Arc<Shared>,
     workers: Mailboxes,
     clients: Arc<Clients>,
+    counters: Mutex<Counters>,
 }
 
 impl Queries {
     /// What is not in the cache is asked by `workers`, of which there is at least one, and comes back through `clients`.
     #[must_use]
     pub fn new(shared: Arc<Shared>, workers: Mailboxes, clients: Arc<Clients>) -> Self {
-        Self { shared, workers, clients }
+        Self { shared, workers, clients, counters: Mutex::default() }
+    }
+
+    /// Returns what was counted of queries over TCP, but for what workers do for them.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the response, or what brings it.
     fn handle_query(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
         let mut intake = Intake::new(self.shared.context(clock::now()));
+        let answered = self.handle_with(&mut intake, packet, from);
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).add(intake.counters());
+        answered
+    }
+
+    fn handle_with(&self, intake: &mut Intake, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
         let mut out = Vec::with_capacity(ROOM);
         let client = self.clients.name();
         let incoming = Incoming { packet, from, ingress: Ingress::Stream(client) };
-        let disposition = self.shared.decide(&mut intake, &incoming, &mut out);
+        let disposition = self.shared.decide(intake, &incoming, &mut out);
         if disposition == Disposition::Respond {
             return Answered::Now(Some(out));
         }
         let pending = self.clients.enter(client);
-        let Outcome { reply, event, broadcast } = self.shared.carry_out(disposition, &mut intake, &incoming, &mut out);
+        let Outcome { reply, event, broadcast } = self.shared.carry_out(disposition, intake, &incoming, &mut out);
         if let Some(event) = event {
             self.workers.tell_one(from, event);
         }

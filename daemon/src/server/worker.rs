@@ -134,6 +134,10 @@ impl Worker {
         }
     }
 
+    fn report(&self) -> WorkerReport {
+        WorkerReport { engine: self.forwarder.report(), counters: self.forwarder.counters().clone() }
+    }
+
     /// Answers what has come to the last moment: hits as ever, all others with what there is.
     fn end(mut self, buffers: &mut Buffers, now: Instant) {
         for id in self.listeners.ids() {
@@ -269,7 +273,7 @@ impl Worker {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
                 Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
-                Mail::Report(to) => drop(to.send(WorkerReport { engine: self.forwarder.report() })),
+                Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.ends = Some(until),
             }
         }

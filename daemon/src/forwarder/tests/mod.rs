@@ -1,5 +1,6 @@
 //! The core by itself, with time as a number and the network as lists: what it answers, sends and holds.
 
+mod counting;
 mod endings;
 mod queries;
 mod stale;
