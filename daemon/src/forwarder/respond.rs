@@ -61,7 +61,8 @@ impl Forwarder {
         let older = self.shared.fallback(key, now).filter(is_worth_more);
         let provisional = is_provisional.then_some(PROVISIONAL_TTL);
         let origin = Origin { upstream: *upstream, provisional };
-        if !is_failure {
+        // By the engine's copy of the verdicts: the shared one costs more to look at, for each miss.
+        if !is_failure && !self.engine.guidance().verdicts.all().is_empty() {
             self.shared.guard.answered(*upstream, key.name());
         }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
