@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::config::Faults;
+use crate::logging::LogEvent;
 
 /// How a command can fail.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum Failure {
     /// The configuration has faults.
     #[error("{0}")]
     Configuration(#[from] Faults),
+    /// The configuration is sound, but can never work on this node.
+    #[error("{0}")]
+    Unusable(String),
+    /// It is in the log already; this is its exit code.
+    #[error("see the log")]
+    Logged(u8),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -37,8 +44,29 @@ impl Failure {
             Self::System(_) => 71,
             Self::Output(_) => 74,
             Self::Permission(_) => 77,
-            Self::Configuration(_) => 78,
+            Self::Configuration(_) | Self::Unusable(_) => 78,
+            Self::Logged(code) => *code,
         }
+    }
+
+    /// Writes it to the log, each fault of a configuration as a line of its own. Returns what is left of it: the exit code.
+    #[must_use]
+    pub fn logged(self) -> Self {
+        match &self {
+            Self::Configuration(faults) => {
+                for fault in faults.as_slice() {
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
+                }
+            }
+            other => log::error!(event = LogEvent::StartFailed; "{other}"),
+        }
+        Self::Logged(self.code())
+    }
+
+    /// Whether it is in the log already, so that nobody is to be told again.
+    #[must_use]
+    pub fn is_logged(&self) -> bool {
+        matches!(self, Self::Logged(_))
     }
 
     /// Whether the reader of our output has gone, as `head` does: no one is left to be told.

@@ -1,7 +1,10 @@
-//! When it cannot listen: the message says who is in the way and what to do. And the way to try it without privileges.
+//! When it cannot listen: the message says who is in the way and what to do, and the port is waited for. And the way to try
+//! it without privileges.
 
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::thread::sleep;
 
+use nix::sys::signal::Signal;
 use onward_tests::dns::Client;
 use onward_tests::lab::{Lab, NODE, UPSTREAMS};
 use onward_tests::upstream::{Reply, Scripted};
@@ -26,27 +29,63 @@ fn binary_for_all(lab: &Lab) -> String {
 }
 
 #[test]
-fn the_holder_of_the_port_is_named() {
+fn a_port_that_is_taken_is_waited_for_and_its_holder_named() {
     let Some(lab) = Lab::new() else { return };
     let _upstream = servers::knot(&lab.upstream, UPSTREAMS[0]);
     let holder = servers::dnsmasq(&lab.node, NODE, UPSTREAMS[0], &[]);
-    let (code, said) = onward::run_to_end(&lab.node, &["run", "--listen", NODE, "--upstream", UPSTREAMS[0]]);
-    assert!(code.is_some_and(|code| code != 0), "{code:?}:\n{said}");
+    let mut process = onward::spawn(&lab.node, &["--listen", NODE, "--upstream", UPSTREAMS[0]]);
+    process.wait_for_line("trying again every", wait::seconds(5));
+    sleep(wait::seconds(6));
+    assert_eq!(process.ended(), None, "it waits in the process:\n{}", process.output());
+    let said = process.output();
     for part in ["10.99.0.1:53", "dnsmasq", &holder.id().to_string()] {
         assert!(said.contains(part), "\"{part}\" is missing in:\n{said}");
     }
+    assert_eq!(said.matches("cannot listen on").count(), 1, "told once:\n{said}");
     assert!(!lab.node.path(onward::RESOLV_CONF).exists(), "no file without a listener");
+    drop(holder);
+    onward::wait_until_serving(&lab.node, (onward_tests::lab::NODE_IP, 53).into(), &mut process);
+    onward::wait_for_file(&lab.node, &mut process);
 }
 
 #[test]
-fn a_second_onward_is_told_of_the_first() {
+fn a_second_onward_is_told_of_the_first_and_takes_over_when_it_ends() {
     let Some(lab) = Lab::new() else { return };
     let _upstream = upstream(&lab);
     let first = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
-    let (code, said) = onward::run_to_end(&lab.node, &["run", "--listen", NODE, "--upstream", UPSTREAMS[0]]);
-    assert!(code.is_some_and(|code| code != 0), "{code:?}:\n{said}");
-    assert!(said.contains(&first.id().to_string()), "{said}");
+    let mut second = onward::spawn(&lab.node, &["--listen", NODE, "--upstream", UPSTREAMS[0]]);
+    second.wait_for_line("cannot listen on", wait::seconds(5));
+    assert!(second.output().contains(&first.id().to_string()), "{}", second.output());
     assert_eq!(lab.client().addresses("first.test").len(), 1, "the first goes on");
+    drop(first);
+    second.wait_for_line("listening on", wait::seconds(8));
+    assert_eq!(lab.client().addresses("second.test").len(), 1);
+}
+
+#[test]
+fn an_address_whose_port_is_taken_does_not_take_the_place_of_one_that_answers() {
+    let Some(lab) = Lab::new() else { return };
+    let _upstream = upstream(&lab);
+    const OTHER: &str = "10.99.0.9";
+    lab.node.net().address("eth0", &format!("{OTHER}/24"));
+    let configuration =
+        |address: &str| format!("listen = [\"{address}\"]\n[upstreams]\nservers = [\"{}\"]\n", UPSTREAMS[0]);
+    lab.node.write(onward::CONFIGURATION, &configuration(NODE));
+    let mut process = onward::start(&lab.node, NODE, &[]);
+    let holder = servers::dnsmasq(&lab.node, OTHER, UPSTREAMS[0], &[]);
+    lab.node.write(onward::CONFIGURATION, &configuration(OTHER));
+    process.signal(Signal::SIGHUP);
+    process.wait_for_line("cannot listen on", wait::seconds(5));
+    let named = || {
+        let file = std::fs::read_to_string(lab.node.path(onward::RESOLV_CONF)).unwrap_or_default();
+        file.lines().filter_map(|line| line.strip_prefix("nameserver ").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    sleep(wait::seconds(1));
+    assert_eq!(named(), [NODE], "the one that is still served stays:\n{}", process.output());
+    assert_eq!(lab.client().addresses("old.test").len(), 1);
+    drop(holder);
+    let mended = wait::until(wait::seconds(8), || (named() == [OTHER, NODE]).then_some(()));
+    assert!(mended.is_some(), "{:?}:\n{}", named(), process.output());
 }
 
 #[test]

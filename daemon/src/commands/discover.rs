@@ -12,7 +12,7 @@ use crate::discovery::listed::Listed;
 use crate::discovery::programs::link::{Encryption, LinkFacts, Validation};
 use crate::discovery::{Candidate, Found, Inputs, Root, kubelet, look};
 use crate::node_address::{self, Wanted};
-use crate::service::wanted;
+use crate::service::{handed_out, wanted};
 
 /// Does it for this machine.
 pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -32,7 +32,8 @@ pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failur
 
 /// Where the daemon listens, or would: never an upstream. Nothing, where that cannot be found out.
 pub(super) fn own(settings: &Settings, root: &Root) -> Vec<SocketAddr> {
-    let wanted: Wanted = wanted(settings, &kubelet::read(root), Vec::new());
+    let handed_out = handed_out::load(&settings.state_dir, root).ok().flatten().unwrap_or_default();
+    let wanted: Wanted = wanted(settings, &kubelet::read(root), handed_out);
     let chosen = node_address::netlink::read().ok().and_then(|tables| node_address::choose(&wanted, &tables).ok());
     chosen.iter().flat_map(|chosen| &chosen.addresses).map(|address| address.socket).collect()
 }

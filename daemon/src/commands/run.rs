@@ -3,20 +3,30 @@
 use tokio::runtime::Builder;
 
 use super::{Failure, RunArgs};
+use crate::config::{Loaded, Overrides};
+use crate::logging::Level;
 use crate::{config, logging, service};
 
 /// Threads for what is not the hot path: TCP, streams to upstreams, probes, the service's own loop.
 const THREADS: usize = 2;
 
-/// Runs the service.
+/// Runs the service. What ends it is told in the log, so that the journal has it at the priority of an error, and nowhere
+/// else.
 ///
 /// # Errors
 /// Where the configuration has faults, or the service cannot begin or go on.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let overrides = args.overrides();
-    let loaded = config::load(&overrides)?;
-    let log = logging::start(loaded.settings.log.level)
-        .map_err(|error| Failure::System(format!("cannot start the log: {error}")))?;
+    let loaded = config::load(&overrides);
+    let level = loaded.as_ref().map_or(Level::Info, |loaded| loaded.settings.log.level);
+    let log = logging::start(level).map_err(|error| Failure::System(format!("cannot start the log: {error}")))?;
+    let ended = loaded.map_err(Failure::from).and_then(|loaded| serve(loaded, overrides));
+    let ended = ended.map_err(Failure::logged);
+    drop(log); // what is still queued is written before the process ends
+    ended
+}
+
+fn serve(loaded: Loaded, overrides: Overrides) -> Result<(), Failure> {
     loaded.log_remarks();
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -25,6 +35,5 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::System(format!("cannot start the runtime: {error}")))?;
     let ended = runtime.block_on(service::serve(loaded.settings, overrides));
     runtime.shutdown_background();
-    drop(log); // what is still queued is written before an error is told
     ended
 }

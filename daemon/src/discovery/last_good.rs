@@ -163,7 +163,7 @@ impl LastGood {
     /// Where there is one that cannot be used; say so and go on without.
     pub fn load(directory: &Path, root: &Root) -> Result<Option<Self>, NotUsed> {
         let Some(content) = Root::at(directory).read(FILE)? else { return Ok(None) };
-        let parsed = Self::parse(&content, &machine_id(root));
+        let parsed = Self::parse(&content, &root.machine_id());
         if matches!(parsed, Err(NotUsed::Broken(_) | NotUsed::NoServer(_))) {
             std::fs::rename(directory.join(FILE), directory.join(PUT_ASIDE))?;
         }
@@ -177,17 +177,12 @@ impl LastGood {
     pub fn save(&self, directory: &Path, root: &Root) -> io::Result<()> {
         std::fs::create_dir_all(directory)?;
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(&self.render(&machine_id(root)))?;
+        file.write_all(&self.render(&root.machine_id()))?;
         // Synced, since a list that a power cut leaves empty would be of no use at the very start it is meant for.
         file.as_file().sync_data()?;
         file.persist(directory.join(FILE))?;
         Ok(())
     }
-}
-
-/// The machine's id (machine-id(5)); empty where it has none, which then is its mark.
-fn machine_id(root: &Root) -> String {
-    root.read_text("/etc/machine-id").ok().flatten().unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

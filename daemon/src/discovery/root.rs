@@ -38,6 +38,12 @@ impl Root {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// The machine's id (machine-id(5)); empty where it has none, which then is its mark.
+    #[must_use]
+    pub fn machine_id(&self) -> String {
+        self.read_text("/etc/machine-id").ok().flatten().unwrap_or_default().trim().to_owned()
+    }
+
     /// Follows the symbolic links on the way to `path`, within this tree. Returns each path that a link leads to, the last
     /// of which is where the file lies, existing or not; none where there is no link.
     #[must_use]

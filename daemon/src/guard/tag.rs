@@ -8,7 +8,7 @@
 //! witnesses.) An entry that says it is ours but is not is dropped, and a malformed option counts as none.
 //!
 //! The MAC holds 64 bits. It is compared as one number, not in constant time by design: whoever finds a valid one, or
-//! replays one, has a witness, and a witness costs the healthy one probe (see the module's documentation).
+//! replays one, has a witness, and a witness costs the healthy one probe (see `daemon/THREATS.md`).
 
 use super::key::{Bucket, MarkKey, Purpose};
 use crate::upstream::UpstreamId;

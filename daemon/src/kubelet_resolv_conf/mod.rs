@@ -8,7 +8,7 @@ pub mod write;
 
 pub use render::{Content, Found, NoServers, Note, Rendered, render};
 pub use settings::{Domain, Policy, ResolverOption, Settings};
-pub use write::{WriteError, Written, write};
+pub use write::{WriteError, Written, read, write};
 
 #[cfg(test)]
 mod tests;

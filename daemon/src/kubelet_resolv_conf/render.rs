@@ -41,6 +41,8 @@ pub struct Found<'a> {
 pub struct Rendered {
     /// The whole text.
     pub text: String,
+    /// The servers that it names.
+    pub servers: Vec<IpAddr>,
     /// What was left out or changed, for the log.
     pub notes: Vec<Note>,
 }
@@ -114,7 +116,7 @@ pub fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
         });
     }
     let mut text = HEADER.to_owned();
-    for server in servers {
+    for server in &servers {
         let _ = writeln!(text, "nameserver {server}");
     }
     let search = domains(&words_of(content.search, content.found.search), &mut notes);
@@ -124,7 +126,7 @@ pub fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
             let _ = writeln!(text, "{keyword} {}", words.join(" "));
         }
     }
-    Ok(Rendered { text, notes })
+    Ok(Rendered { text, servers, notes })
 }
 
 fn servers(listeners: &[SocketAddr], notes: &mut Vec<Note>) -> Vec<IpAddr> {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Everybody may read it: kubelet, and pods that mount it.
 const FILE_MODE: u32 = 0o644;
+/// Maximum size of a file that may be ours, in bytes: its search list has 1,792 characters, its options far fewer.
+const LONGEST: u64 = 16 << 10;
 /// Everybody may pass through, should the directory have to be made.
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -52,7 +54,7 @@ pub fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
     };
     // A bare name is in the working directory.
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    if is_equal(path, text) {
+    if read(path).as_deref() == Some(text) {
         return Ok(Written::Unchanged);
     }
     let failed = |step: &'static str| move |source| WriteError::Failed { path: path.to_owned(), step, source };
@@ -72,16 +74,17 @@ pub fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
     Ok(Written::Replaced)
 }
 
-/// Whether the file has this text and the right mode. Not more is read than that takes, whatever is there. A link is not
-/// equal: what it leads to may change behind our back.
-fn is_equal(path: &Path, text: &str) -> bool {
-    let Ok(found) = fs::symlink_metadata(path) else { return false };
-    if !found.is_file() || found.len() != text.len() as u64 || found.mode() & 0o7777 != FILE_MODE {
-        return false;
+/// Reads the file, where it is there as we would have written it: a plain file with the right mode. Nothing otherwise, also
+/// for a link: what it leads to may change behind our back.
+#[must_use]
+pub fn read(path: &Path) -> Option<String> {
+    let found = fs::symlink_metadata(path).ok()?;
+    if !found.is_file() || found.len() > LONGEST || found.mode() & 0o7777 != FILE_MODE {
+        return None;
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let read = File::open(path).and_then(|file| file.take(found.len()).read_to_end(&mut bytes));
-    read.is_ok() && bytes == text.as_bytes()
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).ok()?;
+    Some(text)
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {

@@ -38,7 +38,7 @@ pub struct Bound {
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody else listens there.
+    /// Another program listens there.
     #[error(
         "cannot listen on {address} ({layer}): {}; stop it, or have it listen on other addresses only{}, or give Onward \
          another address with `--listen ADDRESS`",
@@ -78,8 +78,8 @@ pub enum BindError {
     },
 }
 
-/// Opens the sockets of `address` for so many workers, at least one. With port 0 the kernel picks the port for TCP, and UDP
-/// follows. The address need not exist yet (`IP_FREEBIND`).
+/// Opens the sockets of `address`, one over UDP for each of `workers`, at least one. With port 0 the kernel picks the port
+/// for TCP, and UDP follows. The address need not exist yet (`IP_FREEBIND`).
 ///
 /// # Errors
 /// Where the port is taken, privilege is lacking, or the kernel refuses for another reason.
@@ -112,7 +112,7 @@ fn bind_once(asked: SocketAddr, workers: usize) -> Result<Bound, BindError> {
 
 fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = open(address, Type::STREAM, Protocol::TCP)?;
-    // Closed connections of the last run keep the port for a minute; a listener of somebody else is still refused.
+    // Closed connections of the last run keep the port for a minute; a listener of another program is still refused.
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;

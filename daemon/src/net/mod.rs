@@ -2,10 +2,12 @@
 //!
 //! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails, [`batch`]
 //! receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through one socket, and
-//! [`reach`] tells private addresses from public ones.
+//! [`netlink`] asks the kernel. [`reach`] tells private addresses from public ones.
 
 pub mod batch;
 pub mod bind;
+pub mod netlink;
 pub mod outbox;
 pub mod port_holder;
 pub mod reach;
+mod sock_diag;

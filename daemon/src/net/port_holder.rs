@@ -1,12 +1,14 @@
 //! Finds out who holds a port, for the error that says so: `/proc/net/{tcp,udp}*` names the socket, `/proc/*/fd` its process.
 //!
-//! Best effort: without privilege the processes of other users cannot be looked into, and then their user is all that is
-//! known.
+//! Best effort: without privilege the processes of other users cannot be looked into. Then the kernel's socket diagnosis
+//! (`sock_diag`) tells the control group, which systemd names after the unit; else their user is all that is known.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+
+use super::sock_diag;
 
 /// Entries of `/proc` that are looked at before giving up: processes, and descriptors of one process.
 const MOST: usize = 65_536;
@@ -41,7 +43,12 @@ pub enum Holder {
         /// Its number.
         pid: u32,
     },
-    /// A process that we may not look into.
+    /// A process that we may not look into, in a unit of systemd or a container.
+    Unit {
+        /// The last part of its control group's name: `dnsmasq.service`.
+        name: String,
+    },
+    /// A process that we may not look into, and that is in no such unit.
     User {
         /// The number of its user.
         uid: u32,
@@ -74,9 +81,21 @@ pub fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
             holders.insert(Holder::Process { name: name.trim_end().to_owned(), pid });
         }
     }
-    let hidden = entries.iter().filter(|entry| !found.contains(&entry.inode));
-    holders.extend(hidden.map(|entry| Holder::User { uid: entry.uid }));
+    let hidden: Vec<_> = entries.iter().filter(|entry| !found.contains(&entry.inode)).collect();
+    if !hidden.is_empty() {
+        let groups = sock_diag::control_groups(address, layer);
+        holders.extend(hidden.into_iter().map(|entry| of_group(entry, &groups)));
+    }
     holders.into_iter().collect()
+}
+
+/// The unit that a socket's control group is named after, or else the socket's user.
+fn of_group(entry: &Entry, groups: &[(u64, String)]) -> Holder {
+    let path = groups.iter().find(|(inode, _)| *inode == entry.inode).map(|(_, path)| path);
+    match path.and_then(|path| path.rsplit('/').find(|part| !part.is_empty())) {
+        Some(name) => Holder::Unit { name: name.to_owned() },
+        None => Holder::User { uid: entry.uid },
+    }
 }
 
 /// The socket of one line, if it stands in the way of `address`: same port, and the same address or all of them.
@@ -130,6 +149,7 @@ pub(super) fn describe(holders: &[Holder]) -> String {
     }
     let each = holders.iter().map(|holder| match holder {
         Holder::Process { name, pid } => format!("{name:?} (process {pid})"),
+        Holder::Unit { name } => format!("{name:?} (`systemctl status {name}`)"),
         Holder::User { uid } => format!("a program of user {uid} (as root you can see which)"),
     });
     format!("{} holds the port", each.collect::<Vec<_>>().join(" and "))
@@ -139,6 +159,7 @@ pub(super) fn describe(holders: &[Holder]) -> String {
 pub(super) fn advice(holders: &[Holder]) -> &'static str {
     let name = holders.iter().find_map(|holder| match holder {
         Holder::Process { name, .. } => Some(name.as_str()),
+        Holder::Unit { name } => Some(name.strip_suffix(".service").unwrap_or(name)),
         Holder::User { .. } => None,
     });
     match name {
@@ -146,7 +167,7 @@ pub(super) fn advice(holders: &[Holder]) -> &'static str {
         Some("named") => " (`listen-on { 127.0.0.1; };`)",
         Some("unbound") => " (`interface: 127.0.0.1`)",
         // The kernel cuts names after 15 characters.
-        Some("systemd-resolve") => " (remove `DNSStubListenerExtra=`)",
+        Some("systemd-resolve" | "systemd-resolved") => " (remove `DNSStubListenerExtra=`)",
         Some("coredns") => " (the plugin `bind`)",
         _ => "",
     }
@@ -181,10 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_looked_into_is_known_by_its_unit() {
+        let entry = Entry { uid: 101, inode: 4711 };
+        let groups = [(4712, "/a.service".to_owned()), (4711, "/system.slice/named.service".to_owned())];
+        assert_eq!(of_group(&entry, &groups), Holder::Unit { name: "named.service".to_owned() });
+        assert_eq!(of_group(&entry, &groups[..1]), Holder::User { uid: 101 });
+        assert_eq!(of_group(&entry, &[(4711, "/".to_owned())]), Holder::User { uid: 101 });
+    }
+
+    #[test]
     fn holders_are_told_in_words() {
         let dnsmasq = Holder::Process { name: "dnsmasq".to_owned(), pid: 612 };
         assert_eq!(describe(std::slice::from_ref(&dnsmasq)), "\"dnsmasq\" (process 612) holds the port");
         assert!(advice(&[dnsmasq]).contains("bind-interfaces"));
+        let unit = Holder::Unit { name: "dnsmasq.service".to_owned() };
+        assert_eq!(
+            describe(std::slice::from_ref(&unit)),
+            "\"dnsmasq.service\" (`systemctl status dnsmasq.service`) holds the port"
+        );
+        assert!(advice(&[unit]).contains("bind-interfaces"));
         assert!(describe(&[Holder::User { uid: 101 }]).contains("user 101"));
         assert!(describe(&[]).contains("ss -lnptu"));
     }

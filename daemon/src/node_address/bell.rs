@@ -1,6 +1,6 @@
 //! Rings when links, addresses or routes have changed.
 //!
-//! What the kernel's messages say is not looked at: whoever hears the bell reads everything anew ([`super::netlink::read`]),
+//! What the kernel's messages say is not looked at: whoever hears the bell reads everything again ([`super::netlink::read`]),
 //! so a lost message (`ENOBUFS`) is but one more ring.
 
 use std::io;
@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR`, `RTMGRP_IPV6_ROUTE` of `linux/rtnetlink.h`.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
-/// Changes come in bursts; the bell rings once it has been quiet for so long,
+/// Time without a change until the bell rings: changes come in bursts.
 const QUIET: Duration = Duration::from_millis(200);
-/// and at last after this, should it never be quiet.
+/// Time since the first change until the bell rings even so.
 const LONGEST: Duration = Duration::from_secs(2);
 /// `ENOBUFS` of `errno(3)`, on every architecture that we build for.
 const ENOBUFS: i32 = nix::errno::Errno::ENOBUFS as i32;

@@ -1,18 +1,38 @@
 //! Netlink's messages about links, addresses and routes, from bytes to our own values (`rtnetlink(7)`).
 //!
-//! Headers are parsed by `netlink-packet-route`. Attributes are walked here and only those that are needed are read, so that
-//! an attribute that is unknown or odd never costs a link or a route. No I/O: [`super::netlink`] brings the bytes.
+//! Only what is needed of headers and attributes is read, so that an attribute that is unknown or odd never costs a link or
+//! a route. No I/O: [`super::netlink`] brings the bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-use netlink_packet_core::NlasIterator;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressHeader, AddressScope};
-use netlink_packet_route::link::{LinkFlags, LinkHeader};
-use netlink_packet_route::route::{RouteHeader, RouteType};
-
 use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Scope};
+use crate::net::netlink::{find, u16_at, u32_at};
+use ipnet::IpNet;
+
+/// Address families (`AF_INET`, `AF_INET6` of `sys/socket.h`).
+const INET: u8 = 2;
+const INET6: u8 = 10;
+
+/// The main routing table (`RT_TABLE_MAIN`).
+const MAIN: u8 = 254;
+
+/// The requests for all links, all addresses and the main table's routes: kind and body, which is a header with nothing
+/// but what is asked for (`RTM_GETLINK`, `RTM_GETADDR`, `RTM_GETROUTE`).
+pub(super) const LINKS: (u16, [u8; LINK_HEADER]) = (18, [0; LINK_HEADER]);
+pub(super) const ADDRESSES: (u16, [u8; ADDRESS_HEADER]) = (22, [0; ADDRESS_HEADER]);
+pub(super) const ROUTES_V4: (u16, [u8; ROUTE_HEADER]) = (26, [INET, 0, 0, 0, MAIN, 0, 0, 0, 0, 0, 0, 0]);
+pub(super) const ROUTES_V6: (u16, [u8; ROUTE_HEADER]) = (26, [INET6, 0, 0, 0, MAIN, 0, 0, 0, 0, 0, 0, 0]);
+
+/// Flags of links (`net/if.h`), scopes of addresses and types of routes (`linux/rtnetlink.h`).
+const IFF_UP: u32 = 0x1;
+const IFF_LOOPBACK: u32 = 0x8;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_SITE: u8 = 200;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+const RTN_BLACKHOLE: u8 = 6;
+const RTN_UNREACHABLE: u8 = 7;
+const RTN_PROHIBIT: u8 = 8;
 
 /// Sizes of the fixed headers before the attributes (`struct ifinfomsg`, `ifaddrmsg`, `rtmsg`, `rtnexthop`).
 const LINK_HEADER: usize = 16;
@@ -47,34 +67,37 @@ const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_DEAD: u32 = 1;
 
 /// A link, from the payload of `RTM_NEWLINK`; nothing where it is cut short or has no name.
-pub(super) fn link(payload: &[u8]) -> Option<Link> {
-    let header = LinkHeader::parse(payload).ok()?;
+#[must_use]
+pub fn link(payload: &[u8]) -> Option<Link> {
+    let (index, flags) = (u32_at(payload, 4)?, u32_at(payload, 8)?);
     let attributes = payload.get(LINK_HEADER..)?;
     let kind = find(attributes, IFLA_LINKINFO).and_then(|info| find(info, IFLA_INFO_KIND)).map(text);
     Some(Link {
-        index: LinkIndex(header.index),
+        index: LinkIndex(index),
         name: text(find(attributes, IFLA_IFNAME)?),
         kind: kind.unwrap_or_default(),
-        up: header.flags.contains(LinkFlags::Up),
-        loopback: header.flags.contains(LinkFlags::Loopback),
+        up: flags & IFF_UP != 0,
+        loopback: flags & IFF_LOOPBACK != 0,
     })
 }
 
 /// An address, from the payload of `RTM_NEWADDR`.
-pub(super) fn address(payload: &[u8]) -> Option<Address> {
-    let header = AddressHeader::parse(payload).ok()?;
+#[must_use]
+pub fn address(payload: &[u8]) -> Option<Address> {
+    let [_, prefix, header_flags, scope] = *payload.first_chunk()?;
+    let link = u32_at(payload, 4)?;
     let attributes = payload.get(ADDRESS_HEADER..)?;
     // On a link to a peer IFA_ADDRESS is the peer's and IFA_LOCAL ours; IPv6 leaves IFA_LOCAL out otherwise.
     let ip = ip(find(attributes, IFA_LOCAL).or_else(|| find(attributes, IFA_ADDRESS))?)?;
-    let flags = find(attributes, IFA_FLAGS).and_then(number).unwrap_or_else(|| u32::from(header.flags.bits()));
+    let flags = find(attributes, IFA_FLAGS).and_then(number).unwrap_or_else(|| u32::from(header_flags));
     let first_bit = flags & IFA_F_SECONDARY_OR_TEMPORARY != 0;
     Some(Address {
         ip,
-        prefix: header.prefix_len,
-        link: LinkIndex(header.index),
-        scope: match header.scope {
-            AddressScope::Universe | AddressScope::Site => Scope::Global,
-            AddressScope::Link => Scope::Link,
+        prefix,
+        link: LinkIndex(link),
+        scope: match scope {
+            RT_SCOPE_UNIVERSE | RT_SCOPE_SITE => Scope::Global,
+            RT_SCOPE_LINK => Scope::Link,
             _ => Scope::Host,
         },
         flags: AddressFlags {
@@ -87,28 +110,30 @@ pub(super) fn address(payload: &[u8]) -> Option<Address> {
 }
 
 /// The routes of one `RTM_NEWROUTE`: one for each next hop, none where it is not of the main table or means nothing to us.
-pub(super) fn routes(payload: &[u8]) -> Vec<Route> {
+#[must_use]
+pub fn routes(payload: &[u8]) -> Vec<Route> {
     all_routes(payload).unwrap_or_default()
 }
 
 fn all_routes(payload: &[u8]) -> Option<Vec<Route>> {
-    let header = RouteHeader::parse(payload).ok()?;
+    let [family, prefix, _, _, table, _, _, kind] = *payload.first_chunk()?;
+    let flags = u32_at(payload, 8)?;
     let attributes = payload.get(ROUTE_HEADER..)?;
-    let table = find(attributes, RTA_TABLE).and_then(number).unwrap_or_else(|| u32::from(header.table));
-    if table != u32::from(RouteHeader::RT_TABLE_MAIN) || header.flags.bits() & (RTM_F_CLONED | RTNH_F_DEAD) != 0 {
+    let table = find(attributes, RTA_TABLE).and_then(number).unwrap_or_else(|| u32::from(table));
+    if table != u32::from(MAIN) || flags & (RTM_F_CLONED | RTNH_F_DEAD) != 0 {
         return None;
     }
-    let destination = match (find(attributes, RTA_DST), header.address_family) {
+    let destination = match (find(attributes, RTA_DST), family) {
         (Some(bytes), _) => ip(bytes)?,
-        (None, AddressFamily::Inet) => Ipv4Addr::UNSPECIFIED.into(),
-        (None, AddressFamily::Inet6) => Ipv6Addr::UNSPECIFIED.into(),
+        (None, INET) => Ipv4Addr::UNSPECIFIED.into(),
+        (None, INET6) => Ipv6Addr::UNSPECIFIED.into(),
         _ => return None,
     };
     let single = Route {
-        destination: IpNet::new(destination, header.destination_prefix_length).ok()?.trunc(),
-        kind: match header.kind {
-            RouteType::Unicast => RouteKind::Unicast,
-            RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => RouteKind::Refused,
+        destination: IpNet::new(destination, prefix).ok()?.trunc(),
+        kind: match kind {
+            RTN_UNICAST => RouteKind::Unicast,
+            RTN_BLACKHOLE | RTN_UNREACHABLE | RTN_PROHIBIT => RouteKind::Refused,
             _ => RouteKind::Other,
         },
         gateway: gateway(attributes),
@@ -123,9 +148,9 @@ fn all_routes(payload: &[u8]) -> Option<Vec<Route>> {
 /// The next hops of a multipath route: `struct rtnexthop`, each followed by attributes of its own.
 fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = (LinkIndex, Option<IpAddr>)> {
     std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+        let length = usize::from(u16_at(bytes, 0)?);
         let hop = bytes.get(..length)?;
-        let link = number(hop.get(4..NEXT_HOP_HEADER)?)?;
+        let link = u32_at(hop, 4)?;
         let gateway = gateway(hop.get(NEXT_HOP_HEADER..)?);
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((LinkIndex(link), gateway))
@@ -137,14 +162,6 @@ fn gateway(attributes: &[u8]) -> Option<IpAddr> {
     find(attributes, RTA_GATEWAY)
         .and_then(ip)
         .or_else(|| find(attributes, RTA_VIA).and_then(|via| via.get(2..)).and_then(ip))
-}
-
-/// The value of the first attribute of that kind.
-fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    NlasIterator::new(attributes)
-        .map_while(Result::ok)
-        .find(|attribute| attribute.kind() == kind)
-        .and_then(|attribute| attribute.into_inner().get(4..usize::from(attribute.length())))
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {
@@ -169,14 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(value.len() + 4).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::net::netlink::attribute;
 
     #[test]
     fn a_default_route_over_two_links_is_two_routes() {

@@ -1,11 +1,12 @@
 //! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they change.
 //!
-//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read anew.
+//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read
+//! them again.
 
 pub mod bell;
 pub mod choose;
 pub mod eligible;
-mod messages;
+pub mod messages;
 pub mod netlink;
 mod node;
 pub mod table;
@@ -19,4 +20,4 @@ mod handed_out_tests;
 #[cfg(test)]
 mod namespace_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Sco
 /// Reads tables from lines, to keep the rows below short:
 /// `eth0 [kind]` a link, `+10.0.0.5/24 [flag…]` an address of the last link, `>[metric] [via IP] [src IP]` a default route
 /// by it (IPv4, or IPv6 with `6>`).
-pub(super) fn tables(text: &str) -> Tables {
+pub(crate) fn tables(text: &str) -> Tables {
     let mut tables = Tables::default();
     for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
         let words: Vec<&str> = item.split_whitespace().collect();

@@ -1,6 +1,6 @@
-//! The listeners: opens those that are wanted, keeps those that pods may still ask, closes the rest.
+//! The listeners: opens and closes them.
 //!
-//! Which addresses are wanted is decided by [`crate::node_address`]; how a socket is opened by [`crate::net::bind`].
+//! Which addresses are listened on is decided by the plan; how a socket is opened by [`crate::net::bind`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
-use crate::node_address::{Chosen, Tables};
+use crate::net::port_holder::Layer;
 use crate::server::DRAIN;
 use crate::server::mailbox::{Mail, Mailboxes};
 use crate::server::queries::Queries;
-use crate::server::tcp::{TcpLimits, serve};
+use crate::server::tcp::{TcpLimits, TcpServer, serve};
 use crate::waiters::ListenerId;
 
 /// All that listens.
@@ -23,8 +23,7 @@ use crate::waiters::ListenerId;
 pub(super) struct Listening {
     listeners: Vec<Listener>,
     workers: Mailboxes,
-    queries: Arc<Queries>,
-    limits: TcpLimits,
+    tcp: Arc<TcpServer<Queries>>,
     streams: JoinSet<std::io::Result<()>>,
     /// The id of the next listener.
     next: u32,
@@ -35,88 +34,48 @@ struct Listener {
     address: SocketAddr,
     id: ListenerId,
     stop: watch::Sender<bool>,
-    wanted: bool,
-}
-
-/// What changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    /// Listened on from now on, with the reason.
-    pub(super) opened: Vec<(SocketAddr, String)>,
-    /// No longer the node's by the rules, but still there: pods that know it are still answered.
-    pub(super) kept: Vec<SocketAddr>,
-    /// Gone from the node.
-    pub(super) closed: Vec<SocketAddr>,
 }
 
 impl Listening {
-    /// Nothing yet; `workers` will serve the sockets, and `queries` the connections.
+    /// Listens nowhere yet; `workers` will serve the sockets, and `queries` the connections.
     #[must_use]
     pub(super) fn new(workers: Mailboxes, queries: Queries, limits: TcpLimits) -> Self {
-        let (queries, streams) = (Arc::new(queries), JoinSet::new());
-        Self { listeners: Vec::new(), workers, queries, limits, streams, next: 0 }
+        let tcp = Arc::new(TcpServer::new(Arc::new(queries), limits));
+        Self { listeners: Vec::new(), workers, tcp, streams: JoinSet::new(), next: 0 }
     }
 
-    /// Every address that is listened on, former ones included.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.listeners.iter().map(|listener| listener.address)
+    /// Returns every address that is listened on, former ones included.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|listener| listener.address).collect()
     }
 
-    /// Brings the listeners in line with what was chosen. What could not be opened is told, and does not keep the rest back.
-    pub(super) fn follow(&mut self, chosen: &Chosen, tables: &Tables) -> (Changes, Vec<BindError>) {
-        let (mut changes, mut errors) = (Changes::default(), Vec::new());
-        for address in &chosen.addresses {
-            if self.listeners.iter().any(|listener| listener.address == address.socket) {
-                continue;
-            }
-            match bind(address.socket, self.workers.all().len()) {
-                Ok(bound) => match self.open(bound) {
-                    Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
-                    Err(error) => log::error!(event = LogEvent::ListenFailed, error:%; "cannot listen over TCP"),
-                },
-                Err(error) => errors.push(error),
-            }
-        }
-        for listener in &mut self.listeners {
-            let wanted = chosen.addresses.iter().any(|address| address.socket == listener.address);
-            if listener.wanted && !wanted && tables.has(listener.address.ip()) {
-                changes.kept.push(listener.address);
-            }
-            listener.wanted = wanted;
-        }
-        let gone = |listener: &mut Listener| !listener.wanted && !tables.has(listener.address.ip());
-        for listener in self.listeners.extract_if(.., gone).collect::<Vec<_>>() {
-            changes.closed.push(listener.address);
-            self.close(listener);
-        }
-        (changes, errors)
-    }
-
-    fn open(&mut self, bound: Bound) -> std::io::Result<SocketAddr> {
-        if bound.receive_buffer < RECEIVE_BUFFER {
-            let (granted, address) = (bound.receive_buffer, bound.address);
-            log::warn!(
-                event = LogEvent::ReceiveBufferSmall, address:%, granted;
-                "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
-                 burst of questions may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
-            );
-        }
-        let stream = tokio::net::TcpListener::from_std(bound.tcp)?;
+    /// Listens on an address, over UDP and TCP; over both or not at all.
+    pub(super) fn open(&mut self, address: SocketAddr) -> Result<(), BindError> {
+        let bound = bind(address, self.workers.all().len())?;
+        warn_of_small_buffer(&bound);
+        let stream = tokio::net::TcpListener::from_std(bound.tcp).map_err(|source| BindError::Other {
+            address,
+            layer: Layer::Tcp,
+            source,
+        })?;
         let id = ListenerId(self.next);
         self.next += 1;
         for (worker, socket) in self.workers.all().iter().zip(bound.udp) {
             worker.tell(Mail::Listen(id, socket));
         }
         let (stop, stopped) = watch::channel(false);
-        self.streams.spawn(serve(stream, self.limits, Arc::clone(&self.queries), stopped));
-        self.listeners.push(Listener { address: bound.address, id, stop, wanted: true });
-        Ok(bound.address)
+        self.streams.spawn(serve(stream, Arc::clone(&self.tcp), stopped));
+        self.listeners.push(Listener { address, id, stop });
+        Ok(())
     }
 
-    fn close(&self, listener: Listener) {
-        self.workers.tell_all(|| Mail::Unlisten(listener.id));
-        // Dropping `stop` ends the TCP listener, which still sends the answers that are due.
-        drop(listener.stop);
+    /// Listens there no longer; answers over TCP that are due are still sent. A no-op where nothing listens.
+    pub(super) fn close(&mut self, address: SocketAddr) {
+        for listener in self.listeners.extract_if(.., |listener| listener.address == address) {
+            self.workers.tell_all(|| Mail::Unlisten(listener.id));
+            // Dropping `stop` ends the TCP listener.
+            drop(listener.stop);
+        }
     }
 
     /// Ends when a TCP listener has failed for good; one that was closed does not count.
@@ -138,5 +97,16 @@ impl Listening {
         // The workers ask what is due over TCP, so they end after that.
         while self.streams.join_next().await.is_some() {}
         self.workers.tell_all(|| Mail::Drain(now + DRAIN));
+    }
+}
+
+fn warn_of_small_buffer(bound: &Bound) {
+    if bound.receive_buffer < RECEIVE_BUFFER {
+        let (granted, address) = (bound.receive_buffer, bound.address);
+        log::warn!(
+            event = LogEvent::ReceiveBufferSmall, address:%, granted;
+            "the kernel grants the sockets of {address} a receive buffer of {granted} bytes of {RECEIVE_BUFFER}; a \
+             burst of queries may be lost: raise net.core.rmem_max, or give Onward CAP_NET_ADMIN"
+        );
     }
 }

@@ -1,20 +1,29 @@
 //! The running service: wires the house up in the order of the picture, and keeps it in line with the node.
 //!
-//! One loop owns everything that changes: it hears of changed addresses, changed sources and signals, and brings listeners,
-//! allow-list, upstreams and the file for kubelet in line with them. What each of those is, the folders know; here stands
-//! only what follows from what.
+//! ```text
+//! observe: addresses, sources, file ─► plan (pure) ─► apply, one change after the other ─► observe again, until all is right
+//! ```
+//!
+//! One loop hears of changed addresses, changed sources, a changed file and signals. What is to be done follows from
+//! `plan` alone, with what the service knows of its own doing, its `State`.
 
-mod announce;
+mod apply;
+mod change;
+mod check;
+pub mod handed_out;
 mod listening;
 mod notify;
 mod outages;
+mod plan;
 mod signals;
+mod state;
 mod upstreams;
 mod workers;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -23,33 +32,33 @@ use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::{self, Overrides, Settings};
+use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
+use crate::discovery::watch::ChangeWatch;
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
 use crate::kubelet_resolv_conf;
 use crate::logging::{self, LogEvent};
-use crate::net::bind::BindError;
 use crate::node_address::choose::Told;
-use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
+use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::Notice;
 use crate::server::queries::Queries;
-use crate::upstream::Upstream;
 use crate::waiters::Waiters;
 use listening::Listening;
-use outages::{Line, Outages};
+use outages::Outages;
+use plan::{Observed, UpstreamState, plan};
 use signals::{Signals, Wish};
+use state::{Phase, State};
 use upstreams::Upstreams;
 use workers::{Ends, Workers};
 
-/// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
-const READY_AT_LAST: Duration = Duration::from_secs(20);
-/// How long a default route is waited for that would tell which address is the node's.
-const SETTLING: Duration = Duration::from_secs(5);
-/// What could not be done now (a port that was taken, a full disk) is tried again this often.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Maximum number of plans that are carried out in a row; four lead from nothing to ready.
+const ROUNDS: usize = 16;
+/// Time until the service looks again where it cannot tell when something will change.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Everything that is running.
 struct Service {
@@ -60,36 +69,32 @@ struct Service {
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
+    /// Rings when the file for kubelet is changed, by us or by another program.
+    file_watch: ChangeWatch,
     /// News of the workers.
     notices: mpsc::UnboundedReceiver<Notice>,
     outages: Outages,
-    /// The node's addresses.
+    /// The kernel's tables; none where they could not be read.
+    tables: Option<Tables>,
+    /// The node's addresses, in an order that does not change by itself.
     addresses: Vec<IpAddr>,
-    /// What we listen on by choice, as last chosen.
-    chosen: Chosen,
-    file: announce::File,
-    ready: bool,
-    waiting: Option<NoAddress>,
-    try_again: bool,
+    /// The addresses that discovery was told are ours.
+    own: Vec<SocketAddr>,
+    state: State,
 }
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// Where it cannot begin: no permission, a port that is taken, no threads; or where a listener breaks.
+/// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener breaks.
 pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
     service.look_for_upstreams();
-    tokio::select! {
-        () = service.let_addresses_settle(&mut bell) => {}
-        () = signals.end() => return Ok(()),
-    }
-    service.follow_addresses(true)?;
-    let patience = tokio::time::sleep(READY_AT_LAST);
-    tokio::pin!(patience);
+    service.read_tables();
     loop {
+        let wake = service.reconcile().await?;
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Reload => service.reload(),
@@ -97,19 +102,23 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             },
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
-                service.follow_addresses(false)?;
+                service.read_tables();
                 service.mailboxes.tell_all(|| Event::RenewSockets);
             }
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
-            () = tokio::time::sleep(TRY_AGAIN), if service.try_again => service.follow_addresses(false)?,
-            () = &mut patience, if !service.ready => service.ready_at_last(),
+            () = service.file_watch.changed() => {}
+            () = tokio::time::sleep_until(wake.into()) => {
+                if service.tables.is_none() {
+                    service.read_tables();
+                }
+            }
             error = service.listening.broken() => {
                 return Err(Failure::System(format!("a TCP listener has failed: {error}")));
             }
         }
     }
-    service.end(signals).await;
+    Box::pin(service.end(signals)).await;
     Ok(())
 }
 
@@ -142,6 +151,8 @@ impl Service {
         let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
+            file_watch: watch_file(&settings)?,
+            state: State::new(remembered(&settings.state_dir)),
             notices,
             outages: Outages::default(),
             settings,
@@ -150,228 +161,172 @@ impl Service {
             mailboxes,
             workers,
             listening,
+            tables: None,
             addresses,
-            chosen: Chosen::default(),
-            file: announce::File::default(),
-            ready: false,
-            waiting: None,
-            try_again: false,
+            own: Vec::new(),
         })
     }
 
-    /// At boot the default route may be seconds away, and with it a better address than the one there is: pods keep for
-    /// life the one that they are told, so that is worth a little time.
-    async fn let_addresses_settle(&self, bell: &mut Bell) {
-        let settled = async {
-            loop {
-                let tables = node_address::netlink::read();
-                let chosen = tables.ok().and_then(|tables| node_address::choose(&self.wanted(), &tables).ok());
-                if chosen.is_none_or(|chosen| chosen.awaited.is_none()) || bell.rung().await.is_err() {
-                    return;
-                }
+    /// Makes plans and carries them out until nothing is left to do. Returns when to look again though nothing happens.
+    async fn reconcile(&mut self) -> Result<Instant, Failure> {
+        for _ in 0..ROUNDS {
+            let file = kubelet_resolv_conf::read(&self.settings.resolv_conf.path);
+            let upstreams = self.upstream_states();
+            let observed = self.observe(file.as_deref(), &upstreams);
+            let now = observed.now;
+            let plan = plan(&observed, &self.state);
+            if let Some(why) = plan.hopeless.filter(|_| self.state.phase == Phase::Starting) {
+                return Err(Failure::Unusable(why));
             }
-        };
-        if tokio::time::timeout(SETTLING, settled).await.is_err() {
-            log::info!(event = LogEvent::NoDefaultRoute; "no default route after {} s; going by the addresses that there are", SETTLING.as_secs());
+            self.state.told.retain(|line| plan.lines.contains(line));
+            if plan.changes.is_empty() {
+                let never = now + Duration::from_secs(86_400);
+                return Ok(self.shared.started + plan.wake.unwrap_or(never));
+            }
+            for change in plan.changes {
+                let outcome = self.apply(&change).await?;
+                self.state.learn(change, outcome, now);
+            }
+            let own = self.listening.addresses();
+            if own != self.own {
+                self.listeners_changed(own);
+            }
+        }
+        log::debug!("the plan does not come to rest: {:?}", self.state);
+        Ok(clock::now() + LOOK_AGAIN)
+    }
+
+    fn observe<'o>(&'o self, file: Option<&'o str>, upstreams: &'o [UpstreamState]) -> Observed<'o> {
+        Observed {
+            now: clock::now().saturating_duration_since(self.shared.started),
+            settings: &self.settings,
+            tables: self.tables.as_ref(),
+            kubelet: self.upstreams.kubelet(),
+            found: kubelet_resolv_conf::Found { search: self.upstreams.search(), options: self.upstreams.options() },
+            file,
+            upstreams,
         }
     }
 
-    /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
-    fn follow_addresses(&mut self, first: bool) -> Result<(), Failure> {
+    fn upstream_states(&self) -> Vec<UpstreamState> {
+        let set = self.shared.set.load();
+        let states = set.upstreams.iter().map(|upstream| UpstreamState {
+            server: upstream.server.to_string(),
+            is_down: self.outages.is_down(upstream.id),
+        });
+        states.collect()
+    }
+
+    /// Reads addresses and routes, and brings in line what hangs on them alone: the allow-list, and the guard's key.
+    fn read_tables(&mut self) {
         let tables = match node_address::netlink::read() {
             Ok(tables) => tables,
-            Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
             Err(error) => {
-                log::warn!(event = LogEvent::AddressesUnreadable, error:%; "cannot read addresses and routes; all stays as it is");
-                self.try_again = true;
-                return Ok(());
+                if self.tables.take().is_some() || self.state.phase == Phase::Starting {
+                    let event = LogEvent::AddressesUnreadable;
+                    log::warn!(event = event, error:%; "cannot read addresses and routes ({error}); all stays as it is");
+                }
+                return;
             }
         };
-        self.try_again = false;
-        let ours = addresses(&tables);
-        if ours != self.addresses {
-            self.shared.guard.addresses_changed(&ours);
+        let addresses = addresses(&tables);
+        if addresses != self.addresses {
+            self.shared.guard.addresses_changed(&addresses);
             self.mailboxes.tell_all(|| Event::Guidance);
-            self.addresses = ours;
+            self.addresses = addresses;
         }
-        self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
+        self.tables = Some(tables);
+        self.compile_allow_list();
+    }
+
+    fn compile_allow_list(&self) {
+        let Some(tables) = &self.tables else { return };
+        self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), tables)));
         self.mailboxes.tell_all(|| Event::AllowList);
-        let chosen = match node_address::choose(&self.wanted(), &tables) {
-            Ok(chosen) => chosen,
-            Err(reason) => return self.without_address(reason, &tables, first),
-        };
-        for warning in chosen.warnings.iter().filter(|warning| !self.chosen.warnings.contains(warning)) {
-            log::warn!(event = LogEvent::AddressChosen; "{warning}");
-        }
-        for missing in chosen.missing.iter().filter(|missing| !self.chosen.missing.contains(missing)) {
-            log::warn!(event = LogEvent::AddressMissing; "{missing}");
-        }
-        self.waiting = None;
-        let (changes, errors) = self.listening.follow(&chosen, &tables);
-        announce::listening(&changes);
-        self.chosen = chosen;
-        self.tell_errors(errors, first)?;
-        if changes != listening::Changes::default() {
-            self.look_for_upstreams(); // what we listen on is no upstream
-        }
-        if !changes.opened.is_empty() {
-            // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
+    }
+
+    /// What is listened on is no upstream. And a probe comes home only where something listens, so the guard begins with the
+    /// first listener; a new one may close a loop.
+    fn listeners_changed(&mut self, own: Vec<SocketAddr>) {
+        let has_opened = own.iter().any(|address| !self.own.contains(address));
+        self.own = own;
+        self.look_for_upstreams();
+        if has_opened {
             self.shared.guard.set_changed(self.shared.set.load_full());
         }
-        self.write_file();
-        Ok(())
-    }
-
-    /// The node has no address to listen on. That may change; what is listened on already stays.
-    fn without_address(&mut self, reason: NoAddress, tables: &Tables, first: bool) -> Result<(), Failure> {
-        if first && !reason.may_come() {
-            return Err(Failure::System(reason.to_string()));
-        }
-        // Those that are gone from the node are closed all the same.
-        let (changes, _) = self.listening.follow(&Chosen::default(), tables);
-        announce::listening(&changes);
-        self.chosen = Chosen::default();
-        if self.waiting.as_ref() != Some(&reason) {
-            log::warn!(event = LogEvent::NoAddress; "{reason}");
-            notify::status(&reason.to_string());
-        }
-        self.waiting = Some(reason);
-        Ok(())
-    }
-
-    /// At start an address that cannot be listened on ends the program; later it is tried again.
-    fn tell_errors(&mut self, errors: Vec<BindError>, first: bool) -> Result<(), Failure> {
-        for error in errors {
-            match error {
-                BindError::NotPermitted { .. } if first => return Err(Failure::Permission(error.to_string())),
-                _ if first => return Err(Failure::System(error.to_string())),
-                _ if !self.try_again => {
-                    log::error!(event = LogEvent::ListenFailed; "{error}; trying again every {} s", TRY_AGAIN.as_secs())
-                }
-                _ => {}
-            }
-            self.try_again = true;
-        }
-        Ok(())
     }
 
     /// Looks at the sources, and gives the engines the servers that are to be used now.
     fn look_for_upstreams(&mut self) {
-        let own: Vec<SocketAddr> = self.listening.addresses().collect();
-        if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.shared.adopt(&set, clock::now());
-            if !own.is_empty() {
-                self.shared.guard.set_changed(Arc::clone(&set));
-            }
-            self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
-            self.shared.guard.tell_what_holds(&set, clock::now());
+        let Some(set) = self.upstreams.look(&self.own, clock::now()) else { return };
+        self.shared.adopt(&set, clock::now());
+        if !self.own.is_empty() {
+            self.shared.guard.set_changed(Arc::clone(&set));
         }
-        self.write_file();
+        self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
+        self.shared.guard.tell_what_holds(&set, clock::now());
     }
 
-    /// Writes the file for kubelet once a listener answers, and says that we are ready.
-    fn write_file(&mut self) {
-        if self.waiting.is_some() || self.chosen.addresses.is_empty() {
-            return;
-        }
-        let settings = &self.settings.resolv_conf;
-        let found = kubelet_resolv_conf::Found { search: self.upstreams.search(), options: self.upstreams.options() };
-        if !self.file.write(settings, &self.chosen, found) {
-            self.try_again = true;
-        }
-        let status = self.status();
-        if self.ready {
-            notify::status(&status);
-        } else {
-            self.ready = true;
-            notify::ready(&status);
-        }
-    }
-
-    fn ready_at_last(&mut self) {
-        self.ready = true;
-        let why = self.waiting.as_ref().map_or_else(String::new, ToString::to_string);
-        log::warn!(event = LogEvent::ReadyWithoutAddress; "ready without an address to listen on: {why}");
-        notify::ready(&format!("degraded: {why}"));
-    }
-
-    /// Asks the workers which upstreams do not answer, and tells people and systemd what has changed.
+    /// Asks the workers which upstreams do not answer, and tells people what has changed.
     async fn look_at_health(&mut self) {
         let set = self.shared.set.load_full();
-        let lines = self.outages.learn(&set, &Workers::report(&self.mailboxes).await);
-        if lines.is_empty() {
-            return;
-        }
-        for Line { level, event, upstream, text } in &lines {
-            match upstream {
-                Some(upstream) => log::log!(*level, event = *event, upstream:%; "{text}"),
-                None => log::log!(*level, event = *event; "{text}"),
-            }
-        }
-        if self.ready {
-            notify::status(&self.status());
+        for line in self.outages.learn(&set, &Workers::report(&self.mailboxes).await) {
+            line.log();
         }
     }
 
-    fn status(&self) -> String {
-        let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
-        let set = self.shared.set.load();
-        let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
-            true => format!("{} (down)", upstream.server),
-            false => upstream.server.to_string(),
-        };
-        let upstreams: Vec<_> = set.upstreams.iter().map(shown).collect();
-        let all_down = !upstreams.is_empty() && set.upstreams.iter().all(|one| self.outages.is_down(one.id));
-        let trouble = if all_down { "degraded: no upstream answers; " } else { "" };
-        let upstreams = if upstreams.is_empty() { "no upstream known".to_owned() } else { upstreams.join(", ") };
-        format!("{trouble}{} → {upstreams}", listening.join(", "))
-    }
-
-    /// Reads the configuration anew. One with faults changes nothing.
+    /// Reads the configuration again. One with faults changes nothing.
     fn reload(&mut self) {
-        notify::reloading();
+        // systemd is not told before it has heard that the service is ready: it would take the end of this for that.
+        let is_ready = self.state.phase == Phase::Ready;
+        if is_ready {
+            notify::reloading();
+        }
         match config::load(&self.overrides) {
             Ok(loaded) => {
                 loaded.log_remarks();
-                self.apply(loaded.settings);
+                self.adopt_settings(loaded.settings);
             }
             Err(faults) => {
                 for fault in faults.as_slice() {
                     log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
-                log::error!(event = LogEvent::ConfigurationFault; "the configuration has faults; running on with the one before");
+                log::error!(event = LogEvent::ReloadFailed; "the configuration has faults; running on with the one before");
             }
         }
-        if self.ready {
-            notify::ready(&self.status());
+        if is_ready {
+            // The next plan makes it known what the service is ready for.
+            (self.state.phase, self.state.status) = (Phase::Reloading, String::new());
         }
     }
 
-    fn apply(&mut self, settings: Settings) {
+    fn adopt_settings(&mut self, settings: Settings) {
         logging::set_level(settings.log.level);
         let fixed = |settings: &Settings| {
             let Settings { cache, limits, guard, workers, state_dir, .. } = settings.clone();
             (cache, limits, guard, workers, state_dir)
         };
         if fixed(&settings) != fixed(&self.settings) {
-            log::warn!(event = LogEvent::RestartNeeded; "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart");
+            log::warn!(
+                event = LogEvent::RestartNeeded;
+                "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart"
+            );
         }
-        match self.upstreams.reload(&settings) {
-            Ok(()) => self.settings = settings,
+        let watch = watch_file(&settings).and_then(|watch| self.upstreams.reload(&settings).map(|()| watch));
+        match watch {
+            Ok(watch) => (self.file_watch, self.settings) = (watch, settings),
             Err(failure) => {
-                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before")
+                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before");
             }
         }
-        self.file = announce::File::default();
+        self.state.tell_anew();
         let before = self.shared.set.load_full();
         self.look_for_upstreams();
         let set = self.shared.set.load_full();
         if Arc::ptr_eq(&before, &set) {
             self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
-        if let Err(failure) = self.follow_addresses(false) {
-            log::error!(event = LogEvent::ReloadFailed; "{failure}");
-        }
+        self.read_tables();
         log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
     }
 
@@ -389,14 +344,27 @@ impl Service {
             () = signals.end() => log::warn!(event = LogEvent::EndedAtOnce; "ended at once by a second signal"),
         }
     }
+}
 
-    fn wanted(&self) -> Wanted {
-        let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
-        wanted(&self.settings, self.upstreams.kubelet(), previous)
+/// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.
+fn watch_file(settings: &Settings) -> Result<ChangeWatch, Failure> {
+    ChangeWatch::subscribe(vec![settings.resolv_conf.path.clone()])
+        .map_err(|error| Failure::System(format!("cannot watch the file for kubelet: {error}")))
+}
+
+/// Returns the addresses that pods were given by an earlier run.
+fn remembered(state_dir: &Path) -> Option<Vec<IpAddr>> {
+    match handed_out::load(state_dir, &Root::machine()) {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            let event = LogEvent::AddressChosen;
+            log::warn!(event = event, why:%; "the addresses kept in {} are not used: {why}", state_dir.display());
+            None
+        }
     }
 }
 
-/// What is wanted of [`node_address::choose()`]; `previous` are the addresses listened on already.
+/// What is wanted of [`node_address::choose()`]; pods were given `handed_out`, the latest first.
 #[must_use]
 pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
     Wanted {
@@ -405,7 +373,7 @@ pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -
         node_ip: settings.node_ip.clone(),
         told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
         handed_out,
-        families_stick: false,
+        families_stick: true,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }
 
-/// The configuration is being read anew; [`ready`] ends it.
+/// The configuration is being read again; [`ready`] ends it.
 pub(super) fn reloading() {
     // The time is what `Type=notify-reload` wants; without the clock there is nothing to tell.
     if let Ok(at) = NotifyState::monotonic_usec_now() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use log::Level;
 
+use super::change::Line;
 use crate::logging::LogEvent;
 use crate::server::notice::WorkerReport;
 use crate::upstream::{UpstreamId, UpstreamSet};
@@ -12,16 +13,6 @@ use crate::upstream::{UpstreamId, UpstreamSet};
 #[derive(Debug, Default)]
 pub(super) struct Outages {
     down: BTreeSet<UpstreamId>,
-}
-
-/// A line for the log.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) level: Level,
-    pub(super) event: LogEvent,
-    /// The server that it is about; none where it is about all.
-    pub(super) upstream: Option<String>,
-    pub(super) text: String,
 }
 
 impl Outages {

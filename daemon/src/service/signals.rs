@@ -15,7 +15,7 @@ pub(super) struct Signals {
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// SIGHUP: read the configuration and the sources anew.
+    /// SIGHUP: read the configuration and the sources again.
     Reload,
     /// SIGTERM, SIGINT: finish what is in flight, and end.
     End,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::state::RETRY;
 use crate::clock;
 use crate::config::Settings;
 use crate::discovery::kubelet::Kubelet;
@@ -32,6 +33,8 @@ pub(super) struct Upstreams {
     numbers: UpstreamIds,
     set: Option<Arc<UpstreamSet>>,
     told: HashSet<String>,
+    /// When the list is to be kept again that could not be brought to disk.
+    keep_again: Option<Instant>,
 }
 
 impl Upstreams {
@@ -56,6 +59,7 @@ impl Upstreams {
             numbers: UpstreamIds::default(),
             set: None,
             told: HashSet::new(),
+            keep_again: None,
         })
     }
 
@@ -72,7 +76,7 @@ impl Upstreams {
 
     /// Waits until there may be news.
     pub(super) async fn changed(&mut self) {
-        let again = self.found.look_again;
+        let again = [self.found.look_again, self.keep_again].into_iter().flatten().min();
         let timer = async {
             match again {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -89,7 +93,11 @@ impl Upstreams {
     pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<UpstreamSet>> {
         let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.memory, now);
         self.tell_of_candidates(&found);
-        self.keep(&found, own);
+        if self.keep(&found, own) {
+            self.keep_again = None;
+        } else {
+            self.keep_again = Some(now + RETRY);
+        }
         let set = UpstreamSet::new(found.servers.clone(), self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
         if self.set.as_deref().is_some_and(|before| same(before, &set)) {
@@ -102,20 +110,30 @@ impl Upstreams {
     }
 
     /// Keeps a fresh list on disk, for a start at which no source has one; never a worse one than is there. Before there is
-    /// a listener some of what is found may be Onward itself, so nothing is kept then.
-    fn keep(&mut self, found: &Found, own: &[SocketAddr]) {
-        let Some(offer) = found.offer() else { return };
+    /// a listener some of what is found may be Onward itself, so nothing is kept then. Returns whether that is done, or need
+    /// not be.
+    fn keep(&mut self, found: &Found, own: &[SocketAddr]) -> bool {
+        let Some(offer) = found.offer() else { return true };
         let cluster_dns = found.kubelet.cluster_dns.clone();
         let now = LastGood { offer, at: clock::wall(), own: own.to_vec(), cluster_dns };
         let is_news = !self.kept.as_ref().is_some_and(|kept| kept.tells_the_same(&now));
         if own.is_empty() || !is_news || !now.may_replace(self.kept.as_ref()) {
-            return;
+            return true;
         }
         if let Err(error) = now.save(&self.settings.state_dir, &self.root) {
             let directory = self.settings.state_dir.display();
-            log::warn!(event = LogEvent::LastGoodUnsaved, error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
+            if self.keep_again.is_none() {
+                log::warn!(
+                    event = LogEvent::LastGoodUnsaved, error:%;
+                    "the upstreams cannot be kept in {directory} ({error}); a start without network will know none; trying \
+                     again every {} s",
+                    RETRY.as_secs()
+                );
+            }
+            return false;
         }
         self.kept = Some(now);
+        true
     }
 
     /// Tells what is refused and what is odd, each once.

@@ -43,7 +43,7 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The mailboxes of as many workers as the settings want, or fit this machine.
+/// Makes the mailboxes of the workers: of the number that the settings want, or that fits this machine.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.

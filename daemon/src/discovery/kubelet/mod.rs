@@ -66,11 +66,7 @@ pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
 impl Kubelet {
     fn take_file(&mut self, root: &Root, path: &str) {
         match root.read_text(path) {
-            Ok(Some(text)) => {
-                if let Err(error) = self.take(path, &text) {
-                    self.unknown.push(format!("{path} is not understood ({error}): clusterDNS there is unknown"));
-                }
-            }
+            Ok(Some(text)) => self.take_text(path, &text),
             Ok(None) => {}
             Err(error) => self.unknown.push(format!("{path} cannot be read ({error}): clusterDNS there is unknown")),
         }
@@ -84,6 +80,13 @@ impl Kubelet {
                 }
             }
             Err(error) => self.unknown.push(format!("{path} cannot be listed ({error}): clusterDNS there is unknown")),
+        }
+    }
+
+    /// Takes the text of the file at `path`. What is not understood is unknown.
+    pub fn take_text(&mut self, path: &str, text: &str) {
+        if let Err(error) = self.take(path, text) {
+            self.unknown.push(format!("{path} is not understood ({error}): clusterDNS there is unknown"));
         }
     }
 

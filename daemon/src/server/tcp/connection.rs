@@ -21,13 +21,13 @@ use tokio::task::yield_now;
 use super::gate::{Gate, GateHandle, GateState};
 use super::idle::Entry;
 use super::turns::{Answers, Turn, Turns};
-use super::{Answer, Shared, told};
+use super::{Answer, TcpServer, told};
 
 /// Serves one connection until it ends, is told to give way, or the listener stops.
 pub(super) async fn run<A: Answer>(
     socket: TcpStream,
     peer: SocketAddr,
-    shared: Arc<Shared<A>>,
+    shared: Arc<TcpServer<A>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let Ok(local) = socket.local_addr() else { return };
@@ -57,7 +57,7 @@ pub(super) async fn run<A: Answer>(
 }
 
 struct Connection<'a, A> {
-    shared: &'a Shared<A>,
+    shared: &'a TcpServer<A>,
     turns: TimeoutStream<Turns<'a, A>>,
     answers: Answers,
     gate_handle: GateHandle,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The idle connections of a listener.
+/// The idle connections of all listeners.
 #[derive(Debug, Default)]
 pub(super) struct Idle(Mutex<Waiting>);
 

@@ -47,7 +47,7 @@ pub enum Answered<F> {
     Later(F),
 }
 
-/// The bounds of one listener.
+/// The bounds of all listeners together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpLimits {
     /// Connections at once. When all are taken, the one that is idle longest gives way to a newcomer.
@@ -73,11 +73,21 @@ impl Default for TcpLimits {
     }
 }
 
-/// What the connections of one listener share.
-struct Shared<A> {
+/// What the connections of all listeners share: who answers, and the room that there is for them together.
+#[derive(Debug)]
+pub struct TcpServer<A> {
     answer: Arc<A>,
     limits: TcpLimits,
+    room: Arc<Semaphore>,
     idle: Idle,
+}
+
+impl<A: Answer> TcpServer<A> {
+    /// Makes room for as many connections as the limits allow.
+    #[must_use]
+    pub fn new(answer: Arc<A>, limits: TcpLimits) -> Self {
+        Self { answer, limits, room: Arc::new(Semaphore::new(limits.connections)), idle: Idle::default() }
+    }
 }
 
 /// Serves a listener until `shutdown` says true (or its sender is gone); then the answers that are due are still sent.
@@ -86,12 +96,9 @@ struct Shared<A> {
 /// When the listener itself is broken, which time does not mend.
 pub async fn serve<A: Answer>(
     listener: TcpListener,
-    limits: TcpLimits,
-    answer: Arc<A>,
+    shared: Arc<TcpServer<A>>,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let shared = Arc::new(Shared { answer, limits, idle: Idle::default() });
     let mut connections = JoinSet::new();
     let ended = loop {
         let accepted = tokio::select! {
@@ -102,7 +109,7 @@ pub async fn serve<A: Answer>(
         };
         match accepted {
             Ok((socket, peer)) => {
-                if let Some(permit) = make_room(&room, &shared.idle).await {
+                if let Some(permit) = make_room(&shared.room, &shared.idle).await {
                     let run = connection::run(socket, peer, Arc::clone(&shared), shutdown.clone());
                     connections.spawn(async move {
                         run.await;
@@ -123,7 +130,7 @@ pub async fn serve<A: Answer>(
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
     // What is not sent by then is cut off when the set of connections is dropped.
-    let _ = tokio::time::timeout(limits.drain, drained).await;
+    let _ = tokio::time::timeout(shared.limits.drain, drained).await;
     ended
 }
 

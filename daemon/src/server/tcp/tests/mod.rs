@@ -54,11 +54,17 @@ struct Server {
 
 impl Server {
     async fn start(limits: TcpLimits) -> Self {
+        let script = Arc::new(Scripted { release: Semaphore::new(0), begun: AtomicUsize::new(0) });
+        let shared = Arc::new(TcpServer::new(Arc::clone(&script), limits));
+        Self::listen(script, shared).await
+    }
+
+    /// Another listener that shares the room.
+    async fn listen(script: Arc<Scripted>, shared: Arc<TcpServer<Scripted>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Arc::new(Scripted { release: Semaphore::new(0), begun: AtomicUsize::new(0) });
         let (stop, shutdown) = watch::channel(false);
-        let task = tokio::spawn(serve(listener, limits, Arc::clone(&script), shutdown));
+        let task = tokio::spawn(serve(listener, shared, shutdown));
         Self { address, script, stop, task }
     }
 

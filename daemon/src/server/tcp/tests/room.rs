@@ -18,6 +18,25 @@ async fn three_hundred_idle_connections_do_not_lock_out_a_newcomer() {
 }
 
 #[tokio::test]
+async fn the_room_is_one_for_all_addresses() {
+    let script = Arc::new(Scripted { release: Semaphore::new(0), begun: AtomicUsize::new(0) });
+    let shared = Arc::new(TcpServer::new(Arc::clone(&script), TcpLimits { connections: 2, ..limits() }));
+    let one = Server::listen(Arc::clone(&script), Arc::clone(&shared)).await;
+    let other = Server::listen(script, shared).await;
+    let (mut first, mut second) = (one.connect().await, one.connect().await);
+    for client in [&mut first, &mut second] {
+        send(client, &[b"fast"]).await;
+        assert_eq!(receive(client).await.unwrap(), b"fast");
+    }
+    let mut third = other.connect().await;
+    send(&mut third, &[b"fast"]).await;
+    assert_eq!(receive(&mut third).await.unwrap(), b"fast");
+    assert_eq!(receive(&mut first).await, None, "a connection to one address gives way to one to another");
+    send(&mut second, &[b"fast"]).await;
+    assert_eq!(receive(&mut second).await.unwrap(), b"fast");
+}
+
+#[tokio::test]
 async fn a_client_that_asks_is_not_the_one_that_was_idle_longest() {
     let server = Server::start(TcpLimits { connections: 2, ..limits() }).await;
     let (mut first, mut second) = (server.connect().await, server.connect().await);
