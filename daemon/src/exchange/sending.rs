@@ -46,7 +46,7 @@ impl Engine {
     }
 
     pub(super) fn standing(&self, upstream: UpstreamId, transport: Transport, key: &QuestionKey) -> Standing {
-        self.guidance.verdicts.standing(upstream, transport, key.name())
+        self.guidance.verdicts.standing(upstream, transport, key.into())
     }
 
     fn is_down(&self, upstream: UpstreamId) -> bool {

@@ -50,6 +50,9 @@ impl Forwarder {
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
+        if !is_failure {
+            self.shared.guard.answered(*upstream, key.name());
+        }
         let older = self.shared.fallback(key, now).filter(|_| is_failure);
         let origin = Origin { upstream: *upstream, provisional: None };
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
@@ -244,6 +247,6 @@ impl Shared {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.upstreams.iter();
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
     }
 }

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::judge::Counters;
 use super::probe;
 use super::report::Kind;
-use super::{Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
+use super::{Asked, Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 
@@ -58,7 +59,7 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(UpstreamId, Witness), u64>>,
-    counters: Mutex<GuardCounters>,
+    counters: Mutex<Counters>,
     /// The latest probes and whom they went to.
     probes: Mutex<VecDeque<(Nonce, UpstreamId)>>,
 }
@@ -120,14 +121,15 @@ impl Guard {
         nonce.is_ours(&self.key()) || nonce.is_ours(&self.0.key_before.load())
     }
 
-    /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
+    /// A witness speaks against `upstream` for a question.
     ///
     /// Not for the probe of another Onward, who judges by it himself: in a mesh of them each probe would provoke others.
-    pub fn suspect(&self, upstream: UpstreamId, transport: Transport, witness: Witness, name: &[u8]) {
-        if probe::nonce(name).is_some() {
+    pub fn suspect(&self, upstream: UpstreamId, transport: Transport, witness: Witness, asked: Asked<'_>) {
+        if probe::nonce(asked.name).is_some() {
             return;
         }
-        self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
+        let (name, qtype) = (asked.name.into(), asked.qtype);
+        self.tell(Event::Witness { upstream, transport, witness, name, qtype });
     }
 
     /// `upstream` lets queries wait over this transport and may be down. It is probed at once, within limits; where
@@ -140,6 +142,14 @@ impl Guard {
     /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
     pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
         self.tell(Event::Alive { upstream, transport });
+    }
+
+    /// `upstream` answered a query for `name` (lower-cased wire form) by itself. A no-op while nothing is held against
+    /// any upstream.
+    pub fn answered(&self, upstream: UpstreamId, name: &[u8]) {
+        if !self.verdicts().all().is_empty() {
+            self.tell(Event::Answered { upstream, name: name.into() });
+        }
     }
 
     /// CoreDNS's `loop` plugin asked its question.
@@ -182,6 +192,19 @@ impl Guard {
         self.0.new_key.send_replace(key);
     }
 
+    /// How often each witness spoke against each upstream, as far as the judge heard.
+    #[must_use]
+    pub fn counts(&self) -> Vec<((UpstreamId, Witness), u64)> {
+        let counts = self.0.published.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(whom, count)| (*whom, *count)).collect()
+    }
+
+    /// What the judge has done up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.0.published.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
     pub fn tell_what_holds(&self, set: &UpstreamSet, now: Instant) {
         for verdict in self.verdicts().all() {
@@ -191,6 +214,7 @@ impl Guard {
                 upstream: Arc::clone(upstream),
                 transport: verdict.transport,
                 suffix: verdict.suffix.clone(),
+                qtype: verdict.qtype,
                 evidence: Some(verdict.evidence.clone()),
                 witness: verdict.evidence.witness,
             };
@@ -241,6 +265,7 @@ impl Driver {
                     published();
                 }
             }
+            *self.published.counters.lock().unwrap_or_else(PoisonError::into_inner) = self.judge.counters();
         }
     }
 
@@ -248,12 +273,8 @@ impl Driver {
     fn perform(&self, action: Action, send: impl FnOnce(Nonce, Arc<Upstream>, Transport, Vec<u8>)) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => {
-                self.published.counters().told(report.kind);
-                log(&report, &self.published.counts_of(report.upstream.id));
-            }
+            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.id)),
             Action::SendProbe { nonce, upstream, transport, message } => {
-                self.published.counters().probes += 1;
                 self.published.sent(nonce, upstream.id);
                 send(nonce, upstream, transport, message);
             }
@@ -262,10 +283,26 @@ impl Driver {
 }
 
 impl Published {
+    fn counts_of(&self, upstream: UpstreamId) -> Vec<(Witness, u64)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
+    }
+
     fn sent(&self, nonce: Nonce, upstream: UpstreamId) {
         let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
         probes.truncate(HOME - 1);
         probes.push_front((nonce, upstream));
+    }
+
+    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
+    /// anew.
+    fn count(&self, upstream: UpstreamId, witness: Witness) {
+        const MOST: usize = 1024;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST && !counts.contains_key(&(upstream, witness)) {
+            counts.clear();
+        }
+        *counts.entry((upstream, witness)).or_default() += 1;
     }
 }
 
@@ -293,11 +330,8 @@ fn log(report: &Report, counts: &[(Witness, u64)]) {
     }
 }
 
-mod counters;
 #[cfg(test)]
 mod stepped;
-
-pub use counters::GuardCounters;
 
 #[cfg(test)]
 mod tests {
@@ -338,8 +372,9 @@ mod tests {
         let set = UpstreamSet::new(servers, None, &mut UpstreamIds::default());
         let [bad, good] = [set.upstreams[0].id, set.upstreams[1].id];
         guard.set_changed(Arc::new(set));
-        guard.suspect(good, Transport::Udp, Witness::Tag, name::ROOT);
-        let standing = |number| guard.verdicts().standing(number, Transport::Udp, name::ROOT);
+        let any = || Asked { name: name::ROOT, qtype: 1 };
+        guard.suspect(good, Transport::Udp, Witness::Tag, any());
+        let standing = |number| guard.verdicts().standing(number, Transport::Udp, any());
         let found = async {
             while standing(bad) != Standing::Quarantined || guard.counts() != [((good, Witness::Tag), 1)] {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -347,8 +382,8 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::LastResort);
-        let counted = guard.counters();
-        assert!(counted.suspicions == 1 && counted.verdicts == 1 && counted.probes >= 3, "{counted:?}");
+        let counters = guard.counters();
+        assert!(counters.suspicions == [1, 0, 0] && counters.probes[0] >= 4 && counters.given >= 1, "{counters:?}");
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");
