@@ -273,9 +273,7 @@ impl Driver {
     fn perform(&self, action: Action, send: impl FnOnce(Nonce, Arc<Upstream>, Transport, Vec<u8>)) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => {
-                log(&report, &self.published.counts_of(report.upstream.id));
-            }
+            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.id)),
             Action::SendProbe { nonce, upstream, transport, message } => {
                 self.published.sent(nonce, upstream.id);
                 send(nonce, upstream, transport, message);
@@ -290,6 +288,12 @@ impl Published {
         counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
     }
 
+    fn sent(&self, nonce: Nonce, upstream: UpstreamId) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.truncate(HOME - 1);
+        probes.push_front((nonce, upstream));
+    }
+
     /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
     /// anew.
     fn count(&self, upstream: UpstreamId, witness: Witness) {
@@ -299,12 +303,6 @@ impl Published {
             counts.clear();
         }
         *counts.entry((upstream, witness)).or_default() += 1;
-    }
-
-    fn sent(&self, nonce: Nonce, upstream: UpstreamId) {
-        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
-        probes.truncate(HOME - 1);
-        probes.push_front((nonce, upstream));
     }
 }
 
