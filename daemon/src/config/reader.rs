@@ -93,7 +93,7 @@ impl<'r> Section<'r> {
         values
     }
 
-    /// `keep`, `none`, or a list of at most so many.
+    /// Reads `keep`, `none`, or a list of at most `most` items.
     pub(super) fn policy<K: Kind>(
         &mut self,
         key: &str,

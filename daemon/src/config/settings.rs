@@ -23,7 +23,7 @@ pub struct Settings {
     pub node_ip: Vec<IpAddr>,
     /// Who may ask; 1 to 256.
     pub allow: Vec<Allow>,
-    /// Threads that answer over UDP, 1 to 64; none: as many as fit the machine.
+    /// Threads that answer over UDP, 1 to 64; none: one for each processor, at most 4.
     pub workers: Option<u8>,
     /// Where the last good list and the cache are kept.
     pub state_dir: PathBuf,

@@ -140,6 +140,9 @@ impl Engine {
         let key = self.lookups.get(ask.lookup.0).map(|lookup| lookup.key.clone());
         let loops = |key: &QuestionKey| self.standing(ask.upstream.id, Transport::Tcp, key) == Standing::Quarantined;
         if key.as_ref().is_some_and(loops) {
+            if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
+                lookup.came_back.get_or_insert(ask.upstream.id);
+            }
             return self.go_on(ask.lookup, now);
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };

@@ -59,7 +59,7 @@ impl Engine {
     }
 
     pub(super) fn standing(&self, upstream: UpstreamId, transport: Transport, key: &QuestionKey) -> Standing {
-        self.guidance.verdicts.standing(upstream, transport, key.name())
+        self.guidance.verdicts.standing(upstream, transport, key.into())
     }
 
     /// Asks the next upstream; false where there is none.

@@ -218,7 +218,7 @@ impl Forwarder {
                 self.engine.remind(&key, next.unwrap_or(now + CLIENT_BUDGET));
             }
             Action::Silent(upstream, transport, key) => {
-                self.shared.guard.suspect(upstream, transport, Witness::Silence, key.name());
+                self.shared.guard.suspect(upstream, transport, Witness::Silence, (&key).into());
             }
             Action::PerhapsDown(upstream, transport, answered) => {
                 self.shared.guard.perhaps_down(upstream, transport, answered.as_deref());

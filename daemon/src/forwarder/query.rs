@@ -99,7 +99,8 @@ impl Shared {
         if plain.is_err() {
             return self.decide_odd(intake, incoming, out);
         }
-        let wants = ResponseParams::new(query, self.payload, incoming.ingress.transport());
+        let transport = incoming.ingress.transport();
+        let wants = ResponseParams::new(query, self.payload, transport);
         let head = packet.get(..query.question_end()).unwrap_or_default();
         let hit = self.cache.get(query.key(), context.seconds, |found| {
             let age = match found.freshness {
@@ -110,25 +111,34 @@ impl Shared {
             write_cached(head, wants, found.block, age, out);
             found.freshness
         });
-        let (transport, qtype) = (incoming.ingress.transport(), query.qtype());
         match hit {
             Some(Freshness::Fresh) => {
-                counters.hits.raise(transport, qtype);
+                counters.hits.raise(transport, query.qtype());
                 Disposition::Respond
             }
-            Some(Freshness::Ending) => {
-                counters.hits.raise(transport, qtype);
-                Disposition::RespondAndRefresh
-            }
-            Some(Freshness::StaleHold) => {
-                counters.stale.raise(transport, qtype);
-                Disposition::Respond
-            }
-            Some(Freshness::StaleRetry) => {
-                counters.stale.raise(transport, qtype);
-                Disposition::RespondAndRefresh
-            }
-            Some(Freshness::Stale) | None => self.decide_miss(intake, incoming, out),
+            hit => self.decide_further(hit, intake, incoming, out),
+        }
+    }
+
+    /// Decides about what is not simply in the cache. Apart, so that hits need not make room for it.
+    #[inline(never)]
+    fn decide_further(
+        &self,
+        hit: Option<Freshness>,
+        intake: &mut Intake,
+        incoming: &Incoming<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let Some(freshness) = hit.filter(|freshness| *freshness != Freshness::Stale) else {
+            return self.decide_miss(intake, incoming, out);
+        };
+        let counters = &mut intake.counters;
+        let is_stale = matches!(freshness, Freshness::StaleHold | Freshness::StaleRetry);
+        let kept = if is_stale { &mut counters.stale } else { &mut counters.hits };
+        kept.raise(incoming.ingress.transport(), intake.query.qtype());
+        match freshness {
+            Freshness::Ending | Freshness::StaleRetry => Disposition::RespondAndRefresh,
+            Freshness::Fresh | Freshness::StaleHold | Freshness::Stale => Disposition::Respond,
         }
     }
 
@@ -147,8 +157,7 @@ impl Shared {
         }
     }
 
-    /// Answers here what is not to be asked of any upstream. Apart, so that hits need not make room for it.
-    #[inline(never)]
+    /// Answers here what is not to be asked of any upstream.
     fn decide_miss(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
         let (query, now) = (&intake.query, intake.context.now);
         if probe::is_coredns_probe(query.name(), query.qtype()) {

@@ -50,6 +50,9 @@ impl Forwarder {
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
+        if !is_failure {
+            self.shared.guard.answered(*upstream, key.name());
+        }
         let is_doubtful = is_failure || *certainty == Certainty::Provisional;
         let older = self.shared.fallback(key, now).filter(|_| is_doubtful);
         let provisional = (*certainty == Certainty::Provisional).then_some(PROVISIONAL_TTL);
@@ -245,6 +248,6 @@ impl Shared {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.route(key.name()).into_iter().flat_map(|route| &route.upstreams);
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
     }
 }

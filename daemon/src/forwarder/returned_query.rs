@@ -61,9 +61,9 @@ impl Shared {
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
         if let Some(back) = marks.came_back {
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.name());
+            self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if incoming.ingress.transport() == Transport::Tcp {
-                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.name());
+                self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
             }
         }
     }

@@ -22,6 +22,15 @@ pub enum Event {
         witness: Witness,
         /// The suspected question's name, lower-cased wire form.
         name: Box<[u8]>,
+        /// The suspected question's type.
+        qtype: u16,
+    },
+    /// An upstream that something is held against answered a query by itself.
+    Answered {
+        /// Which.
+        upstream: UpstreamId,
+        /// The query's name, lower-cased wire form.
+        name: Box<[u8]>,
     },
     /// CoreDNS's `loop` plugin is at work: somebody near us fears a loop.
     LoopPlugin,

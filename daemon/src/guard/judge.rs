@@ -1,20 +1,21 @@
 //! The judge: turns what witnesses and probes say into probes, verdicts and things to tell. Pure: events and `now` in,
 //! actions out; it holds no socket and reads no clock.
 //!
-//! **Convicted** is an upstream, over one transport, for the names under one suffix, when two probes in a row came home
-//! and neither had an answer but our own. The second goes without marks, since some forwarders look further only then.
-//! Where the root's probe does not come home but a witness insists, one more goes under the parent of the suspected
-//! name, and what it finds holds for that suffix only. A quarantine ends by the upstream's own answer, never by
-//! silence. The last upstream that is left is asked four times more at once: one that answers any of these is half a
-//! loop, to be asked last. And one that answers a probe though something came back through it *wavers* for a minute: it
-//! keeps its place, but what comes back is asked of it again where nobody else is left.
+//! **Convicted** is an upstream, over one transport, for the names under one suffix (or for one type of them), when two
+//! probes in a row came home and neither had an answer but our own. The second goes without marks, since some forwarders
+//! look further only then. `verdicts` has where it looks, since not every hop can be judged by the root, and when it
+//! has waited enough; `case` has what ends a verdict; `suspicion` what witnesses cause; `checkup` the health probes. The
+//! last upstream that is left is asked four times more at once: one that answers any of these is half a loop, to be
+//! asked last. And one that answers a probe though something came back through it is *intermittent* for a minute: it
+//! keeps its place, but what comes back is asked of it again where no other is left.
 //!
-//! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
+//! One probe at a time for each upstream and transport, but for those that were given up; how many a stranger can provoke is `limits`' part, which
 //! verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
 
 mod checkup;
 mod reporting;
 mod suspicion;
+mod verdicts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,29 +25,32 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::Settings;
+use super::case::Place;
 use super::event::{Action, Event};
 use super::health::Health;
 use super::key::MarkKey;
 use super::limits::{Provoked, Window};
 use super::mark_support::Marks;
 use super::marks::Known;
-use super::probe::{self, Nonce, Probe, ProbeReply};
+use super::probe::{self, Nonce, Probe};
 use super::report::Kind;
-use super::upstream_state::{Outcome, ProbeRequest, ProbeReturn, Purpose, Softened, UpstreamState};
-use super::verdict::{Evidence, Standing, Verdicts, Witness};
+use super::upstream_state::{Cause, ProbeRequest, ProbeReturn, Purpose, UpstreamState};
+use super::verdict::Verdicts;
 use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 use crate::wire::name;
 
 /// How long a witness's word stands: longer than hops resend.
 const SUSPECT: Duration = Duration::from_secs(5);
-/// The second silence under one parent within this time is taken seriously.
-const INSISTS: Duration = Duration::from_secs(60);
 /// A probe that could not be confirmed is repeated after this.
 const UNSURE: Duration = Duration::from_secs(5);
 /// Witnesses that spoke before the first upstreams were known are heard then, so many: listeners open a moment earlier.
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
+/// Maximum number of probes a second in all, but for those of health; and of those for release and of routine, which wait
+/// rather than delay a verdict.
+const OVERALL: usize = 20;
+const BACKGROUND: usize = 8;
 /// Maximum number of health probes a second, to all upstreams together.
 const CHECKUPS: usize = 20;
 
@@ -58,7 +62,12 @@ struct ProbeInFlight {
     whom: Whom,
     want: ProbeRequest,
     marks: Marks,
+    sent: Instant,
     home: Option<ProbeReturn>,
+    /// The one that it is to confirm was answered by the upstream itself, late.
+    answered_late: bool,
+    /// It was given up when it had come home, which was taken into account.
+    given_up_home: bool,
 }
 
 /// The judge. See the module's text.
@@ -72,14 +81,39 @@ pub struct Judge {
     known: BTreeMap<UpstreamId, Known>,
     provoked: BTreeMap<UpstreamId, Provoked>,
     asked: HashMap<Nonce, ProbeInFlight>,
+    /// Probes that were given up and may yet come home or be answered.
+    overdue: HashMap<Nonce, ProbeInFlight>,
     health: BTreeMap<Whom, Health>,
     checkups: HashMap<Nonce, Whom>,
     checkup_window: Window,
-    early: Vec<(Whom, Witness, Box<[u8]>)>,
+    early: Vec<(Whom, Cause)>,
     overall: Window,
+    background: Window,
     told: Window,
     published: Arc<Verdicts>,
+    counters: Counters,
     actions: Vec<Action>,
+}
+
+/// What the judge has done since it began, for people and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Suspicions heard, by witness: tag, spelling, silence.
+    pub suspicions: [u64; 3],
+    /// Probes sent, by what for: check, confirmation, release, learning of marks, health.
+    pub probes: [u64; 5],
+    /// Verdicts given.
+    pub given: u64,
+    /// Of them, found to be half a loop.
+    pub halved: u64,
+    /// Verdicts that ended.
+    pub ended: u64,
+}
+
+impl Counters {
+    fn count(counter: &mut u64) {
+        *counter = counter.wrapping_add(1);
+    }
 }
 
 impl Judge {
@@ -95,13 +129,16 @@ impl Judge {
             known: BTreeMap::new(),
             provoked: BTreeMap::new(),
             asked: HashMap::new(),
+            overdue: HashMap::new(),
             health: BTreeMap::new(),
             checkups: HashMap::new(),
             checkup_window: Window::new(CHECKUPS, Duration::from_secs(1)),
             early: Vec::new(),
-            overall: Window::new(10, Duration::from_secs(1)),
+            overall: Window::new(OVERALL, Duration::from_secs(1)),
+            background: Window::new(BACKGROUND, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
             published: Arc::new(Verdicts::new(settings)),
+            counters: Counters::default(),
             actions: Vec::new(),
         }
     }
@@ -109,19 +146,19 @@ impl Judge {
     /// Takes an event; returns what is to be done.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
-            Event::Witness { upstream, transport, witness, name } => {
-                self.witness((upstream, transport), witness, &name, now);
+            Event::Witness { upstream, transport, witness, name, qtype } => {
+                self.witness((upstream, transport), Cause { witness, name, qtype }, now);
+            }
+            Event::Answered { upstream, name } => {
+                for transport in [Transport::Udp, Transport::Tcp] {
+                    if let Some(track) = self.tracks.get_mut(&(upstream, transport)) {
+                        track.answered(&name, now);
+                    }
+                }
             }
             Event::LoopPlugin => self.loop_plugin(now),
             Event::ProbeHome { nonce, from, over, onwards } => {
-                if let Some(asked) = self.asked.get_mut(&nonce) {
-                    asked.home = Some(ProbeReturn { from, over, onwards });
-                } else if let Some(whom) = self.checkups.get(&nonce) {
-                    let track = self.tracks.entry(*whom).or_default();
-                    if track.asked.is_none() && !track.covers(name::ROOT) {
-                        track.want(ProbeRequest::check(name::ROOT, None));
-                    }
-                }
+                self.probe_home(nonce, ProbeReturn { from, over, onwards, at: now });
             }
             Event::ProbeOver { nonce, heard } => {
                 if !self.checkup_over(nonce, heard.is_some(), now) {
@@ -134,13 +171,14 @@ impl Judge {
             Event::Alive { upstream, transport } => self.is_alive((upstream, transport)),
             Event::SetChanged(set) => {
                 self.set_changed(set);
-                for (whom, witness, name) in std::mem::take(&mut self.early) {
-                    self.witness(whom, witness, &name, now);
+                for (whom, cause) in std::mem::take(&mut self.early) {
+                    self.witness(whom, cause, now);
                 }
             }
             Event::KeyChanged(key) => self.key = key,
             Event::Tick => {}
         }
+        self.end_overdue(now);
         self.hear_late(now);
         self.send_due(now);
         self.send_checkups(now);
@@ -148,18 +186,42 @@ impl Judge {
         std::mem::take(&mut self.actions)
     }
 
+    /// What was done up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// When to come back with [`Event::Tick`], if nothing happens before.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let asks = self.in_use().filter_map(|(_, track)| match track.is_waiting() {
             true => Some(now),
-            false => track.due(),
+            false => {
+                let due = track.due();
+                due.map(|at| self.background.room_at().map_or(at, |room| at.max(room)))
+            }
         });
         let asks = asks.map(|at| self.overall.room_at().map_or(at, |room| at.max(room)));
         let ends = self.tracks.values().flat_map(|track| [track.suspect_until, track.wavers_until]);
         let ends = ends.flatten().filter(|until| *until > now);
-        let late = self.in_use().filter_map(|(_, track)| track.late.as_ref().map(|(at, ..)| *at));
-        asks.chain(ends).chain(late).chain(self.checkup_due()).min()
+        let late = self.in_use().filter_map(|(_, track)| track.late.as_ref().map(|(at, _)| *at));
+        let given_up = self.asked.values().filter_map(|flying| self.patience_ends(flying, now));
+        asks.chain(ends).chain(late).chain(given_up).chain(self.checkup_due()).min()
+    }
+
+    /// A probe has come home.
+    fn probe_home(&mut self, nonce: Nonce, home: ProbeReturn) {
+        if let Some(asked) = self.asked.get_mut(&nonce) {
+            asked.home.get_or_insert(home);
+        } else if let Some(whom) = self.checkups.get(&nonce) {
+            let track = self.tracks.entry(*whom).or_default();
+            if track.asked.is_none() && !track.covers(name::ROOT) {
+                track.want(ProbeRequest::check(name::ROOT, None));
+            }
+        } else {
+            self.came_home_late(nonce, home);
+        }
     }
 
     fn in_use(&self) -> impl Iterator<Item = (&Whom, &UpstreamState)> {
@@ -192,21 +254,27 @@ impl Judge {
         self.set = set;
     }
 
+    /// Sends the probes that are due: first those that were asked for, then those of routine and for release,
+    /// which must not delay the others.
     fn send_due(&mut self, now: Instant) {
         let set = Arc::clone(&self.set);
-        for upstream in &set.upstreams {
-            for transport in [Transport::Udp, Transport::Tcp] {
-                let whom = (upstream.id, transport);
-                let Some(track) = self.tracks.get_mut(&whom) else { continue };
-                let due = track.is_waiting() || (track.asked.is_none() && track.due().is_some_and(|at| at <= now));
-                if !due {
-                    continue;
-                }
-                if !self.overall.take(now) {
-                    return;
-                }
-                if let Some(want) = track.next(now) {
-                    self.send(upstream, transport, want, now);
+        for is_urgent in [true, false] {
+            for upstream in &set.upstreams {
+                for transport in [Transport::Udp, Transport::Tcp] {
+                    let Some(track) = self.tracks.get_mut(&(upstream.id, transport)) else { continue };
+                    let is_due = match is_urgent {
+                        true => track.is_waiting(),
+                        false => track.due().is_some_and(|at| at <= now),
+                    };
+                    if !is_due || !is_urgent && !self.background.take(now) {
+                        continue;
+                    }
+                    if !self.overall.take(now) {
+                        return;
+                    }
+                    if let Some(want) = track.next(now) {
+                        self.send(upstream, transport, want, now);
+                    }
                 }
             }
         }
@@ -220,8 +288,12 @@ impl Judge {
             Purpose::Confirm | Purpose::Release => Marks::NONE,
             Purpose::Learn => known.lesson_marks(self.settings),
         };
-        let nonce = Nonce::new(self.rng.random(), &self.key);
-        let sent = Probe { nonce, upstream: upstream.id, suffix: &want.suffix, marks };
+        let nonce = match want.place.begins {
+            Some(begins) => Nonce::beginning_as(begins, self.rng.random(), &self.key),
+            None => Nonce::new(self.rng.random(), &self.key),
+        };
+        let Place { suffix, qtype, .. } = &want.place;
+        let sent = Probe { nonce, upstream: upstream.id, suffix, qtype: *qtype, marks };
         let message = probe::query(&sent, self.rng.random(), &self.key, self.key.bucket(now));
         let whom = (upstream.id, transport);
         let track = self.tracks.entry(whom).or_default();
@@ -229,90 +301,16 @@ impl Judge {
         if upstream.is_near() && track.routine.is_none() {
             track.routine = Some(now + Duration::from_millis(self.rng.random_range(45_000..75_000)));
         }
-        self.asked.insert(nonce, ProbeInFlight { whom, want, marks, home: None });
+        let [check, confirm, release, learn, _] = &mut self.counters.probes;
+        Counters::count(match want.purpose {
+            Purpose::Check => check,
+            Purpose::Confirm => confirm,
+            Purpose::Release => release,
+            Purpose::Learn => learn,
+        });
+        let (home, answered_late, given_up_home) = (None, false, false);
+        self.asked.insert(nonce, ProbeInFlight { whom, want, marks, sent: now, home, answered_late, given_up_home });
         self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });
-    }
-
-    fn over(&mut self, nonce: Nonce, heard: Option<ProbeReply>, now: Instant) {
-        let Some(asked) = self.asked.remove(&nonce) else { return };
-        let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
-        track.asked = None;
-        let own = heard.is_some_and(|heard| heard.own);
-        let kept = heard.is_some_and(|heard| heard.spelling_kept);
-        let near = self.set.get(asked.whom.0).is_some_and(|upstream| upstream.is_near());
-        match (asked.want.purpose, asked.home) {
-            (Purpose::Learn, _) => self.learn(asked.whom, own, kept, now),
-            (Purpose::Release, home) => {
-                let outcome = Outcome { home: home.is_some(), own, heard: heard.is_some() };
-                match track.asked_for_release(&asked.want.suffix, outcome, now) {
-                    Some(Softened::Ended(verdict)) => self.tell_verdict(Kind::Released, &verdict),
-                    Some(Softened::Halved(verdict)) => self.tell_verdict(Kind::Halved, &verdict),
-                    None => {}
-                }
-            }
-            (Purpose::Check, _) if own => self.answered(&asked, kept, now),
-            (Purpose::Check, Some(home)) => {
-                track.wavers_until = None;
-                track.want(ProbeRequest { purpose: Purpose::Confirm, first: Some(home), ..asked.want });
-            }
-            (Purpose::Check, None) => {
-                self.begin_lesson(&asked, now);
-                self.look_under_parent(&asked, now);
-            }
-            (Purpose::Confirm, _) if own => {
-                // It answers without marks what it did not answer with them, or it is half a loop by chance.
-                self.begin_lesson(&asked, now);
-                self.answered(&asked, kept, now);
-            }
-            (Purpose::Confirm, Some(home)) => self.convict(&asked, home, now),
-            (Purpose::Confirm, None) if near => track.routine = Some(now + UNSURE),
-            (Purpose::Confirm, None) => {}
-        }
-    }
-
-    /// The upstream's own answer: it is no loop, for the names that were asked for.
-    fn answered(&mut self, asked: &ProbeInFlight, kept: bool, now: Instant) {
-        let known = self.known.entry(asked.whom.0).or_default();
-        let learnt = known.answered(asked.marks, kept, now);
-        if known.is_old(now) {
-            self.begin_lesson(asked, now);
-        }
-        if let Some(bears) = learnt {
-            self.tell(Kind::Learnt(bears), asked.whom, name::ROOT, None);
-        }
-        if self.look_under_parent(asked, now) {
-            return;
-        }
-        if let Some(cause) = &asked.want.cause {
-            self.provoked.entry(asked.whom.0).or_default().acquitted(cause.witness);
-        }
-        if let Some(track) = self.tracks.get_mut(&asked.whom) {
-            track.suspect_until = None;
-            let seen = asked.want.cause.as_ref().is_some_and(|cause| cause.witness != Witness::Silence);
-            if seen || asked.want.purpose == Purpose::Confirm {
-                track.waver(now);
-            }
-        }
-    }
-
-    /// Where a witness insists though the root's probe did not come home, the loop may hold for some names only.
-    fn look_under_parent(&mut self, asked: &ProbeInFlight, now: Instant) -> bool {
-        let (Some(cause), true, Some(track)) =
-            (&asked.want.cause, asked.want.of_all(), self.tracks.get_mut(&asked.whom))
-        else {
-            return false;
-        };
-        if &*cause.parent == name::ROOT || !probe::fits(&cause.parent) {
-            return false;
-        }
-        let before = track.silent.take().filter(|(_, at)| now.saturating_duration_since(*at) < INSISTS);
-        let insists = cause.witness != Witness::Silence || before.is_some_and(|(parent, _)| parent == cause.parent);
-        if insists {
-            track.want(ProbeRequest::check(&cause.parent, Some(cause.clone())));
-        } else {
-            track.silent = Some((cause.parent.clone(), now));
-        }
-        insists
     }
 
     fn begin_lesson(&mut self, asked: &ProbeInFlight, now: Instant) {
@@ -333,31 +331,6 @@ impl Judge {
         }
         if let Some(bears) = learnt {
             self.tell(Kind::Learnt(bears), whom, name::ROOT, None);
-        }
-    }
-
-    fn convict(&mut self, asked: &ProbeInFlight, home: ProbeReturn, now: Instant) {
-        let witness = asked.want.cause.as_ref().map(|cause| cause.witness);
-        let onwards = asked.want.first.map_or(0, |first| first.onwards).max(home.onwards);
-        let evidence = Evidence { witness, from: home.from, over: home.over, onwards };
-        let is_last = asked.whom.1 == Transport::Udp && self.is_last(asked.whom.0, &asked.want.suffix);
-        let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
-        track.suspect_until = None;
-        let Some(verdict) = track.convict(asked.whom, &asked.want.suffix, (evidence, is_last), now) else { return };
-        let kind = match verdict.standing {
-            Standing::LastResort => Kind::HalfLooping,
-            _ => Kind::Looping,
-        };
-        self.tell_verdict(kind, &verdict);
-        self.provoked.entry(asked.whom.0).or_default().convicted();
-        // What bends one transport mostly bends the other; the probe will tell.
-        let other = match asked.whom.1 {
-            Transport::Udp => Transport::Tcp,
-            Transport::Tcp => Transport::Udp,
-        };
-        let track = self.tracks.entry((asked.whom.0, other)).or_default();
-        if !track.covers(&asked.want.suffix) {
-            track.want(ProbeRequest::check(&asked.want.suffix, asked.want.cause.clone()));
         }
     }
 

@@ -1,21 +1,29 @@
 //! How many probes a stranger can provoke. Pure.
 //!
-//! Witnesses can be provoked at will, so what they cause is counted: for each upstream one probe a second, six a
-//! minute, and after each acquittal the time between doubles, up to half a minute, until ten quiet minutes have passed.
-//! An upstream that is now and then slow is acquitted often, so after silence a mark is not kept waiting for that.
-//! And ten probes a second in all, whatever they are for.
+//! Witnesses can be provoked at will, so what they cause is counted, and each kind by itself, lest one delay another:
+//! marks can be replayed, silence made by a slow zone, and CoreDNS's question asked by any client. Of each kind an
+//! upstream is probed for six suspicions in any twenty seconds at most. And since a stranger makes up names under the few
+//! domains that are his own, suspicions about names of one domain are at least a second apart, and after each acquittal
+//! twice as far, up to half a minute, until ten quiet minutes have passed. A real loop is soon seen at another domain.
+//! And twenty probes a second in all, whatever they are for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::suffix;
 use super::verdict::Witness;
+use crate::wire::name;
 
-/// Between two provoked probes of one upstream, before any acquittal.
+/// Minimum time between two suspicions about one domain that are looked into, before any acquittal.
 const BETWEEN: Duration = Duration::from_secs(1);
-/// Doublings at most: 32 s.
+/// Maximum number of times that it is doubled: 32 s.
 const DOUBLINGS: u32 = 5;
-/// After as long without a provoked probe acquittals are forgotten.
+/// Time without a suspicion after which acquittals are forgotten.
 const FORGIVEN: Duration = Duration::from_secs(600);
+/// Maximum number of domains remembered, of each kind.
+const DOMAINS: usize = 64;
+/// Maximum number of suspicions of one kind that are looked into, and the time that they are counted in.
+const EACH_KIND: (usize, Duration) = (6, Duration::from_secs(20));
 
 /// At most `most` events in any `span`.
 #[derive(Debug, Clone)]
@@ -25,19 +33,35 @@ pub struct Window {
     recent: VecDeque<Instant>,
 }
 
-/// The provoked probes of one upstream.
-#[derive(Debug, Clone)]
-pub struct Provoked {
-    minute: Window,
-    last: Option<Instant>,
-    acquittals: Acquittals,
+/// What makes us look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provocation<'n> {
+    /// A witness speaks of this name.
+    Witness(Witness, &'n [u8]),
+    /// CoreDNS's `loop` plugin asked its question.
+    LoopPlugin,
 }
 
-/// Acquittals of what marks said, and of silence.
-#[derive(Debug, Clone, Copy, Default)]
-struct Acquittals {
-    marks: u32,
-    silence: u32,
+/// The provoked probes of one upstream.
+#[derive(Debug, Clone, Default)]
+pub struct Provoked {
+    marks: Kind,
+    silence: Kind,
+    loop_plugin: Kind,
+}
+
+/// Provocations of one kind.
+#[derive(Debug, Clone)]
+struct Kind {
+    all: Window,
+    domains: VecDeque<Domain>,
+}
+
+#[derive(Debug, Clone)]
+struct Domain {
+    name: Box<[u8]>,
+    last: Instant,
+    acquittals: u32,
 }
 
 impl Window {
@@ -66,63 +90,99 @@ impl Window {
     }
 }
 
-impl Default for Provoked {
-    fn default() -> Self {
-        Self { minute: Window::new(6, Duration::from_secs(60)), last: None, acquittals: Acquittals::default() }
-    }
-}
-
 impl Provoked {
-    /// Counts a probe that a witness wants, if it may be sent now.
-    pub fn take(&mut self, witness: Witness, now: Instant) -> bool {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) >= FORGIVEN) {
-            self.acquittals = Acquittals::default();
+    /// Counts a probe that is provoked, if it may be sent now.
+    pub fn take(&mut self, provocation: Provocation<'_>, now: Instant) -> bool {
+        if self.room_at(provocation).is_some_and(|at| at > now) {
+            return false;
         }
-        let granted = self.room_at(witness).is_none_or(|at| at <= now) && self.minute.take(now);
-        if granted {
-            self.last = Some(now);
+        let (kind, domain) = self.of(provocation);
+        if !kind.all.take(now) {
+            return false;
         }
-        granted
+        kind.seen(domain, now);
+        true
     }
 
-    /// When the next probe may be sent for a witness like this; none where nothing is in its way.
+    /// When the next probe may be sent for such a provocation; none where nothing is in its way.
     #[must_use]
-    pub fn room_at(&self, witness: Witness) -> Option<Instant> {
-        let Acquittals { marks, silence } = self.acquittals;
-        let doublings = match witness {
-            Witness::Tag | Witness::Spelling => marks,
-            Witness::Silence => marks.saturating_add(silence),
-        };
-        let after_last = self.last.map(|last| last + BETWEEN * (1 << doublings.min(DOUBLINGS)));
-        after_last.into_iter().chain(self.minute.room_at()).max()
+    pub fn room_at(&mut self, provocation: Provocation<'_>) -> Option<Instant> {
+        let (kind, domain) = self.of(provocation);
+        let after_last = kind.domains.iter().find(|known| *known.name == *domain).map(Domain::free_at);
+        after_last.into_iter().chain(kind.all.room_at()).max()
     }
 
-    /// The upstream was found healthy: the next witness has to wait longer.
-    pub fn acquitted(&mut self, witness: Witness) {
-        let Acquittals { marks, silence } = &mut self.acquittals;
-        let count = if witness == Witness::Silence { silence } else { marks };
-        *count = count.saturating_add(1);
+    /// The upstream was found healthy: the next one of this kind and domain has to wait longer.
+    pub fn acquitted(&mut self, provocation: Provocation<'_>) {
+        let (kind, domain) = self.of(provocation);
+        if let Some(known) = kind.domains.iter_mut().find(|known| *known.name == *domain) {
+            known.acquittals = known.acquittals.saturating_add(1);
+        }
     }
 
     /// The witness was right: the next one is believed at once.
-    pub fn convicted(&mut self) {
-        self.acquittals = Acquittals::default();
+    pub fn convicted(&mut self, name: &[u8]) {
+        let domain = suffix::domain(name);
+        for kind in [&mut self.marks, &mut self.silence] {
+            kind.domains.retain(|known| *known.name != *domain);
+        }
+    }
+
+    fn of<'n>(&mut self, provocation: Provocation<'n>) -> (&mut Kind, &'n [u8]) {
+        match provocation {
+            Provocation::Witness(Witness::Tag | Witness::Spelling, name) => (&mut self.marks, suffix::domain(name)),
+            Provocation::Witness(Witness::Silence, name) => (&mut self.silence, suffix::domain(name)),
+            Provocation::LoopPlugin => (&mut self.loop_plugin, name::ROOT),
+        }
+    }
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        let (most, span) = EACH_KIND;
+        Self { all: Window::new(most, span), domains: VecDeque::new() }
+    }
+}
+
+impl Kind {
+    /// Remembers that a domain was looked at; the one that was not looked at for longest makes room.
+    fn seen(&mut self, domain: &[u8], now: Instant) {
+        let before = self.domains.iter().position(|known| *known.name == *domain);
+        let before = before.and_then(|at| self.domains.remove(at));
+        let before = before.filter(|known| now.saturating_duration_since(known.last) < FORGIVEN);
+        if self.domains.len() >= DOMAINS {
+            self.domains.pop_front();
+        }
+        let acquittals = before.map_or(0, |known| known.acquittals);
+        self.domains.push_back(Domain { name: domain.into(), last: now, acquittals });
+    }
+}
+
+impl Domain {
+    fn free_at(&self) -> Instant {
+        self.last + BETWEEN * (1 << self.acquittals.min(DOUBLINGS))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::name::wire;
 
-    /// How many of 1000 witnesses a second are granted a probe in `seconds`.
+    fn by(witness: Witness, name: &[u8]) -> Provocation<'_> {
+        Provocation::Witness(witness, name)
+    }
+
+    /// How many of 1000 replayed marks a second are looked into in `seconds`, all of names under one domain.
     fn granted(seconds: u64, acquit: bool) -> usize {
         let (mut provoked, start) = (Provoked::default(), crate::clock::now());
         let mut count = 0;
         for ms in 0..seconds * 1000 {
-            if provoked.take(Witness::Tag, start + Duration::from_millis(ms)) {
+            let name = wire(&format!("n{ms}.evil.example"));
+            if provoked.take(by(Witness::Tag, &name), start + Duration::from_millis(ms)) {
                 count += 1;
                 if acquit {
-                    provoked.acquitted(Witness::Tag);
+                    provoked.acquitted(by(Witness::Tag, &name));
                 }
             }
         }
@@ -130,37 +190,55 @@ mod tests {
     }
 
     #[test]
-    fn probes_provoked_without_bound_are_limited() {
+    fn suspicions_about_one_domain_are_limited() {
         assert_eq!(granted(1, false), 1);
         assert_eq!(granted(3, false), 3);
-        assert_eq!(granted(60, false), 6);
-        assert_eq!(granted(600, false), 60);
+        assert_eq!(granted(60, false), 18);
         assert_eq!(granted(60, true), 5); // at 0, 2, 6, 14, 30 s
         assert!(granted(600, true) < 25);
     }
 
     #[test]
-    fn acquittals_are_forgotten() {
+    fn suspicions_about_many_domains_are_limited() {
         let (mut provoked, start) = (Provoked::default(), crate::clock::now());
-        for n in 0..5 {
-            assert!(provoked.take(Witness::Tag, start + Duration::from_secs(40 * n)));
-            provoked.acquitted(Witness::Tag);
-        }
-        assert!(!provoked.take(Witness::Tag, start + Duration::from_secs(170)));
-        assert!(provoked.take(Witness::Tag, start + Duration::from_secs(800)));
-        assert!(provoked.take(Witness::Tag, start + Duration::from_secs(802)));
+        let granted = (0..60_000_u64).filter(|ms| {
+            let name = wire(&format!("www.evil{ms}.example"));
+            provoked.take(by(Witness::Silence, &name), start + Duration::from_millis(*ms))
+        });
+        assert_eq!(granted.count(), 18);
+        assert!(provoked.silence.domains.len() <= DOMAINS);
     }
 
     #[test]
-    fn a_mark_does_not_wait_for_what_silence_was_acquitted_of() {
+    fn acquittals_are_forgotten() {
         let (mut provoked, start) = (Provoked::default(), crate::clock::now());
-        for n in 0..4 {
-            assert!(provoked.take(Witness::Silence, start + Duration::from_secs(40 * n)));
-            provoked.acquitted(Witness::Silence);
+        let name = wire("www.example");
+        let mark = by(Witness::Tag, &name);
+        for n in 0..5 {
+            assert!(provoked.take(mark, start + Duration::from_secs(40 * n)));
+            provoked.acquitted(mark);
         }
-        let soon = start + Duration::from_secs(121);
-        assert_eq!(provoked.room_at(Witness::Silence), Some(start + Duration::from_secs(120 + 16)));
-        assert!(!provoked.take(Witness::Silence, soon) && provoked.take(Witness::Tag, soon));
+        assert!(!provoked.take(mark, start + Duration::from_secs(170)));
+        assert!(provoked.take(mark, start + Duration::from_secs(800)));
+        assert!(provoked.take(mark, start + Duration::from_secs(802)));
+    }
+
+    #[test]
+    fn what_a_stranger_provokes_does_not_delay_what_a_loop_does() {
+        let (mut provoked, start) = (Provoked::default(), crate::clock::now());
+        let (evil, good) = (wire("www.evil.example"), wire("www.corp.example"));
+        for ms in (0..60_000_u64).step_by(10) {
+            let now = start + Duration::from_millis(ms);
+            let _ = provoked.take(Provocation::LoopPlugin, now);
+            for witness in [Witness::Tag, Witness::Silence] {
+                if provoked.take(by(witness, &evil), now) {
+                    provoked.acquitted(by(witness, &evil));
+                }
+            }
+        }
+        for witness in [Witness::Tag, Witness::Silence] {
+            assert!(provoked.take(by(witness, &good), start + Duration::from_secs(60)), "{witness}");
+        }
     }
 
     #[test]

@@ -9,14 +9,16 @@
 //! `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A fourth witness would be a file
 //! here, a variant of [`Witness`], and a call of `suspect`.
 //!
-//! Why it cannot be made a weapon is argued in `daemon/THREATS.md`: a witness is never believed, and costs at most one probe.
+//! Why it cannot be made a weapon is argued in `daemon/THREATS.md`: a witness is never believed, and costs a few probes at most.
 
 use std::time::Duration;
 
+mod case;
 mod exchange;
 mod health;
 pub mod mark_support;
 pub mod returned;
+mod suffix;
 mod upstream_state;
 
 pub mod event;
@@ -43,7 +45,7 @@ pub use run::{Driver, Guard};
 pub use settings::{Mark, Settings};
 pub use spelling::Strength;
 pub use tag::{Passed, Relay};
-pub use verdict::{Standing, Verdict, Verdicts, Witness};
+pub use verdict::{Asked, Standing, Verdict, Verdicts, Witness};
 
 /// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream
 /// to answer first.

@@ -36,6 +36,8 @@ pub struct Probe<'p> {
     pub upstream: UpstreamId,
     /// Under which name; the root's one zero mostly.
     pub suffix: &'p [u8],
+    /// The type that it asks for.
+    pub qtype: u16,
     /// Which marks it carries.
     pub marks: Marks,
 }
@@ -57,6 +59,19 @@ impl Nonce {
         let random = random.to_be_bytes();
         let mac = key.mac(Purpose::Probe, &[&random]);
         Self(((u128::from(u64::from_be_bytes(random)) << 64) | u128::from(mac)).to_be_bytes())
+    }
+
+    /// A new one that begins as another, which gives it the same neighbours in the order of names (RFC 4034, section 6.1).
+    #[must_use]
+    pub fn beginning_as(begins: u16, random: u64, key: &MarkKey) -> Self {
+        Self::new((u64::from(begins) << 48) | (random >> 16), key)
+    }
+
+    /// How it begins.
+    #[must_use]
+    pub fn beginning(self) -> u16 {
+        let [high, low, ..] = self.0;
+        u16::from_be_bytes([high, low])
     }
 
     /// Whether this process made it.
@@ -99,7 +114,8 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> 
     // RD, one question, and an OPT where one is wanted (RFC 1035, section 4.1.1).
     message.extend([high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(probe.marks.opt)]);
     message.extend(qname);
-    message.extend([0, 1, 0, 1]);
+    let [type_high, type_low] = probe.qtype.to_be_bytes();
+    message.extend([type_high, type_low, 0, 1]);
     if probe.marks.opt {
         let mut option = Vec::new();
         if probe.marks.tag {
@@ -202,7 +218,7 @@ mod tests {
         let key = key::of(1);
         let nonce = Nonce::new(42, &key);
         let bucket = key.bucket(crate::clock::now());
-        (nonce, query(&Probe { nonce, upstream: UpstreamId(1), suffix, marks }, 7, &key, bucket))
+        (nonce, query(&Probe { nonce, upstream: UpstreamId(1), suffix, qtype: rtype::A, marks }, 7, &key, bucket))
     }
 
     fn qname(message: &[u8]) -> &[u8] {
@@ -222,6 +238,17 @@ mod tests {
             assert_eq!(nonce(&qname(&message)[6..]), Some(sent));
             assert!(sent.is_ours(&key::of(1)) && !sent.is_ours(&key::of(2)));
         }
+    }
+
+    #[test]
+    fn a_nonce_that_begins_as_another_is_ours_and_another() {
+        let key = key::of(1);
+        let first = Nonce::new(0xabcd_0123_4567_89ab, &key);
+        let second = Nonce::beginning_as(first.beginning(), 77, &key);
+        assert_eq!(first.beginning(), 0xabcd);
+        assert!(second.is_ours(&key) && second != first);
+        assert_eq!(second.label()[..4], first.label()[..4]);
+        assert_ne!(second, Nonce::beginning_as(first.beginning(), 77 << 16, &key));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Kind {
     Halved,
     /// It answers by itself again.
     Released,
+    /// No probe comes home through it any more, though it answers none.
+    Faded,
     /// A verdict that was given so long ago still holds, and the upstreams are being told.
     Holds(Standing, Duration),
     /// Probes with and without marks taught what it bears.
@@ -40,6 +42,8 @@ pub struct Report {
     pub transport: Transport,
     /// For which names: lower-cased wire form, the root's one zero for all.
     pub suffix: Box<[u8]>,
+    /// The only type that it is about, if not all.
+    pub qtype: Option<u16>,
     /// What it rests on; only a suspicion has none.
     pub evidence: Option<Evidence>,
     /// Who made us look.
@@ -52,7 +56,7 @@ impl Report {
     pub fn level(&self) -> log::Level {
         match self.kind {
             Kind::Looping | Kind::HalfLooping | Kind::Halved | Kind::Holds(..) => log::Level::Warn,
-            Kind::Released | Kind::Learnt(_) => log::Level::Info,
+            Kind::Released | Kind::Faded | Kind::Learnt(_) => log::Level::Info,
             Kind::Suspected => log::Level::Debug,
         }
     }
@@ -62,9 +66,13 @@ impl Report {
     pub fn text(&self) -> String {
         let Upstream { endpoint: server, source, .. } = &*self.upstream;
         let over = transport(self.transport);
+        let questions = match self.qtype {
+            Some(qtype) => format!("questions of type {qtype}"),
+            None => "questions".to_owned(),
+        };
         let names = match &*self.suffix {
-            name::ROOT => "questions".to_owned(),
-            suffix => format!("questions for names under {}", shown(suffix)),
+            name::ROOT => questions,
+            suffix => format!("{questions} for names under {}", shown(suffix)),
         };
         match self.kind {
             Kind::Suspected => {
@@ -81,6 +89,10 @@ impl Report {
                 self.remedy()
             ),
             Kind::Released => format!("{server} (from {source}) answers {names} over {over} by itself again; in use"),
+            Kind::Faded => format!(
+                "{server} (from {source}) no longer sends {names} back to us over {over}, as far as probes show, which it \
+                 does not answer; in use"
+            ),
             Kind::Holds(standing, since) => {
                 let what = if standing == Standing::LastResort { "asking it last" } else { "not asking it" };
                 let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
@@ -109,7 +121,7 @@ impl Report {
             Kind::Suspected => LogEvent::Suspected,
             Kind::Looping => LogEvent::Looping,
             Kind::HalfLooping | Kind::Halved => LogEvent::HalfLooping,
-            Kind::Released => LogEvent::Released,
+            Kind::Released | Kind::Faded => LogEvent::Released,
             Kind::Holds(..) => LogEvent::Holds,
             Kind::Learnt(_) => LogEvent::Learnt,
         };
@@ -119,6 +131,7 @@ impl Report {
             ("source", self.upstream.source.to_string()),
             ("transport", transport(self.transport).to_owned()),
             ("suffix", shown(&self.suffix)),
+            ("type", self.qtype.map_or_else(|| "all".to_owned(), |qtype| qtype.to_string())),
             ("witness", self.witness.map_or_else(|| "routine".to_owned(), |witness| witness.to_string())),
         ];
         for (witness, count) in counts {
@@ -232,6 +245,7 @@ mod tests {
             upstream: Arc::new(upstream),
             transport: Transport::Udp,
             suffix: wire(suffix).into(),
+            qtype: None,
             evidence: Some(Evidence {
                 witness: Some(Witness::Tag),
                 from: [10, 0, 0, 9].into(),

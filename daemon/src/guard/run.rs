@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::judge::Counters;
 use super::probe;
 use super::report::Kind;
-use super::{Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
+use super::{Asked, Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 
@@ -58,6 +59,7 @@ struct Shared {
 struct Published {
     verdicts: ArcSwap<Verdicts>,
     counts: Mutex<BTreeMap<(UpstreamId, Witness), u64>>,
+    counters: Mutex<Counters>,
     /// The latest probes and whom they went to.
     probes: Mutex<VecDeque<(Nonce, UpstreamId)>>,
 }
@@ -119,14 +121,15 @@ impl Guard {
         nonce.is_ours(&self.key()) || nonce.is_ours(&self.0.key_before.load())
     }
 
-    /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
+    /// A witness speaks against `upstream` for a question.
     ///
     /// Not for the probe of another Onward, who judges by it himself: in a mesh of them each probe would provoke others.
-    pub fn suspect(&self, upstream: UpstreamId, transport: Transport, witness: Witness, name: &[u8]) {
-        if probe::nonce(name).is_some() {
+    pub fn suspect(&self, upstream: UpstreamId, transport: Transport, witness: Witness, asked: Asked<'_>) {
+        if probe::nonce(asked.name).is_some() {
             return;
         }
-        self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
+        let (name, qtype) = (asked.name.into(), asked.qtype);
+        self.tell(Event::Witness { upstream, transport, witness, name, qtype });
     }
 
     /// `upstream` lets queries wait over this transport and may be down. It is probed at once, within limits; where
@@ -139,6 +142,14 @@ impl Guard {
     /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
     pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
         self.tell(Event::Alive { upstream, transport });
+    }
+
+    /// `upstream` answered a query for `name` (lower-cased wire form) by itself. A no-op while nothing is held against
+    /// any upstream.
+    pub fn answered(&self, upstream: UpstreamId, name: &[u8]) {
+        if !self.verdicts().all().is_empty() {
+            self.tell(Event::Answered { upstream, name: name.into() });
+        }
     }
 
     /// CoreDNS's `loop` plugin asked its question.
@@ -188,6 +199,12 @@ impl Guard {
         counts.iter().map(|(whom, count)| (*whom, *count)).collect()
     }
 
+    /// What the judge has done up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.0.published.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
     pub fn tell_what_holds(&self, set: &UpstreamSet, now: Instant) {
         for verdict in self.verdicts().all() {
@@ -197,6 +214,7 @@ impl Guard {
                 upstream: Arc::clone(upstream),
                 transport: verdict.transport,
                 suffix: verdict.suffix.clone(),
+                qtype: verdict.qtype,
                 evidence: Some(verdict.evidence.clone()),
                 witness: verdict.evidence.witness,
             };
@@ -247,6 +265,7 @@ impl Driver {
                     published();
                 }
             }
+            *self.published.counters.lock().unwrap_or_else(PoisonError::into_inner) = self.judge.counters();
         }
     }
 
@@ -353,8 +372,9 @@ mod tests {
         let set = UpstreamSet::new(servers, None, &mut UpstreamIds::default());
         let [bad, good] = [set.upstreams[0].id, set.upstreams[1].id];
         guard.set_changed(Arc::new(set));
-        guard.suspect(good, Transport::Udp, Witness::Tag, name::ROOT);
-        let standing = |number| guard.verdicts().standing(number, Transport::Udp, name::ROOT);
+        let any = || Asked { name: name::ROOT, qtype: 1 };
+        guard.suspect(good, Transport::Udp, Witness::Tag, any());
+        let standing = |number| guard.verdicts().standing(number, Transport::Udp, any());
         let found = async {
             while standing(bad) != Standing::Quarantined || guard.counts() != [((good, Witness::Tag), 1)] {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -362,6 +382,8 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert!(standing(good) < Standing::LastResort);
+        let counters = guard.counters();
+        assert!(counters.suspicions == [1, 0, 0] && counters.probes[0] >= 4 && counters.given >= 1, "{counters:?}");
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");

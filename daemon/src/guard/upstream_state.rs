@@ -3,34 +3,29 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::case::{Case, Outcome, Place, Softened};
 use super::probe::Nonce;
-use super::verdict::{Evidence, Standing, Verdict, Witness};
+use super::suffix;
+use super::verdict::{Asked, Evidence, Standing, Verdict, Witness};
 use crate::upstream::{Transport, UpstreamId};
-use crate::wire::name;
+use crate::wire::{name, rtype};
 
-/// Probes of one upstream that wait to be sent.
+/// Maximum number of probes of one upstream that wait to be sent.
 const WANTED: usize = 8;
-/// Suffixes that one upstream is convicted for. Names under further ones are still freed by the witnesses.
+/// Maximum number of suffixes that one upstream is convicted for. The narrowest and oldest makes room for a further one.
 const CASES: usize = 32;
-/// Pause before a quarantined upstream is asked again: this, doubled each time, up to the next.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(8);
-/// So many probes are sent at once to one that was convicted while nobody else was left: half a loop answers one of them.
-const BURST: u8 = 4;
-/// They begin after this: the question that told of the loop is over by then.
-const BEFORE_BURST: Duration = super::HOLD;
-/// So long after a question or a probe came back and yet it answered by itself, an upstream is held to waver.
+/// Number of names below one suffix that must loop, each under a parent of its own, to convict the suffix though no probe
+/// under it comes home.
+const UNRELATED: usize = 3;
+/// Maximum number of names remembered that the upstream answered by itself while it was convicted for others.
+const ANSWERS: usize = 16;
+/// Time for which an upstream is held to be intermittent, after something came back and yet it answered by itself.
 const WAVERS: Duration = Duration::from_secs(60);
-/// Convicted again within this time of own answers, an upstream is half a loop.
+/// Time within which an upstream that is convicted again after own answers may be half a loop.
 const HALF_LOOP: Duration = Duration::from_secs(600);
-/// Half a loop whose probes have not come home for this long, but were answered, is none any more.
-const HEALED: Duration = Duration::from_secs(60);
-/// An upstream that knows no name outside its own zones fails every probe by itself. One that has answered so for this
-/// long, while none of our probes came home, is asked again; less could be a part of the loop that is restarting.
-const FAILS_BY_ITSELF: Duration = Duration::from_secs(300);
 
 /// What a probe is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
     /// Is there a loop?
     Check,
@@ -46,8 +41,10 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cause {
     pub(super) witness: Witness,
-    /// The parent of the suspected name.
-    pub(super) parent: Box<[u8]>,
+    /// The suspected name.
+    pub(super) name: Box<[u8]>,
+    /// The suspected type.
+    pub(super) qtype: u16,
 }
 
 /// What a probe met on its way home.
@@ -56,38 +53,33 @@ pub(super) struct ProbeReturn {
     pub(super) from: std::net::IpAddr,
     pub(super) over: Transport,
     pub(super) onwards: usize,
+    pub(super) at: Instant,
 }
 
 /// A probe that is to be sent, and, once it is sent, what it is about.
 #[derive(Debug, Clone)]
 pub(super) struct ProbeRequest {
     pub(super) purpose: Purpose,
+    /// Where it goes.
+    pub(super) place: Place,
+    /// The suffix that it speaks for: the place's, but where it is to release a wider verdict.
     pub(super) suffix: Box<[u8]>,
+    /// The only type that it speaks for, if not for all.
+    pub(super) of_type: Option<u16>,
     pub(super) cause: Option<Cause>,
     /// How the probe before came home, where this one is to confirm it.
     pub(super) first: Option<ProbeReturn>,
 }
 
-/// A verdict that holds.
-#[derive(Debug, Clone)]
-struct Case {
-    verdict: Verdict,
-    next: Instant,
-    pause: Duration,
-    burst: u8,
-    last_home: Instant,
-    fails_since: Option<Instant>,
-}
-
-/// How a probe for the end of a loop went.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
-    /// It came home.
-    pub(super) home: bool,
-    /// The upstream answered by itself.
-    pub(super) own: bool,
-    /// There was an answer of some kind.
-    pub(super) heard: bool,
+/// What is to be held against an upstream.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) suffix: Box<[u8]>,
+    pub(super) of_type: Option<u16>,
+    pub(super) places: Vec<Place>,
+    pub(super) evidence: Evidence,
+    /// No other upstream is left for these names.
+    pub(super) is_last: bool,
 }
 
 /// One upstream over one transport.
@@ -99,24 +91,41 @@ pub(super) struct UpstreamState {
     pub(super) routine: Option<Instant>,
     /// Until when a witness's word stands.
     pub(super) suspect_until: Option<Instant>,
-    /// Until when it is held to waver.
+    /// Until when it is held to be intermittent.
     pub(super) wavers_until: Option<Instant>,
-    /// A witness who has to wait: until when, who, and the suspected name.
-    pub(super) late: Option<(Instant, Witness, Box<[u8]>)>,
-    /// A parent under which a question met silence, and when: the second time it is taken seriously.
-    pub(super) silent: Option<(Box<[u8]>, Instant)>,
+    /// Until when its own answers are waited for in full: it has given one long after a probe came home.
+    pub(super) answers_late_until: Option<Instant>,
+    /// When it was last looked at for what a mark said of the other transport.
+    pub(super) looked_at: Option<Instant>,
+    /// A suspicion that has to wait, and until when.
+    pub(super) late: Option<(Instant, Cause)>,
     wanted: VecDeque<ProbeRequest>,
     cases: Vec<Case>,
-    released: VecDeque<(Box<[u8]>, Instant)>,
+    released: VecDeque<Released>,
+    answers: VecDeque<(Instant, Box<[u8]>)>,
+}
+
+/// A verdict that ended by own answers.
+#[derive(Debug, Clone)]
+struct Released {
+    suffix: Box<[u8]>,
+    of_type: Option<u16>,
+    at: Instant,
+    relapses: u16,
 }
 
 impl ProbeRequest {
+    /// A probe that asks whether names under `suffix` loop.
     pub(super) fn check(suffix: &[u8], cause: Option<Cause>) -> Self {
-        Self { purpose: Purpose::Check, suffix: suffix.into(), cause, first: None }
+        Self::of(Purpose::Check, Place { suffix: suffix.into(), qtype: rtype::A, begins: None }, cause)
     }
 
     pub(super) fn learn() -> Self {
-        Self { purpose: Purpose::Learn, suffix: name::ROOT.into(), cause: None, first: None }
+        Self::of(Purpose::Learn, Place { suffix: name::ROOT.into(), qtype: rtype::A, begins: None }, None)
+    }
+
+    pub(super) fn of(purpose: Purpose, place: Place, cause: Option<Cause>) -> Self {
+        Self { purpose, suffix: place.suffix.clone(), place, of_type: None, cause, first: None }
     }
 
     /// Whether this is about every name.
@@ -128,7 +137,7 @@ impl ProbeRequest {
 impl UpstreamState {
     /// Queues a probe. One for the same thing that waits already is enough, and takes over the cause.
     pub(super) fn want(&mut self, want: ProbeRequest) {
-        let same = |other: &&mut ProbeRequest| (other.purpose, &other.suffix) == (want.purpose, &want.suffix);
+        let same = |other: &&mut ProbeRequest| (other.purpose, &other.place) == (want.purpose, &want.place);
         if let Some(waiting) = self.wanted.iter_mut().find(same) {
             waiting.cause = waiting.cause.take().or(want.cause);
         } else if self.wanted.len() < WANTED {
@@ -147,9 +156,11 @@ impl UpstreamState {
         if let Some(want) = self.wanted.pop_front() {
             return Some(want);
         }
-        if let Some(case) = self.cases.iter().filter(|case| case.next <= now).min_by_key(|case| case.next) {
-            let suffix = case.verdict.suffix.clone();
-            return Some(ProbeRequest { purpose: Purpose::Release, suffix, cause: None, first: None });
+        if let Some(case) = self.cases.iter_mut().filter(|case| case.next() <= now).min_by_key(|case| case.next())
+            && let Some(place) = case.place()
+        {
+            let (suffix, of_type) = (case.verdict.suffix.clone(), case.verdict.qtype);
+            return Some(ProbeRequest { suffix, of_type, ..ProbeRequest::of(Purpose::Release, place, None) });
         }
         if self.routine.is_some_and(|at| at <= now) {
             self.routine = None;
@@ -163,7 +174,7 @@ impl UpstreamState {
         if self.asked.is_some() {
             return None;
         }
-        self.cases.iter().map(|case| case.next).chain(self.routine).min()
+        self.cases.iter().map(Case::next).chain(self.routine).min()
     }
 
     /// Whether a probe waits to be sent at once.
@@ -171,9 +182,24 @@ impl UpstreamState {
         self.asked.is_none() && !self.wanted.is_empty()
     }
 
-    /// Whether a verdict holds for `name`.
-    pub(super) fn covers(&self, name: &[u8]) -> bool {
-        self.cases.iter().any(|case| name::is_within(name, &case.verdict.suffix))
+    /// Forgets a probe that was to confirm that names under `suffix` loop.
+    pub(super) fn forget_confirmation(&mut self, suffix: &[u8]) {
+        self.wanted.retain(|want| want.purpose != Purpose::Confirm || *want.suffix != *suffix);
+    }
+
+    /// Whether a verdict holds for all types of the names under `suffix`.
+    pub(super) fn covers(&self, suffix: &[u8]) -> bool {
+        self.covers_all(suffix, None)
+    }
+
+    /// Whether a verdict holds for a question.
+    pub(super) fn covers_question(&self, asked: Asked<'_>) -> bool {
+        self.cases.iter().any(|case| case.verdict.is_about(asked))
+    }
+
+    fn covers_all(&self, suffix: &[u8], of_type: Option<u16>) -> bool {
+        let is_wider = |verdict: &Verdict| verdict.qtype.is_none() || verdict.qtype == of_type;
+        self.verdicts().any(|verdict| is_wider(verdict) && name::is_within(suffix, &verdict.suffix))
     }
 
     /// The verdicts that hold.
@@ -194,82 +220,121 @@ impl UpstreamState {
         self.suspect_until.is_some_and(|until| now < until)
     }
 
-    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it. Where it is the last, it is asked a few
-    /// times more at once: should it be half a loop, nobody else would answer meanwhile.
+    /// Remembers a name that it answered by itself. A no-op while nothing is held against it.
+    pub(super) fn answered(&mut self, name: &[u8], now: Instant) {
+        if self.cases.is_empty() {
+            return;
+        }
+        if self.answers.len() >= ANSWERS {
+            self.answers.pop_front();
+        }
+        self.answers.push_back((now, name.into()));
+    }
+
+    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it. Where no other upstream is left, it is
+    /// asked a few times more at once: should it be half a loop, nobody else would answer meanwhile.
     pub(super) fn convict(
         &mut self,
-        whom: (UpstreamId, Transport),
-        suffix: &[u8],
-        (evidence, is_last): (Evidence, bool),
+        (upstream, transport): (UpstreamId, Transport),
+        finding: Finding,
         now: Instant,
     ) -> Option<Verdict> {
-        if self.covers(suffix) || self.cases.len() >= CASES {
+        let Finding { suffix, of_type, places, evidence, is_last } = finding;
+        if self.covers_all(&suffix, of_type) {
             return None;
         }
-        self.released.retain(|(_, at)| now.saturating_duration_since(*at) < HALF_LOOP);
-        let again = self.released.iter().any(|(released, _)| **released == *suffix);
-        let standing = if again { Standing::LastResort } else { Standing::Quarantined };
-        let (upstream, transport) = whom;
-        let verdict = Verdict { upstream, transport, suffix: suffix.into(), standing, since: now, evidence };
-        self.cases.retain(|case| !name::is_within(&case.verdict.suffix, suffix));
-        self.wanted.retain(|want| want.purpose != Purpose::Check || !name::is_within(&want.suffix, suffix));
-        let pause = if again { PAUSE_MAX } else { PAUSE_MIN };
-        let burst = if is_last && !again { BURST } else { 0 };
-        let next = now + if burst > 0 { BEFORE_BURST } else { pause };
-        self.cases.push(Case { verdict: verdict.clone(), next, pause, burst, last_home: now, fails_since: None });
+        self.released.retain(|old| now.saturating_duration_since(old.at) < HALF_LOOP);
+        let before = self.released.iter().rfind(|old| (&old.suffix, old.of_type) == (&suffix, of_type));
+        let relapses = before.map_or(0, |before| before.relapses.saturating_add(1));
+        let standing = if relapses > 0 { Standing::LastResort } else { Standing::Quarantined };
+        let is_narrower = |one: &[u8], its_type: Option<u16>| {
+            name::is_within(one, &suffix) && (of_type.is_none() || of_type == its_type)
+        };
+        self.cases.retain(|case| !is_narrower(&case.verdict.suffix, case.verdict.qtype));
+        self.wanted.retain(|want| want.purpose != Purpose::Check || !is_narrower(&want.suffix, Some(want.place.qtype)));
+        self.make_room();
+        let since = now;
+        let verdict = Verdict { upstream, transport, suffix, qtype: of_type, standing, since, evidence };
+        self.cases.push(Case::new(verdict.clone(), places, (relapses, is_last), now));
         Some(verdict)
     }
 
-    /// Takes how a probe for the end of a loop went; returns the verdict that it ended or softened.
-    pub(super) fn asked_for_release(&mut self, suffix: &[u8], outcome: Outcome, now: Instant) -> Option<Softened> {
-        let at = self.cases.iter().position(|case| *case.verdict.suffix == *suffix)?;
-        let case = self.cases.get_mut(at)?;
-        if case.burst > 0 {
-            case.burst = if outcome.home { case.burst - 1 } else { 0 };
-            if outcome.own {
-                (case.verdict.standing, case.pause, case.next) = (Standing::LastResort, PAUSE_MAX, now + PAUSE_MAX);
-                return Some(Softened::Halved(case.verdict.clone()));
-            }
-            case.next = if case.burst > 0 { now } else { now + case.pause };
-            return None;
+    /// Drops the narrowest verdict, and of those the oldest, where the table is full: names under it are still freed by
+    /// the witnesses.
+    fn make_room(&mut self) {
+        if self.cases.len() < CASES {
+            return;
         }
-        if case.is_over(outcome, now) {
-            if self.released.len() >= CASES {
-                self.released.pop_front();
-            }
-            self.released.push_back((suffix.into(), now));
-            return Some(Softened::Ended(self.cases.swap_remove(at).verdict));
+        let narrowest =
+            |(_, case): &(usize, &Case)| (std::cmp::Reverse(suffix::labels(&case.verdict.suffix)), case.verdict.since);
+        if let Some((at, _)) = self.cases.iter().enumerate().min_by_key(narrowest) {
+            self.cases.remove(at);
         }
-        case.pause = (case.pause * 2).min(PAUSE_MAX);
-        case.next = now + case.pause;
-        None
     }
-}
 
-/// What the end of a probe made of a verdict.
-#[derive(Debug)]
-pub(super) enum Softened {
-    /// It holds no longer.
-    Ended(Verdict),
-    /// It answers by itself, too: half a loop.
-    Halved(Verdict),
-}
+    /// The suffix that perhaps loops as a whole where `name` does: the longest that it shares with a verdict, and that is
+    /// none yet. None where they share the root only.
+    pub(super) fn shared<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let others = self.verdicts().filter(|verdict| *verdict.suffix != *name && verdict.qtype.is_none());
+        let shared = others.map(|verdict| suffix::common(name, &verdict.suffix)).max_by_key(|shared| shared.len())?;
+        (shared != name::ROOT && !self.covers(shared)).then_some(shared)
+    }
 
-impl Case {
-    fn is_over(&mut self, outcome: Outcome, now: Instant) -> bool {
-        if outcome.home {
-            self.last_home = now;
+    /// The widest suffix under which so many unrelated names loop, and so few are answered, that all do; with the places
+    /// that their probes came home from. No probe of that suffix itself need come home, since hops can deny those.
+    pub(super) fn all_loop(&self, suffix: &[u8]) -> Option<(Box<[u8]>, Vec<Place>)> {
+        let above = std::iter::successors(Some(suffix), |at| (*at != name::ROOT).then(|| name::parent(at))).skip(1);
+        let mut found = None;
+        for above in above {
+            let within = || {
+                let whole = self.cases.iter().filter(|case| case.verdict.qtype.is_none());
+                whole.filter(|case| name::is_within(&case.verdict.suffix, above))
+            };
+            let mut children: Vec<_> =
+                within().filter_map(|case| suffix::child_of(&case.verdict.suffix, above)).collect();
+            children.sort_unstable();
+            children.dedup();
+            let since = within().map(|case| case.verdict.since).min();
+            let answers = self.answers.iter().filter(|(at, name)| {
+                since.is_some_and(|since| *at >= since) && name::is_within(name, above) && !self.covers(name)
+            });
+            if children.len() >= UNRELATED.max(answers.count() + 1) {
+                found = Some((above.into(), within().flat_map(Case::places).cloned().collect()));
+            }
         }
-        if outcome.home || !outcome.heard {
-            self.fails_since = None;
+        found
+    }
+
+    /// Takes how a release probe went; returns the verdict that it ended or softened, and how.
+    pub(super) fn asked_for_release(
+        &mut self,
+        (suffix, of_type): (&[u8], Option<u16>),
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<(Softened, Verdict)> {
+        let at = self.position(suffix, of_type)?;
+        let case = self.cases.get_mut(at)?;
+        let softened = case.take(outcome, now)?;
+        match softened {
+            Softened::Halved => return Some((softened, case.verdict.clone())),
+            Softened::Ended => {
+                if self.released.len() >= CASES {
+                    self.released.pop_front();
+                }
+                self.released.push_back(Released { suffix: suffix.into(), of_type, at: now, relapses: case.relapses });
+            }
+            Softened::Faded => {}
         }
-        if !outcome.own {
-            let fails = outcome.heard && !outcome.home;
-            let since = fails.then(|| *self.fails_since.get_or_insert(now));
-            return since.is_some_and(|since| now.saturating_duration_since(since) >= FAILS_BY_ITSELF);
-        }
-        // A quarantine ends with the first own answer. Half a loop gives those too: it must also have stopped sending
-        // our probes home.
-        self.verdict.standing != Standing::LastResort || now.saturating_duration_since(self.last_home) >= HEALED
+        Some((softened, self.cases.remove(at).verdict))
+    }
+
+    /// The case for exactly these names.
+    pub(super) fn case_mut(&mut self, suffix: &[u8], of_type: Option<u16>) -> Option<&mut Case> {
+        let at = self.position(suffix, of_type)?;
+        self.cases.get_mut(at)
+    }
+
+    fn position(&self, suffix: &[u8], of_type: Option<u16>) -> Option<usize> {
+        self.verdicts().position(|verdict| (&*verdict.suffix, verdict.qtype) == (suffix, of_type))
     }
 }

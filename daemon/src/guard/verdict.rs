@@ -6,7 +6,16 @@ use std::time::Instant;
 use super::Settings;
 use super::mark_support::Marks;
 use crate::upstream::{Transport, UpstreamId};
-use crate::wire::name;
+use crate::wire::{Query, QuestionKey, name};
+
+/// A question, as far as the guard tells questions apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'q> {
+    /// Its name, lower-cased wire form.
+    pub name: &'q [u8],
+    /// Its type.
+    pub qtype: u16,
+}
 
 /// Who raised a suspicion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +57,7 @@ pub struct Evidence {
     pub onwards: usize,
 }
 
-/// One upstream, over one transport, for the names under one suffix.
+/// One upstream, over one transport, for the names under one suffix, of all types mostly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Whom it is about.
@@ -57,6 +66,8 @@ pub struct Verdict {
     pub transport: Transport,
     /// For which names: lower-cased wire form, the root's one zero for all.
     pub suffix: Box<[u8]>,
+    /// The only type that it holds for; none: for all.
+    pub qtype: Option<u16>,
     /// [`Standing::Quarantined`] or [`Standing::LastResort`].
     pub standing: Standing,
     /// When it was given.
@@ -83,6 +94,26 @@ impl Default for Verdicts {
     }
 }
 
+impl Verdict {
+    /// Whether it holds for a question.
+    #[must_use]
+    pub fn is_about(&self, asked: Asked<'_>) -> bool {
+        self.qtype.is_none_or(|qtype| qtype == asked.qtype) && name::is_within(asked.name, &self.suffix)
+    }
+}
+
+impl<'q> From<&'q QuestionKey> for Asked<'q> {
+    fn from(key: &'q QuestionKey) -> Self {
+        Self { name: key.name(), qtype: key.qtype() }
+    }
+}
+
+impl<'q> From<&'q Query> for Asked<'q> {
+    fn from(query: &'q Query) -> Self {
+        Self { name: query.name(), qtype: query.qtype() }
+    }
+}
+
 #[cfg(test)]
 impl Verdicts {
     /// These upstreams loop over UDP, for all names.
@@ -92,6 +123,7 @@ impl Verdicts {
             upstream,
             transport: Transport::Udp,
             suffix: [0].into(),
+            qtype: None,
             standing: Standing::Quarantined,
             since: crate::clock::now(),
             evidence: evidence.clone(),
@@ -136,25 +168,25 @@ impl Verdicts {
         }
     }
 
-    /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
+    /// How `upstream` stands for a question. Costs nothing while nothing is held against any upstream.
     #[must_use]
-    pub fn standing(&self, upstream: UpstreamId, transport: Transport, name: &[u8]) -> Standing {
+    pub fn standing(&self, upstream: UpstreamId, transport: Transport, asked: Asked<'_>) -> Standing {
         let is_in = |list: &[_]| list.contains(&(upstream, transport));
         let without = match (is_in(&self.wavering), is_in(&self.suspects)) {
             (true, _) => Standing::Intermittent,
             (false, true) => Standing::Suspect,
             (false, false) => Standing::Free,
         };
-        self.find(upstream, transport, name).map_or(without, |verdict| verdict.standing)
+        self.find(upstream, transport, asked).map_or(without, |verdict| verdict.standing)
     }
 
     /// The verdict that holds for that question, to name it and its evidence.
     #[must_use]
-    pub fn find(&self, upstream: UpstreamId, transport: Transport, name: &[u8]) -> Option<&Verdict> {
+    pub fn find(&self, upstream: UpstreamId, transport: Transport, asked: Asked<'_>) -> Option<&Verdict> {
         self.given
             .iter()
             .filter(|verdict| (verdict.upstream, verdict.transport) == (upstream, transport))
-            .filter(|verdict| name::is_within(name, &verdict.suffix))
+            .filter(|verdict| verdict.is_about(asked))
             .max_by_key(|verdict| verdict.standing)
     }
 
@@ -221,6 +253,7 @@ mod tests {
             upstream: UpstreamId(1),
             transport: Transport::Udp,
             suffix: wire(suffix).into(),
+            qtype: None,
             standing,
             since: crate::clock::now(),
             evidence: evidence.clone(),
@@ -231,12 +264,30 @@ mod tests {
             wavering: vec![(UpstreamId(3), Transport::Udp)],
             ..Verdicts::default()
         };
-        let standing = |number, transport, name: &str| verdicts.standing(UpstreamId(number), transport, &wire(name));
+        let standing = |number, transport, name: &str| {
+            verdicts.standing(UpstreamId(number), transport, Asked { name: &wire(name), qtype: 1 })
+        };
         assert_eq!(standing(1, Transport::Udp, "a.corp.example"), Standing::Quarantined);
         assert_eq!(standing(1, Transport::Udp, "a.example"), Standing::LastResort);
         assert_eq!(standing(1, Transport::Udp, "other.test"), Standing::Suspect);
         assert_eq!(standing(1, Transport::Tcp, "a.corp.example"), Standing::Free);
         assert_eq!(standing(2, Transport::Udp, "a.corp.example"), Standing::Free);
         assert_eq!(standing(3, Transport::Udp, "a.corp.example"), Standing::Intermittent);
+    }
+
+    #[test]
+    fn a_verdict_for_one_type_holds_for_no_other() {
+        let evidence = Evidence { witness: None, from: [127, 0, 0, 1].into(), over: Transport::Udp, onwards: 0 };
+        let verdict = Verdict {
+            upstream: UpstreamId(1),
+            transport: Transport::Udp,
+            suffix: wire("").into(),
+            qtype: Some(28),
+            standing: Standing::Quarantined,
+            since: crate::clock::now(),
+            evidence,
+        };
+        let is_about = |qtype| verdict.is_about(Asked { name: &wire("www.example"), qtype });
+        assert!(is_about(28) && !is_about(1));
     }
 }

@@ -2,11 +2,12 @@
 //! simulation. Time passes by events only.
 //!
 //! The Onward of the model ([`onward`]) is the real one: what it shows is what the program does. [`servers`] has everyone
-//! else, [`messages`] what they say to an Onward, in bytes. [`tests`], [`coming_back`] and
-//! [`topologies`] say what must hold.
+//! else, [`messages`] what they say to an Onward, in bytes. [`tests`], [`coming_back`],
+//! [`odd_loops`] and [`topologies`] say what must hold.
 
 mod coming_back;
 mod messages;
+mod odd_loops;
 mod onward;
 mod servers;
 mod tests;

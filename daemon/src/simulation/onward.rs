@@ -16,7 +16,7 @@ use crate::cache::{self, Cache, TtlBounds};
 use crate::exchange::pool::Socket;
 use crate::exchange::{Engine, Guidance};
 use crate::forwarder::{self, Forwarder, Incoming, Ingress, Reply, Shared, Transmit};
-use crate::guard::{Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
+use crate::guard::{Asked, Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
 use crate::node_address::table::Tables;
 use crate::upstream::set::UpstreamIds;
 use crate::upstream::{Server, Transport, UpstreamId, UpstreamSet};
@@ -120,7 +120,13 @@ impl Onward {
     /// Its standing for `name`, in lower case.
     pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
         let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
-        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, name)
+        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
+    }
+
+    /// How many verdicts hold over UDP.
+    pub(super) fn verdicts(&self) -> usize {
+        let verdicts = self.forwarder.shared().guard.verdicts();
+        verdicts.all().iter().filter(|verdict| verdict.transport == Transport::Udp).count()
     }
 
     /// Whether any upstream is convicted.

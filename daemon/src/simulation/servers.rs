@@ -10,6 +10,7 @@ use super::{Answer, Node, Out, Place, Query, SERVFAIL, Timer};
 use crate::guard::probe;
 use crate::wire::flag;
 use crate::wire::name;
+use crate::wire::rcode::NXDOMAIN;
 
 /// A server that knows every name.
 pub(super) struct Good {
@@ -33,6 +34,8 @@ pub(super) struct Manners {
     pub(super) random: Option<u64>,
     /// Asks so often again where all have failed, as unbound does.
     pub(super) again: usize,
+    /// Denies what the root does not have from its cache, as those do that validate (RFC 8198).
+    pub(super) denies: bool,
     /// Asks its first server for the names under this one only, and the last for all others.
     pub(super) zone: Option<&'static str>,
 }
@@ -127,6 +130,11 @@ impl Node for Forwarder {
     fn query(&mut self, query: Query, out: &mut Out) {
         let Query { from, id, mut name, bits, tag } = query;
         let bits = bits | self.manners.sets;
+        let lowered = name.to_ascii_lowercase();
+        let is_of_root = name::parent(name::parent(&lowered)) == name::ROOT;
+        if self.manners.denies && is_of_root && probe::nonce(&lowered).is_some() {
+            return out.reply(from, id, NXDOMAIN);
+        }
         let same = |flight: &&mut Flight| flight.query.bits == bits && flight.query.name.eq_ignore_ascii_case(&name);
         if self.manners.merges
             && let Some(flight) = self.flights.values_mut().find(same)

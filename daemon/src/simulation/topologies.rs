@@ -56,6 +56,7 @@ impl Topology {
                 random: (!all && rng.random_bool(0.2)).then(|| rng.random()),
                 again: usize::from(!all && rng.random_bool(0.2)),
                 zone: None,
+                denies: false,
             }
         };
         let manners = (0..forwarders).map(|_| manners(rng)).collect();

@@ -49,8 +49,8 @@ impl Node {
         barred
     }
 
-    /// What keeps the service from making files in the directory. Without a unit, a default is somebody else's concern:
-    /// that of who installs it.
+    /// Returns what keeps the service from making files in the directory. A default is not judged where no unit is installed,
+    /// since the unit will make its directory.
     fn bars(&self, loaded: &Loaded, key: &str, directory: &Path) -> Option<String> {
         let is_default = loaded.effective.get(key).is_none_or(|entry| entry.origin == Origin::Default);
         match &self.unit {

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use rand::RngExt;
 
-use super::{Judge, Whom};
+use super::{Counters, Judge, Whom};
 use crate::guard::event::Action;
 use crate::guard::health::Ask;
 use crate::guard::mark_support::Marks;
 use crate::guard::probe::{self, Nonce, Probe};
 use crate::upstream::{Transport, Upstream};
-use crate::wire::name;
+use crate::wire::{name, rtype};
 
 impl Judge {
     /// An upstream let queries wait over this transport, and may be down.
@@ -63,11 +63,14 @@ impl Judge {
         let message = match ask {
             // Without marks, since some drop queries that carry them.
             Ask::Nonce => {
-                let sent = Probe { nonce, upstream: upstream.id, suffix: name::ROOT, marks: Marks::NONE };
+                let sent =
+                    Probe { nonce, upstream: upstream.id, suffix: name::ROOT, qtype: rtype::A, marks: Marks::NONE };
                 probe::query(&sent, id, &self.key, self.key.bucket(now))
             }
             Ask::Answered(name) => probe::plain(name, id),
         };
+        let [.., health] = &mut self.counters.probes;
+        Counters::count(health);
         self.checkups.insert(nonce, (upstream.id, transport));
         self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Judge, Whom};
+use super::{Counters, Judge, Whom};
 use crate::guard::event::Action;
 use crate::guard::mark_support::Marks;
 use crate::guard::marks::Known;
@@ -13,10 +13,25 @@ use crate::guard::verdict::{Verdict, Verdicts, Witness};
 
 impl Judge {
     pub(super) fn tell_verdict(&mut self, kind: Kind, verdict: &Verdict) {
+        match kind {
+            Kind::Looping | Kind::HalfLooping => Counters::count(&mut self.counters.given),
+            Kind::Halved => Counters::count(&mut self.counters.halved),
+            Kind::Released | Kind::Faded => Counters::count(&mut self.counters.ended),
+            Kind::Suspected | Kind::Holds(..) | Kind::Learnt(_) => {}
+        }
         let Some(upstream) = self.set.get(verdict.upstream).cloned() else { return };
         let evidence = Some(verdict.evidence.clone());
-        let (transport, suffix, witness) = (verdict.transport, verdict.suffix.clone(), verdict.evidence.witness);
-        self.actions.push(Action::Tell(Box::new(Report { kind, upstream, transport, suffix, evidence, witness })));
+        let Verdict { transport, suffix, qtype, .. } = verdict.clone();
+        let witness = verdict.evidence.witness;
+        self.actions.push(Action::Tell(Box::new(Report {
+            kind,
+            upstream,
+            transport,
+            suffix,
+            qtype,
+            evidence,
+            witness,
+        })));
     }
 
     pub(super) fn tell(&mut self, kind: Kind, (number, transport): Whom, suffix: &[u8], witness: Option<Witness>) {
@@ -27,6 +42,7 @@ impl Judge {
             upstream,
             transport,
             suffix,
+            qtype: None,
             evidence: None,
             witness,
         })));
@@ -49,7 +65,8 @@ impl Judge {
         let verdicts = Verdicts { given, suspects, wavering, down, marks, unheard_of: self.published.unheard_of };
         if verdicts != *self.published {
             self.published = Arc::new(verdicts);
-            self.actions.push(Action::Publish(Arc::clone(&self.published)));
+            // First of all: what people are told holds by then.
+            self.actions.insert(0, Action::Publish(Arc::clone(&self.published)));
         }
     }
 }

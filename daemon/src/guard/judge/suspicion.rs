@@ -2,29 +2,37 @@
 
 use std::time::Instant;
 
-use super::{EARLY, Judge, SUSPECT, Whom};
+use super::{Counters, EARLY, Judge, SUSPECT, Whom};
+use crate::guard::limits::Provocation;
 use crate::guard::report::Kind;
+use crate::guard::suffix;
 use crate::guard::upstream_state::{Cause, ProbeRequest, Purpose};
-use crate::guard::verdict::Witness;
+use crate::guard::verdict::{Asked, Witness};
 use crate::upstream::Transport;
 use crate::wire::name;
 
 impl Judge {
     /// A witness sends a probe, within limits, and no more than that.
-    pub(super) fn witness(&mut self, whom: Whom, witness: Witness, name: &[u8], now: Instant) {
+    pub(super) fn witness(&mut self, whom: Whom, cause: Cause, now: Instant) {
         if self.set.get(whom.0).is_none() {
             if self.set.upstreams.is_empty() && self.early.len() < EARLY {
-                self.early.push((whom, witness, name.into()));
+                self.early.push((whom, cause));
             }
             return;
         }
+        let [tag, spelling, silence] = &mut self.counters.suspicions;
+        Counters::count(match cause.witness {
+            Witness::Tag => tag,
+            Witness::Spelling => spelling,
+            Witness::Silence => silence,
+        });
         let track = self.tracks.entry(whom).or_default();
-        if track.covers(name) {
+        if track.covers_question(Asked { name: &cause.name, qtype: cause.qtype }) {
             return;
         }
-        let cause = Cause { witness, parent: name::parent(name).into() };
         if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
             && matches!(asked.want.purpose, Purpose::Check | Purpose::Confirm)
+            && asked.want.cause.as_ref().is_none_or(|known| is_of_one_domain(known, &cause))
         {
             // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked
             // for where this witness points.
@@ -33,23 +41,25 @@ impl Judge {
             return;
         }
         let provoked = self.provoked.entry(whom.0).or_default();
-        if !provoked.take(witness, now) {
-            // What a mark says is looked into as soon as the limits let us: it may be the only question for long.
-            if witness != Witness::Silence && track.late.is_none() {
-                track.late = provoked.room_at(witness).map(|at| (at, witness, name.into()));
+        let provocation = Provocation::Witness(cause.witness, &cause.name);
+        if !provoked.take(provocation, now) {
+            // It is looked into as soon as the limits let us: it may be the only query for long. A mark says more than silence.
+            let is_more = |known: &Cause| known.witness == Witness::Silence && cause.witness != Witness::Silence;
+            if track.late.as_ref().is_none_or(|(_, known)| is_more(known)) {
+                track.late = provoked.room_at(provocation).map(|at| (at, cause));
             }
             return;
         }
         track.suspect_until = Some(now + SUSPECT);
-        track.want(ProbeRequest::check(name::ROOT, Some(cause)));
+        track.want(ProbeRequest::check(name::ROOT, Some(cause.clone())));
         if self.told.take(now) {
-            self.tell(Kind::Suspected, whom, name::parent(name), Some(witness));
+            self.tell(Kind::Suspected, whom, name::parent(&cause.name), Some(cause.witness));
         }
     }
 
     pub(super) fn loop_plugin(&mut self, now: Instant) {
         for upstream in self.set.upstreams.iter().filter(|upstream| upstream.is_near()) {
-            if self.provoked.entry(upstream.id).or_default().take(Witness::Silence, now) {
+            if self.provoked.entry(upstream.id).or_default().take(Provocation::LoopPlugin, now) {
                 self.tracks
                     .entry((upstream.id, Transport::Udp))
                     .or_default()
@@ -61,11 +71,15 @@ impl Judge {
     /// Hears the witnesses that had to wait.
     pub(super) fn hear_late(&mut self, now: Instant) {
         let late = self.tracks.iter_mut().filter_map(|(whom, track)| {
-            let (_, witness, name) = track.late.take_if(|(at, ..)| *at <= now)?;
-            Some((*whom, witness, name))
+            let (_, cause) = track.late.take_if(|(at, _)| *at <= now)?;
+            Some((*whom, cause))
         });
-        for (whom, witness, name) in late.collect::<Vec<_>>() {
-            self.witness(whom, witness, &name, now);
+        for (whom, cause) in late.collect::<Vec<_>>() {
+            self.witness(whom, cause, now);
         }
     }
+}
+
+fn is_of_one_domain(one: &Cause, other: &Cause) -> bool {
+    suffix::domain(&one.name) == suffix::domain(&other.name)
 }

@@ -3,12 +3,15 @@
 mod convicted;
 mod health;
 mod marks;
+mod odd_loops;
 mod rules;
 mod strangers;
 mod witnesses;
 
 use super::*;
+use crate::guard::probe::ProbeReply;
 use crate::guard::report::Report;
+use crate::guard::verdict::{Asked, Standing, Witness};
 use crate::upstream::set::UpstreamIds;
 use crate::wire::name::wire;
 
@@ -19,7 +22,9 @@ enum Does {
     Answers,
     /// Sends it back to us and passes our SERVFAIL on.
     Loops,
-    /// The same, but also asks another server.
+    /// Sends it back to us, and says nothing more.
+    LoopsSilently,
+    /// Sends it back to us and passes our SERVFAIL on, but also asks another server.
     LoopsAndAnswers,
     /// Nothing.
     Silent,
@@ -33,6 +38,8 @@ struct World {
     sent: Vec<(Instant, UpstreamId, Transport, Vec<u8>)>,
     told: Vec<Report>,
     verdicts: Arc<Verdicts>,
+    /// What upstreams do over TCP, if that is something else.
+    over_tcp: Option<Does>,
 }
 
 const UDP: Transport = Transport::Udp;
@@ -52,8 +59,14 @@ impl World {
     fn new(servers: &[&str], does: impl Fn(UpstreamId, &[u8]) -> Does) -> Self {
         let key = Arc::new(crate::guard::key::of(1));
         let judge = Judge::new(Settings::default(), key, [5; 32]);
-        let mut world =
-            Self { judge, now: crate::clock::now(), sent: Vec::new(), told: Vec::new(), verdicts: Arc::default() };
+        let mut world = Self {
+            judge,
+            now: crate::clock::now(),
+            sent: Vec::new(),
+            told: Vec::new(),
+            verdicts: Arc::default(),
+            over_tcp: None,
+        };
         world.tell(Event::SetChanged(set(servers)), &does);
         world.run(2, &does);
         world.sent.clear();
@@ -69,12 +82,15 @@ impl World {
                     Action::Publish(verdicts) => self.verdicts = verdicts,
                     Action::Tell(report) => self.told.push(*report),
                     Action::SendProbe { nonce, upstream, transport, message } => {
-                        let does = does(upstream.id, &message);
+                        let other = self.over_tcp.filter(|_| transport == Transport::Tcp);
+                        let does = other.unwrap_or_else(|| does(upstream.id, &message));
                         let own = matches!(does, Does::Answers | Does::LoopsAndAnswers);
                         let heard = (does != Does::Silent).then_some(ProbeReply { own, spelling_kept: true });
                         self.sent.push((self.now, upstream.id, transport, message));
-                        events.push(Event::ProbeOver { nonce, heard });
-                        if matches!(does, Does::Loops | Does::LoopsAndAnswers) {
+                        if does != Does::LoopsSilently {
+                            events.push(Event::ProbeOver { nonce, heard });
+                        }
+                        if matches!(does, Does::Loops | Does::LoopsAndAnswers | Does::LoopsSilently) {
                             let from = upstream.endpoint.server.ip();
                             events.push(Event::ProbeHome { nonce, from, over: transport, onwards: 0 });
                         }
@@ -95,12 +111,17 @@ impl World {
     }
 
     fn witness(&mut self, witness: Witness, name: &str, does: &impl Fn(UpstreamId, &[u8]) -> Does) {
-        let event = Event::Witness { upstream: UpstreamId(0), transport: UDP, witness, name: wire(name).into() };
+        let event =
+            Event::Witness { upstream: UpstreamId(0), transport: UDP, witness, name: wire(name).into(), qtype: 1 };
         self.tell(event, does);
     }
 
     fn standing(&self, name: &str) -> Standing {
-        self.verdicts.standing(UpstreamId(0), UDP, &wire(name))
+        self.standing_of(name, 1)
+    }
+
+    fn standing_of(&self, name: &str, qtype: u16) -> Standing {
+        self.verdicts.standing(UpstreamId(0), UDP, Asked { name: &wire(name), qtype })
     }
 
     fn told(&self, kind: Kind) -> usize {

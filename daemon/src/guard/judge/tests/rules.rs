@@ -33,7 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 /// Watches what the judge does.
 #[derive(Default)]
 struct Watch {
-    open: Vec<(Nonce, Whom, Vec<u8>)>,
+    open: Vec<(Nonce, Whom, Vec<u8>, Instant)>,
     homes: HashMap<Nonce, ()>,
     /// How the last probes for one upstream, transport and name without its nonce went: home and no own answer.
     last: HashMap<(Whom, Vec<u8>), Vec<bool>>,
@@ -46,22 +46,56 @@ impl Watch {
             match action {
                 Action::SendProbe { nonce, upstream, transport, message } => {
                     let whom = (upstream.id, transport);
-                    assert!(self.open.iter().all(|open| open.1 != whom), "one probe at a time");
-                    let end = 51 + message[51..].iter().position(|byte| *byte == 0).unwrap() + 1;
-                    self.open.push((nonce, whom, message[51..end].to_ascii_lowercase()));
+                    let is_open = |open: &&(Nonce, Whom, Vec<u8>, Instant)| {
+                        open.1 == whom && now - open.3 < Duration::from_secs(2)
+                    };
+                    let open = self.open.iter().filter(is_open).count();
+                    assert!(open <= 6, "one probe at a time, but for those that were given up");
+                    let end = 51 + message[51..].iter().position(|byte| *byte == 0).unwrap() + 3; // with the type
+                    self.open.push((nonce, whom, message[51..end].to_ascii_lowercase(), now));
                     self.sent.push_back(now);
                     while self.sent.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
                         self.sent.pop_front();
                     }
-                    assert!(self.sent.len() <= 10, "ten a second in all");
+                    assert!(self.sent.len() <= OVERALL, "so many a second in all");
                 }
                 Action::Tell(report) if matches!(report.kind, Kind::Looping | Kind::HalfLooping) => {
-                    let about = ((report.upstream.id, report.transport), report.suffix.to_vec());
-                    let last = self.last.get(&about).unwrap();
-                    assert!(last.ends_with(&[true, true]), "home twice in a row, no own answer: {last:?}");
+                    let whom = (report.upstream.id, report.transport);
+                    let homes = |qtype: u8| {
+                        let about = (whom, [&*report.suffix, &[0, qtype]].concat());
+                        let ended = self.last.get(&about).map(|last| last.iter().rev().take_while(|home| **home));
+                        // Those that were given up, since the upstream said nothing more when they had come home.
+                        let is_home = |open: &&(Nonce, Whom, Vec<u8>, Instant)| self.homes.contains_key(&open.0);
+                        let given_up = self.open.iter().filter(|open| open.1 == whom && open.2 == about.1);
+                        ended.map_or(0, Iterator::count) + given_up.filter(is_home).count()
+                    };
+                    let (common, own) = (homes(1), homes(28));
+                    let enough = match report.qtype {
+                        None => common >= 2 || common >= 1 && own >= 1,
+                        Some(_) => own >= 2,
+                    };
+                    assert!(enough, "home twice in a row, no own answer: {common}, {own}");
                 }
                 Action::Tell(_) | Action::Publish(_) => (),
             }
+        }
+    }
+}
+
+impl Watch {
+    /// The probe that is under way for longest, and when its time is over.
+    fn oldest(&self) -> Option<(Nonce, Instant)> {
+        let oldest = self.open.iter().min_by_key(|open| open.3)?;
+        Some((oldest.0, oldest.3 + Duration::from_secs(2)))
+    }
+
+    fn over(&mut self, nonce: Nonce, own: Option<bool>) {
+        let at = self.open.iter().position(|open| open.0 == nonce).unwrap();
+        let (_, whom, about, _) = self.open.remove(at);
+        let home = self.homes.remove(&nonce).is_some() && own != Some(true);
+        // One that meets silence says nothing of those before and after it.
+        if home || own == Some(true) {
+            self.last.entry((whom, about)).or_default().push(home);
         }
     }
 }
@@ -84,6 +118,7 @@ proptest! {
                     transport: if tcp { Transport::Tcp } else { Transport::Udp },
                     witness: [Witness::Tag, Witness::Spelling, Witness::Silence, Witness::Silence][usize::from(name)],
                     name: wire(["", "a.corp.example", "b.corp.example", "x"][usize::from(name)]).into(),
+                    qtype: if tcp { 28 } else { 1 },
                 },
                 Move::LoopPlugin => Event::LoopPlugin,
                 Move::ProbeReturn(which) => {
@@ -93,14 +128,18 @@ proptest! {
                 }
                 Move::Over(which, own) => {
                     let Some(nonce) = pick(which) else { continue };
-                    let at = watch.open.iter().position(|open| open.0 == nonce).unwrap();
-                    let (_, whom, suffix) = watch.open.remove(at);
-                    let home = watch.homes.remove(&nonce).is_some() && own != Some(true);
-                    watch.last.entry((whom, suffix)).or_default().push(home);
+                    watch.over(nonce, own);
                     Event::ProbeOver { nonce, heard: own.map(|own| ProbeReply { own, spelling_kept: true }) }
                 }
                 Move::Wait(ms) => {
-                    now += Duration::from_millis(ms);
+                    let end = now + Duration::from_millis(ms);
+                    // Nobody waits longer than two seconds for a probe.
+                    while let Some((over, at)) = watch.oldest().filter(|(_, at)| *at <= end) {
+                        now = at.max(now);
+                        watch.over(over, None);
+                        watch.see(judge.handle(Event::ProbeOver { nonce: over, heard: None }, now), now);
+                    }
+                    now = end;
                     Event::Tick
                 }
                 Move::Set(whole) => Event::SetChanged(Arc::clone(&sets[usize::from(!whole)])),
