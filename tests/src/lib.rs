@@ -10,6 +10,7 @@ pub mod lab;
 pub mod load;
 pub mod messages;
 pub mod netns;
+pub mod node;
 pub mod onward;
 pub mod peers;
 pub mod process;
