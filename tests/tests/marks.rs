@@ -30,15 +30,15 @@ fn start(host: &Host, (tag, spelling): (&str, &str), upstreams: &[&str]) -> Proc
     onward::start(host, NODE, &arguments)
 }
 
-/// What a client asks is marked as the settings say: by default the tag is for near servers only.
+/// What a client asks is marked as the settings say: by default the tag is for near servers only, and names go out as asked.
 #[test]
 fn what_a_public_server_that_bears_all_is_sent() {
     if !can_run() {
         return;
     }
     let settings = [
-        ("auto", "auto", false, true),
-        ("always", "auto", true, true),
+        ("auto", "auto", false, false),
+        ("always", "auto", true, false),
         ("always", "never", true, false),
         ("never", "always", false, true),
         ("never", "never", false, false),

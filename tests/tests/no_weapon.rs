@@ -113,7 +113,6 @@ fn a_client_that_provokes_formerr_does_not_switch_the_tag_off() {
     let seen = upstream.seen(name);
     let tagged = seen.iter().any(|seen| seen.query.0.windows(2).any(|two| two == TAG.to_be_bytes()));
     assert!(tagged, "the tag goes on being sent:\n{}", onward.output());
-    assert!(seen.iter().any(|seen| seen.query.asked() != name), "and so does the spelling");
     assert!(!onward.output().contains("does not bear"), "{}", onward.output());
 }
 
