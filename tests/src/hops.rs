@@ -299,13 +299,14 @@ pub fn resolved(host: &Host, target: &str) -> Process {
     ready(host, "127.0.0.53", servers::start_resolved(host, target))
 }
 
-fn ready(host: &Host, address: &str, mut process: Process) -> Process {
+/// Waits until a server answers for `localhost`.
+pub(crate) fn ready(host: &Host, address: &str, mut process: Process) -> Process {
     servers::answers(host, address, "localhost", &mut process);
     process
 }
 
 /// A new directory of the host, for one start of a program.
-fn home(host: &Host, program: &str) -> String {
+pub(crate) fn home(host: &Host, program: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let path = host.path(&format!("/{program}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir_all(&path).expect("make a directory");
@@ -313,7 +314,7 @@ fn home(host: &Host, program: &str) -> String {
 }
 
 /// Writes a file into such a directory, and gives its path on the machine.
-fn write(home: &str, file: &str, text: &str) -> String {
+pub(crate) fn write(home: &str, file: &str, text: &str) -> String {
     let path = format!("{home}/{file}");
     std::fs::write(&path, text).unwrap_or_else(|error| panic!("write {path}: {error}"));
     path

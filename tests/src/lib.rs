@@ -22,6 +22,7 @@ pub mod tap;
 pub mod tcp;
 pub mod threads;
 pub mod upstream;
+pub mod validating;
 pub mod wait;
 pub mod zones;
 

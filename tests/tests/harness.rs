@@ -113,6 +113,30 @@ fn a_server_that_asks_another() {
     assert_eq!(other.count("www"), 2);
 }
 
+/// NXDOMAIN for a name that nobody asked for, though nobody is left to ask: made of cached NSEC records.
+#[test]
+fn validating_hops_deny_names_from_their_cache_and_keep_it_when_they_are_turned() {
+    use onward_tests::realistic::Realistic;
+    use onward_tests::validating::{Kind, Validating, signed_root};
+    if !onward_tests::can_run() {
+        return;
+    }
+    let host = hops::host(&[]);
+    let _root = signed_root(&host, hops::BEYOND);
+    let other = Realistic::knowing("", 1).start(host.net(), hops::port(hops::GOOD));
+    for (kind, address) in [(Kind::Unbound, hops::HOPS[0]), (Kind::Bind, hops::HOPS[1])] {
+        let hop = Validating::start(&host, kind, address, hops::BEYOND);
+        let client = Client::new(host.net(), address.parse().unwrap());
+        let ask = |name: &str| client.udp(&Query::new(name, types::A));
+        assert_eq!(ask("www.one.example").addresses(), [Ipv4Addr::new(192, 0, 2, 2)], "{kind:?}: {}", hop.output());
+        hop.turn(&host, hops::GOOD);
+        let probe = ask("probe.0123456789abcdef0123456789abcdef");
+        assert_eq!(probe.rcode(), rcode::NXDOMAIN, "{kind:?}: {}", hop.output());
+        assert_eq!(other.count_of_probes(), 0, "{kind:?}");
+        assert_eq!(ask("www.two.example").addresses(), [Ipv4Addr::new(192, 0, 2, 1)], "{kind:?}: {}", hop.output());
+    }
+}
+
 #[test]
 fn every_hop_asks_whom_it_is_told_to_and_the_tap_sees_each_datagram_once() {
     if !onward_tests::can_run() {
