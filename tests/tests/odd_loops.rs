@@ -318,27 +318,31 @@ fn a_loop_behind_dnsmasq_with_strict_order_and_no_server_left() {
     const SILENT: &str = HOPS[1];
     const CLOSED: &str = PUBLIC;
     in_parallel([&[NODE][..], &[NODE, SILENT], &[NODE, CLOSED]], |servers| {
-        for good in LEFT {
+        for (good, formed) in [(true, true), (false, true), (true, false), (false, false)] {
             wait::better_of_two(|| {
                 let Some(host) = node::host() else { return Ok(()) };
                 let _servers = [hops::server(&host, BEYOND, 2), hops::server(&host, GOOD, 1)];
                 let _silent = Scripted::start(host.net(), hops::port(SILENT), |_| Vec::new());
-                let healthy = hops::dnsmasq(&host, HOPS[0], &["--strict-order", BEYOND]);
+                let start = |servers: &[&str]| hops::dnsmasq(&host, HOPS[0], &[&["--strict-order"], servers].concat());
+                let mut hop = start(if formed { &[BEYOND] } else { servers });
                 let node = Node::start(&host, upstreams(good), "");
-                for number in 0..5 {
-                    assert_eq!(node.ask(&format!("www{number}.warm.example")).0.addresses(), [address(2)]);
+                if formed {
+                    for number in 0..5 {
+                        assert_eq!(node.ask(&format!("www{number}.warm.example")).0.addresses(), [address(2)]);
+                    }
+                    drop(hop);
+                    hop = start(servers);
                 }
-                drop(healthy);
-                let loops = hops::dnsmasq(&host, HOPS[0], &[&["--strict-order"], servers].concat());
                 let name = |number| format!("www{number}.first.example");
                 let first = faults(&node, good, (0..1).map(name), FIRST_ANSWER);
                 let verdict = wait::until(VERDICT, || node.verdicts().pop());
                 let later = faults(&node, good, (1..11).map(name), LATER_ANSWER);
-                drop(loops);
-                let _healthy = hops::dnsmasq(&host, HOPS[0], &["--strict-order", BEYOND]);
+                drop(hop);
+                let _healthy = start(&[BEYOND]);
                 let back = node.wait_for_address(|number| format!("back{number}.example"), 2, RECOVERY);
                 let right = first.is_empty() && verdict.is_some() && later.len() <= 1 && back.is_some();
-                let told = || format!("{servers:?}, left {good}: {first:?} {verdict:?} {later:?} {back:?}");
+                let told =
+                    || format!("{servers:?}, left {good}, formed {formed}: {first:?} {verdict:?} {later:?} {back:?}");
                 if right { Ok(()) } else { Err(format!("{}\n{}", told(), node.onward.output())) }
             });
         }
