@@ -58,7 +58,8 @@ fn assert_told(label: &str, answers: &[(Answer, Duration)], count: u16) {
     for (answer, took) in answers {
         assert!(!answer.has(flags::TC), "{label}: {}", show(answer, *took));
         assert_ne!(answer.rcode(), rcode::NOERROR, "{label}: {}", show(answer, *took));
-        let own = answer.rcode() == rcode::SERVFAIL;
+        // What the upstream says itself may have none.
+        let own = answer.rcode() == rcode::SERVFAIL && label != "SERVFAIL";
         assert!(!own || !answer.extended_errors().is_empty(), "{label}, no reason: {}", show(answer, *took));
         assert!(*took < BUDGET, "{label}: {}", show(answer, *took));
     }
