@@ -5,11 +5,13 @@
 mod common;
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion};
 use onward::cache::Seconds;
 use onward::clock;
-use onward::reply::{Age, Wants, dress};
+use onward::respond::{Age, ResponseParams, write_cached};
+use onward::upstream::{Transport, UpstreamSet};
 use onward::wire::{Query, QuestionKey};
 
 const NAMES: usize = 1000;
@@ -59,22 +61,23 @@ fn patch(criterion: &mut Criterion) {
         let mut query = Query::default();
         query.read(&packet).unwrap();
         let head = packet.get(..query.question_end()).unwrap();
-        let wants = Wants::new(&query, 1232, false);
+        let wants = ResponseParams::new(&query, 1232, Transport::Udp);
         let block = cache.get(query.key(), Seconds(0), |found| found.block.clone()).unwrap();
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| dress(black_box(head), wants, black_box(&block), Age::Seconds(5), &mut out));
+            bencher.iter(|| write_cached(black_box(head), wants, black_box(&block), Age::Seconds(5), &mut out));
         });
     }
 }
 
 fn whole_hit(criterion: &mut Criterion) {
-    let forwarder = common::forwarder(NAMES);
-    let (at, mut query, mut out) = (forwarder.moment(clock::now()), Query::default(), Vec::with_capacity(4096));
+    let mut forwarder = common::forwarder(NAMES, &Arc::new(UpstreamSet::default()), None);
+    let mut out = Vec::with_capacity(4096);
+    forwarder.begin_batch(clock::now());
     for (name, opt) in [("hit/plain", false), ("hit/edns", true)] {
         let packets: Vec<_> = (0..NAMES).map(|name| common::query(name, opt)).collect();
         let mut packets = packets.iter().cycle();
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| forwarder.take(&common::arrival(packets.next().unwrap(), &at), &mut query, &mut out));
+            bencher.iter(|| forwarder.handle_query(&common::incoming(packets.next().unwrap()), &mut out));
         });
     }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use onward::clock;
+use onward::exchange::pool::Socket;
+use onward::exchange::query::{self, EdnsParams};
+use onward::exchange::{Action, Engine, Guidance, LookupRequest};
 use onward::guard::{self, Guard, Passed};
-use onward::upstream::engine::{Action, Engine, Guidance, Question};
-use onward::upstream::question::{self, Dress};
-use onward::upstream::set::Numbers;
-use onward::upstream::{Set, pool::Socket};
+use onward::upstream::UpstreamSet;
+use onward::upstream::set::UpstreamIds;
 use onward::wire::QuestionKey;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -33,8 +34,8 @@ fn main() {
 fn build(criterion: &mut Criterion) {
     let key = common::key(&common::query(1, false));
     for (name, payload) in [("build/bare", None), ("build/edns", Some(1232))] {
-        let dress = Dress { payload, ..Dress::default() };
-        criterion.bench_function(name, |bencher| bencher.iter(|| question::build(black_box(&key), 7, dress)));
+        let dress = EdnsParams { payload, ..EdnsParams::default() };
+        criterion.bench_function(name, |bencher| bencher.iter(|| query::build(black_box(&key), 7, dress)));
     }
 }
 
@@ -63,7 +64,7 @@ struct Wire {
 impl Wire {
     fn new() -> Self {
         let server = "10.0.0.2".parse().map(|server| (server, Arc::from("benchmark")));
-        let set = Set::new(server.into_iter().collect(), None, &mut Numbers::default());
+        let set = UpstreamSet::new(server.into_iter().collect(), None, &mut UpstreamIds::default());
         // The guard's task does not run: its verdicts are those of the start.
         let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
         let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
@@ -74,7 +75,8 @@ impl Wire {
     /// Asks; returns the socket that the message went out over, and leaves the message in `answer`.
     fn ask(&mut self, key: &QuestionKey) -> Option<Socket> {
         let (packet, passed) = (Arc::clone(&self.packet), Passed::default());
-        let question = Question { key: key.clone(), packet, from: Some(common::CLIENT.ip()), through: None, passed };
+        let question =
+            LookupRequest { key: key.clone(), packet, from: Some(common::CLIENT.ip()), through: None, passed };
         self.engine.ask(question, self.now);
         let mut sent_over = None;
         while let Some(action) = self.engine.next_action() {
@@ -100,7 +102,7 @@ impl Wire {
 
 /// Turns a query into its answer: one address.
 fn make_answer(message: &mut Vec<u8>, key: &QuestionKey) {
-    message.truncate(question::question_end(key));
+    message.truncate(query::question_end(key));
     if let Some(flags_and_counts) = message.get_mut(2..12) {
         flags_and_counts.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
     }

@@ -7,10 +7,11 @@ mod common;
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use onward::clock;
-use onward::trip::Step;
-use onward::wire::Query;
+use onward::forwarder::Reply;
+use onward::upstream::UpstreamSet;
 
 const NAMES: usize = 1000;
 /// Queries that a worker takes at once when it is busy.
@@ -33,16 +34,15 @@ fn main() -> ExitCode {
 
 /// Answers that many queries; returns how many were answered from the cache.
 fn answer(count: usize, opt: bool) -> usize {
-    let forwarder = common::forwarder(NAMES);
+    let mut forwarder = common::forwarder(NAMES, &Arc::new(UpstreamSet::default()), None);
     let packets: Vec<_> = (0..NAMES).map(|name| common::query(name, opt)).collect();
     let mut packets = packets.iter().cycle();
-    let (mut query, mut out) = (Query::default(), Vec::with_capacity(4096));
-    let mut answered = 0;
+    let (mut out, mut answered) = (Vec::with_capacity(4096), 0);
     for start in (0..count).step_by(BATCH) {
-        let at = forwarder.moment(clock::now());
+        forwarder.begin_batch(clock::now());
         for packet in packets.by_ref().take(BATCH.min(count - start)) {
-            let step = forwarder.take(&common::arrival(black_box(packet), &at), &mut query, &mut out);
-            answered += usize::from(step == Step::Answer);
+            let reply = forwarder.handle_query(&common::incoming(black_box(packet)), &mut out);
+            answered += usize::from(reply == Reply::Now);
             black_box(&out);
         }
     }

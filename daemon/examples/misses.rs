@@ -11,20 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onward::clock;
-use onward::config::Mark;
-use onward::flight::WayBack;
-use onward::front::outbox::Outbox;
-use onward::guard::{self, Event, Judge, Verdicts};
-use onward::trip::{Forwarder, Step, Waits};
-use onward::upstream::Set;
-use onward::upstream::engine::{Action, Engine, Guidance};
-use onward::upstream::set::Numbers;
-use onward::wire::Query;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
-/// Sockets to the upstream, as the daemon has them.
-const SOCKETS: usize = 64;
+use onward::forwarder::{Reply, Transmit};
+use onward::guard::{self, Event, Guard, Judge, Mark, Verdicts};
+use onward::upstream::UpstreamSet;
+use onward::upstream::set::UpstreamIds;
+use onward::wire::{HEADER, name_end};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -43,45 +34,45 @@ fn main() -> ExitCode {
 
 /// Asks that many questions; returns how many were answered.
 fn ask(count: usize, mark: Mark) -> Option<usize> {
-    let forwarder = common::forwarder(1);
     let server = "10.0.0.2".parse().ok()?;
-    let set = Arc::new(Set::new(vec![(server, Arc::from("example"))], None, &mut Numbers::default()));
+    let set = Arc::new(UpstreamSet::new(vec![(server, Arc::from("example"))], None, &mut UpstreamIds::default()));
     let now = clock::now();
-    let guidance =
-        Guidance { verdicts: verdicts(&forwarder, &set, mark, now)?, key: Arc::clone(&forwarder.guard.key()) };
-    forwarder.set.store(Arc::clone(&set));
-    let mut engine = Engine::new(set, guidance, SOCKETS, 1232, StdRng::seed_from_u64(1));
-    let (mut query, mut out, mut outbox) = (Query::default(), Vec::with_capacity(4096), Outbox::default());
+    let mut forwarder = common::forwarder(1, &set, Some(verdicts(&set, mark, now)?));
+    let (mut out, mut message) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
     let packets: Vec<_> = (1..=count).map(|name| common::query(name, true)).collect();
     let mut answered = 0;
     for (packet, n) in packets.iter().zip(0..) {
         let now = now + Duration::from_micros(20) * n;
-        let at = forwarder.moment(now);
-        let arrival = common::arrival(black_box(packet), &at);
-        let Step::Ask(marks) = forwarder.take(&arrival, &mut query, &mut out) else { return None };
-        let (back, mut answer) = tokio::sync::oneshot::channel();
-        let Waits::Ask(question) = forwarder.wait(arrival, &query, marks, WayBack::Tcp(back)) else { return None };
-        engine.ask(question, now);
-        let (mut socket, mut message) = (None, Vec::new());
-        while let Some(action) = engine.next_action() {
-            if let Action::Send(over, ask) = action {
+        forwarder.begin_batch(now);
+        if forwarder.handle_query(&common::incoming(black_box(packet)), &mut out) != Reply::Later {
+            return None;
+        }
+        let mut socket = None;
+        while let Some(transmit) = forwarder.poll_transmit(now, &mut message) {
+            if let Transmit::Send(over) = transmit {
                 socket = Some(over);
-                message.extend_from_slice(engine.message(ask)?);
+                std::mem::swap(&mut message, &mut out);
             }
         }
-        make_answer(&mut message, query.question_end());
-        let landed = engine.datagram(common::UPSTREAM, socket?, &message, now)?;
-        forwarder.give(&landed, &mut outbox, now);
-        while engine.next_action().is_some() {}
-        answered += usize::from(answer.try_recv().is_ok());
+        make_answer(&mut out, question_end(packet)?);
+        forwarder.handle_datagram(common::UPSTREAM, socket?, &out, now);
+        while let Some(transmit) = forwarder.poll_transmit(now, &mut message) {
+            answered += usize::from(matches!(transmit, Transmit::Respond(_)));
+        }
     }
     Some(answered)
 }
 
+/// Where the question section of a plain query ends.
+fn question_end(packet: &[u8]) -> Option<usize> {
+    Some(name_end(packet, HEADER)? + 4)
+}
+
 /// What the judge says of an upstream that it has just heard of.
-fn verdicts(forwarder: &Forwarder, set: &Arc<Set>, mark: Mark, now: Instant) -> Option<Arc<Verdicts>> {
+fn verdicts(set: &Arc<UpstreamSet>, mark: Mark, now: Instant) -> Option<Arc<Verdicts>> {
     let settings = guard::Settings { tag: mark, spelling: mark };
-    let mut judge = Judge::new(settings, Arc::clone(&forwarder.guard.key()), [7; 32]);
+    let (guard, _task) = Guard::new(settings, &[]);
+    let mut judge = Judge::new(settings, Arc::clone(&guard.key()), [7; 32]);
     judge.handle(Event::SetChanged(Arc::clone(set)), now).into_iter().find_map(|action| match action {
         guard::Action::Publish(verdicts) => Some(verdicts),
         _ => None,

@@ -1,22 +1,26 @@
 //! What all benchmarks share: queries, the answers to them, and a forwarder whose cache knows them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use onward::address::Tables;
 use onward::admit::acl::{AllowList, Allowed};
 use onward::cache::{Cache, Limits, Seconds, TtlBounds};
 use onward::clock;
-use onward::flight::Flights;
-use onward::guard::{self, Guard};
-use onward::trip::{Arrival, Forwarder, Moment};
-use onward::upstream::Number;
-use onward::wire::{Answer, HEADER, Query, QuestionKey};
+use onward::exchange::{Engine, Guidance};
+use onward::forwarder::{Forwarder, Incoming, Ingress, Shared};
+use onward::guard::{self, Guard, Verdicts};
+use onward::node_address::Tables;
+use onward::upstream::{UpstreamId, UpstreamSet};
+use onward::waiters::{ListenerId, Waiters};
+use onward::wire::{HEADER, Query, QuestionKey, Response};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 /// Who asks: a pod.
 pub(crate) const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 10)), 40_000);
 /// The upstream that all answers came from.
-pub(crate) const UPSTREAM: Number = Number(0);
+pub(crate) const UPSTREAM: UpstreamId = UpstreamId(0);
 
 /// A query for the `n`th name, type A, spelled in mixed case; with an OPT (1232 bytes, no options) or without.
 pub(crate) fn query(n: usize, opt: bool) -> Vec<u8> {
@@ -62,29 +66,39 @@ pub(crate) fn cache(names: usize) -> Cache {
     for n in 0..names {
         let packet = query(n, false);
         let message = answer(&packet);
-        let learnt = Answer::read(&message, packet.len())
+        let learnt = Response::read(&message, packet.len())
             .and_then(|answer| cache.learn(key(&packet).bytes(), &answer, UPSTREAM, Seconds(0)));
         assert!(learnt.is_some() && packet.len() > HEADER, "the benchmark's answers can be kept");
     }
     cache
 }
 
-/// A forwarder with that cache, which admits private addresses.
-pub(crate) fn forwarder(names: usize) -> Forwarder {
+/// Sockets to the upstream, as the daemon has them.
+const SOCKETS: usize = 64;
+
+/// A forwarder with that cache, which admits private addresses and asks `set` as `verdicts` say; without these as the guard
+/// says at the start.
+pub(crate) fn forwarder(names: usize, set: &Arc<UpstreamSet>, verdicts: Option<Arc<Verdicts>>) -> Forwarder {
     let allowed = Allowed { local: true, private: true, networks: Vec::new() };
-    Forwarder {
+    // The guard's task does not run: its verdicts are those of the start.
+    let (guard, _task) = Guard::new(guard::Settings::default(), &[]);
+    let shared = Shared {
         cache: cache(names),
-        flights: Flights::new(16, 16),
+        waiters: Waiters::new(16, 16),
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
-        set: ArcSwap::default(),
-        guard: Guard::new(guard::Settings::default(), &[]).0,
-        workers: Vec::new(),
+        set: ArcSwap::new(Arc::clone(set)),
+        guard,
         payload: 1232,
         started: clock::now(),
-    }
+    };
+    let verdicts = verdicts.unwrap_or_else(|| Arc::clone(&shared.guard.verdicts()));
+    let guidance = Guidance { verdicts, key: Arc::clone(&shared.guard.key()) };
+    let engine = Engine::new(Arc::clone(set), guidance, SOCKETS, shared.payload, StdRng::seed_from_u64(1));
+    let started = shared.started;
+    Forwarder::new(Arc::new(shared), engine, started)
 }
 
 /// That packet from [`CLIENT`] over UDP.
-pub(crate) fn arrival<'p>(packet: &'p [u8], at: &'p Moment) -> Arrival<'p> {
-    Arrival { packet, from: CLIENT, over_tcp: false, at }
+pub(crate) fn incoming(packet: &[u8]) -> Incoming<'_> {
+    Incoming { packet, from: CLIENT, ingress: Ingress::Udp(ListenerId(0)) }
 }

@@ -1,5 +1,5 @@
 //! Who may ask, and what.
 
 pub mod acl;
-pub mod marks;
+pub mod special_names;
 pub mod triage;

@@ -1,11 +1,12 @@
 //! The cache: one for all threads, bounded in entries and bytes, least recently used goes first.
 //!
 //! Keys are spread over shards, each behind a lock of its own that is held for a lookup and never across a system call.
-//! What an answer is and how long it may live is read in [`crate::wire::answer`]; here stands how long it *is* kept, when it
+//! What an answer is and how long it may live is read in [`crate::wire::response`]; here stands how long it *is* kept, when it
 //! is worth refreshing, and how long after its end it still serves when nobody answers (RFC 8767). Time is [`Seconds`] since
 //! the process began, handed in.
 
-mod block;
+mod cached_response;
+mod settings;
 mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
@@ -14,12 +15,13 @@ use std::sync::{Mutex, PoisonError};
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
-pub use block::{Block, Parts};
+pub use cached_response::{CachedResponse, View};
+pub use settings::Settings;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
-use crate::upstream::Number;
-use crate::wire::Answer;
+use crate::upstream::UpstreamId;
+use crate::wire::Response;
 
 /// A stale answer is served with this TTL, and for as long nobody is asked again (RFC 8767, sections 4 and 5), in seconds.
 pub const STALE_TTL: u32 = 30;
@@ -58,7 +60,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'c> {
     /// The answer.
-    pub block: &'c Block,
+    pub block: &'c CachedResponse,
     /// Seconds since it was stored.
     pub age: u32,
     /// Whether it may be used.
@@ -73,7 +75,7 @@ pub enum Freshness {
     /// It lives, is popular and will soon end: use it, and ask again.
     Ending,
     /// It has ended and a try to renew it failed within the last 30 s: use it as a stale answer, ask nobody.
-    Resting,
+    StaleHold,
     /// It has ended: ask; use it only where nobody answers.
     Stale,
 }
@@ -106,7 +108,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Entry {
-    block: Block,
+    block: CachedResponse,
     life: Life,
 }
 
@@ -169,8 +171,14 @@ impl Cache {
 
     /// Keeps `answer` under `key`, as learnt from `upstream`, if it may be kept; returns the block to answer with now.
     ///
-    /// `None` for what cannot be an answer's block (see [`Block::new`]).
-    pub fn learn(&self, key: &[u8], answer: &Answer<'_>, upstream: Number, now: Seconds) -> Option<Block> {
+    /// `None` for what cannot be an answer's block (see [`CachedResponse::new`]).
+    pub fn learn(
+        &self,
+        key: &[u8],
+        answer: &Response<'_>,
+        upstream: UpstreamId,
+        now: Seconds,
+    ) -> Option<CachedResponse> {
         let limits = &self.limits;
         let bounds = if answer.is_negative() { limits.negative_ttl } else { limits.ttl };
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(0 | 3));
@@ -181,7 +189,7 @@ impl Cache {
         };
         // TTL 0 is passed on as it came: raising it would tell the client to keep what is not to be kept.
         let bounds = if lifetime.is_some() { bounds } else { bounds.from_zero() };
-        let block = Block::new(key, answer, bounds)?;
+        let block = CachedResponse::new(key, answer, bounds)?;
         if let Some(lifetime) = lifetime {
             // A failure never serves as a stale answer, and another upstream may do better: it is nobody's.
             self.put(block.clone(), lifetime, (!is_failure).then_some(upstream), now);
@@ -201,21 +209,21 @@ impl Cache {
             return;
         }
         drop(shard);
-        if let Some(block) = Block::failure(key) {
+        if let Some(block) = CachedResponse::failure(key) {
             self.put(block, lifetime, None, now);
         }
     }
 
     /// The answer under `key` that has ended but still serves where nothing better is to be had.
     #[must_use]
-    pub fn stale(&self, key: &[u8], now: Seconds) -> Option<Block> {
+    pub fn stale(&self, key: &[u8], now: Seconds) -> Option<CachedResponse> {
         let is_stale = |found: Found<'_>| {
-            matches!(found.freshness, Freshness::Stale | Freshness::Resting).then(|| found.block.clone())
+            matches!(found.freshness, Freshness::Stale | Freshness::StaleHold).then(|| found.block.clone())
         };
         self.get(key, now, is_stale).flatten()
     }
 
-    fn put(&self, block: Block, lifetime: u32, upstream: Option<Number>, now: Seconds) {
+    fn put(&self, block: CachedResponse, lifetime: u32, upstream: Option<UpstreamId>, now: Seconds) {
         let ends = Seconds(now.0.saturating_add(lifetime));
         let upstream = upstream.map_or(NOBODY, |number| number.0);
         let early = match self.limits.prefetch && upstream != NOBODY {
@@ -239,13 +247,13 @@ impl Cache {
     }
 
     /// Drops what was learnt from upstreams that `stays` denies, and all failures: another upstream may do better.
-    pub fn retain(&self, stays: impl Fn(Number) -> bool) {
+    pub fn retain(&self, stays: impl Fn(UpstreamId) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
             let gone: Vec<u64> = shard
                 .entries
                 .iter()
-                .filter(|(_, entry)| entry.life.upstream == NOBODY || !stays(Number(entry.life.upstream)))
+                .filter(|(_, entry)| entry.life.upstream == NOBODY || !stays(UpstreamId(entry.life.upstream)))
                 .map(|(hash, _)| *hash)
                 .collect();
             for hash in gone {
@@ -337,13 +345,13 @@ impl Life {
         let serves_stale = self.upstream != NOBODY && now.0 - self.ends.0 < limits.stale_max;
         match serves_stale {
             false => None,
-            true if now < self.ask_from => Some(Freshness::Resting),
+            true if now < self.ask_from => Some(Freshness::StaleHold),
             true => Some(Freshness::Stale),
         }
     }
 }
 
-fn cost(block: &Block) -> usize {
+fn cost(block: &CachedResponse) -> usize {
     block.size() + OVERHEAD
 }
 

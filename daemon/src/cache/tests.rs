@@ -10,7 +10,7 @@ const LIMITS: Limits = Limits {
     stale_max: 3600,
     prefetch: true,
 };
-const UPSTREAM: Number = Number(1);
+const UPSTREAM: UpstreamId = UpstreamId(1);
 
 fn question(name: &str) -> Vec<u8> {
     let mut q = vec![u8::try_from(name.len()).unwrap()];
@@ -35,9 +35,9 @@ fn message(name: &str, code: u8, ttl: Option<u32>, size: u16) -> Vec<u8> {
     m
 }
 
-fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> Block {
+fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> CachedResponse {
     let end = 12 + question(name).len();
-    cache.learn(&key(name), &Answer::read(m, end).unwrap(), UPSTREAM, Seconds(now)).unwrap()
+    cache.learn(&key(name), &Response::read(m, end).unwrap(), UPSTREAM, Seconds(now)).unwrap()
 }
 
 fn look(cache: &Cache, name: &str, now: u32) -> Option<(u32, Freshness)> {
@@ -95,7 +95,7 @@ fn a_failed_renewal_lets_the_stale_answer_rest() {
     learn(&cache, "a", &message("a", 0, Some(10), 4), 0);
     assert_eq!(look(&cache, "a", 10), Some((10, Freshness::Stale)));
     cache.learn_failure(&key("a"), 1, Seconds(12));
-    assert_eq!(look(&cache, "a", 41), Some((41, Freshness::Resting)));
+    assert_eq!(look(&cache, "a", 41), Some((41, Freshness::StaleHold)));
     assert_eq!(look(&cache, "a", 42), Some((42, Freshness::Stale)));
 }
 

@@ -10,20 +10,43 @@ use crate::config::{self, Fault, Faults, Loaded, Overrides};
 /// Loads the configuration as the daemon would, and shows it if asked to.
 pub(super) fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let overrides = Overrides { config: args.config.clone(), ..Overrides::default() };
-    report(args, config::load(&overrides), out)
+    report(args, config::load(&overrides), out, &mut std::io::stderr())
 }
 
-fn report(args: &CheckArgs, loaded: Result<Loaded, Faults>, out: &mut dyn Write) -> Result<(), Failure> {
+/// Tells what was found: the result to `out`, what a person should look at beside it.
+fn report(
+    args: &CheckArgs,
+    loaded: Result<Loaded, Faults>,
+    out: &mut dyn Write,
+    beside: &mut dyn Write,
+) -> Result<(), Failure> {
     if args.json {
         let settings = loaded.as_ref().map(|loaded| loaded.effective.to_json()).ok();
         let faults: Vec<_> = loaded.as_ref().err().into_iter().flat_map(Faults::as_slice).map(fault).collect();
-        writeln!(out, "{}", json!({ "valid": loaded.is_ok(), "faults": faults, "settings": settings }))?;
+        let [warnings, notes] = match &loaded {
+            Ok(loaded) => [&loaded.warnings, &loaded.notes].map(|told| told.iter().map(fault).collect()),
+            Err(_) => [const { Vec::new() }; 2],
+        };
+        let report = json!({
+            "valid": loaded.is_ok(), "faults": faults, "warnings": warnings, "notes": notes, "settings": settings,
+        });
+        writeln!(out, "{report}")?;
     }
     let loaded = loaded?;
-    if args.print && !args.json {
-        out.write_all(loaded.effective.to_toml().as_bytes())?;
-    } else if !args.json {
-        writeln!(out, "The configuration is sound.")?;
+    if !args.json {
+        for note in &loaded.notes {
+            writeln!(beside, "note: {note}")?;
+        }
+        for warning in &loaded.warnings {
+            writeln!(beside, "warning: {warning}")?;
+        }
+    }
+    match loaded.warnings.len() {
+        _ if args.json => {}
+        _ if args.print => out.write_all(loaded.effective.to_toml().as_bytes())?,
+        0 => writeln!(out, "The configuration is sound.")?,
+        1 => writeln!(out, "The configuration holds, with a warning.")?,
+        number => writeln!(out, "The configuration holds, with {number} warnings.")?,
     }
     Ok(())
 }
@@ -39,13 +62,20 @@ mod tests {
 
     /// What is printed, and the failure, for a host with this configuration.
     fn run(args: &CheckArgs, text: &str) -> (String, Option<Failure>) {
+        let (out, _, failure) = run_all(args, text);
+        (out, failure)
+    }
+
+    /// The same, with what is told beside.
+    fn run_all(args: &CheckArgs, text: &str) -> (String, String, Option<Failure>) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("onward.toml"), text).unwrap();
         let roots = Roots { vendor: folder.path().join("vendor"), etc: folder.path().to_owned() };
         let loaded = config::load_from(&roots, [], &Overrides::default());
-        let mut out = Vec::new();
-        let failure = report(args, loaded, &mut out).err();
-        (String::from_utf8(out).unwrap().replace(&format!("{}/", folder.path().display()), ""), failure)
+        let (mut out, mut beside) = (Vec::new(), Vec::new());
+        let failure = report(args, loaded, &mut out, &mut beside).err();
+        let text = |bytes| String::from_utf8(bytes).unwrap().replace(&format!("{}/", folder.path().display()), "");
+        (text(out), text(beside), failure)
     }
 
     #[test]
@@ -55,6 +85,25 @@ mod tests {
         let (out, failure) = run(&CheckArgs { print: true, ..args }, "workers = 2");
         assert!(failure.is_none());
         assert!(out.lines().any(|line| line.starts_with("workers = 2 ") && line.ends_with("# onward.toml:1")), "{out}");
+    }
+
+    #[test]
+    fn what_holds_with_a_warning_is_not_called_sound() {
+        let text = "allow = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n[cache]\nmax_bytes = \"32MB\"";
+        let (out, beside, failure) = run_all(&CheckArgs::default(), text);
+        assert!(failure.is_none());
+        assert_eq!(out, "The configuration holds, with a warning.\n");
+        let lines: Vec<_> = beside.lines().collect();
+        assert!(
+            lines[0].starts_with("note: onward.toml:3: cache.max_bytes = \"32MB\": that is 32000000 bytes"),
+            "{beside}"
+        );
+        assert!(lines[1].starts_with("warning: onward.toml:1: allow = "), "{beside}");
+        assert!(lines[1].contains("an open resolver: 0.0.0.0/0 lets the whole Internet ask"), "{beside}");
+        let (out, ..) = run_all(&CheckArgs { json: true, ..CheckArgs::default() }, text);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&json["valid"], &json["warnings"][0]["key"]), (&true.into(), &"allow".into()));
+        assert_eq!(json["notes"][0]["key"], "cache.max_bytes");
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::{DiscoverArgs, Failure};
-use crate::address::{self, Wanted};
 use crate::config::{self, Settings};
+use crate::discovery::listed::Listed;
+use crate::discovery::programs::link::{Encryption, LinkFacts, Validation};
 use crate::discovery::{Candidate, Found, Inputs, Root, kubelet, look};
+use crate::node_address::{self, Wanted};
 use crate::service::wanted;
 
 /// Does it for this machine.
@@ -18,14 +20,20 @@ pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failur
     let root = Root::machine();
     let own = own(&settings, &root);
     let upstreams = &settings.upstreams;
-    let inputs = Inputs { root: &root, configured: &upstreams.servers, sources: &upstreams.sources, own: &own };
+    let inputs = Inputs {
+        root: &root,
+        configured: &upstreams.servers,
+        sources: &upstreams.sources,
+        own: &own,
+        written: &settings.resolv_conf.path,
+    };
     Ok(discover(out, &inputs, args.json)?)
 }
 
 /// Where the daemon listens, or would: never an upstream. Nothing, where that cannot be found out.
 fn own(settings: &Settings, root: &Root) -> Vec<SocketAddr> {
     let wanted: Wanted = wanted(settings, &kubelet::read(root), Vec::new());
-    let chosen = address::netlink::read().ok().and_then(|tables| address::choose(&wanted, &tables).ok());
+    let chosen = node_address::netlink::read().ok().and_then(|tables| node_address::choose(&wanted, &tables).ok());
     chosen.iter().flat_map(|chosen| &chosen.addresses).map(|address| address.socket).collect()
 }
 
@@ -43,8 +51,41 @@ struct Report<'a> {
     candidates: Vec<CandidateReport<'a>>,
     search: &'a [String],
     options: &'a [String],
+    resolved: ResolvedReport<'a>,
+    links: Vec<LinkReport<'a>>,
     notes: &'a [String],
     unknown: &'a [String],
+}
+
+/// What resolved.conf says for all links.
+#[derive(Serialize)]
+struct ResolvedReport<'a> {
+    servers: Vec<ServerReport<'a>>,
+    fallback: Vec<ServerReport<'a>>,
+    search: &'a [String],
+    routes: &'a [String],
+    encryption: Option<Encryption>,
+    validation: Option<Validation>,
+    hidden_links: bool,
+}
+
+/// What systemd-networkd says of a link. What it does not say is null, or an empty list.
+#[derive(Serialize)]
+struct LinkReport<'a> {
+    index: u32,
+    servers: Vec<ServerReport<'a>>,
+    search: &'a [String],
+    routes: &'a [String],
+    default_route: Option<bool>,
+    encryption: Option<Encryption>,
+    validation: Option<Validation>,
+}
+
+#[derive(Serialize)]
+struct ServerReport<'a> {
+    server: String,
+    tls_name: Option<&'a str>,
+    source: &'a str,
 }
 
 #[derive(Serialize)]
@@ -60,7 +101,7 @@ struct CandidateReport<'a> {
 
 fn print_json(out: &mut dyn Write, found: &Found) -> io::Result<()> {
     let candidates = found.candidates.iter().map(|candidate| {
-        let reason = candidate.verdict.reason();
+        let reason = candidate.usage.reason();
         CandidateReport {
             server: candidate.server.to_string(),
             source: &candidate.source,
@@ -74,11 +115,47 @@ fn print_json(out: &mut dyn Write, found: &Found) -> io::Result<()> {
         candidates: candidates.collect(),
         search: &found.search,
         options: &found.options,
+        resolved: resolved(found),
+        links: found.programs.networkd.links.iter().map(link).collect(),
         notes: &found.notes,
         unknown: &found.unknown,
     };
     serde_json::to_writer_pretty(&mut *out, &report)?;
     writeln!(out)
+}
+
+fn resolved(found: &Found) -> ResolvedReport<'_> {
+    let resolved = &found.programs.resolved;
+    ResolvedReport {
+        servers: servers(&resolved.global.servers),
+        fallback: servers(&resolved.global.fallback),
+        search: &resolved.global.search,
+        routes: &resolved.global.routes,
+        encryption: resolved.global.encryption,
+        validation: resolved.global.validation,
+        hidden_links: resolved.has_hidden_links,
+    }
+}
+
+fn link(link: &LinkFacts) -> LinkReport<'_> {
+    LinkReport {
+        index: link.index,
+        servers: servers(&link.servers),
+        search: &link.search,
+        routes: &link.routes,
+        default_route: link.default_route,
+        encryption: link.encryption,
+        validation: link.validation,
+    }
+}
+
+fn servers(list: &[Listed]) -> Vec<ServerReport<'_>> {
+    let report = list.iter().map(|listed| ServerReport {
+        server: listed.server.to_string(),
+        tls_name: listed.tls_name.as_deref(),
+        source: &listed.source,
+    });
+    report.collect()
 }
 
 fn print_text(out: &mut dyn Write, found: &Found) -> io::Result<()> {
@@ -93,8 +170,8 @@ fn print_text(out: &mut dyn Write, found: &Found) -> io::Result<()> {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let (server_width, place_width) = (width(0), width(1));
-    for [server, place, verdict] in &rows {
-        writeln!(out, "  {server:server_width$}  {place:place_width$}  {verdict}")?;
+    for [server, place, usage] in &rows {
+        writeln!(out, "  {server:server_width$}  {place:place_width$}  {usage}")?;
     }
     print_words(out, "search", &found.search)?;
     print_words(out, "options", &found.options)?;
@@ -107,16 +184,16 @@ fn row(candidate: &Candidate) -> [String; 3] {
         Some(line) => format!("{}:{line}", candidate.source),
         None => candidate.source.to_string(),
     };
-    let mut verdict = match candidate.verdict.reason() {
+    let mut usage = match candidate.usage.reason() {
         None => "used".to_owned(),
         Some(reason) => format!("not used: {reason}"),
     };
     if let Some(note) = &candidate.note {
-        verdict.push_str(" (");
-        verdict.push_str(note);
-        verdict.push(')');
+        usage.push_str(" (");
+        usage.push_str(note);
+        usage.push(')');
     }
-    [candidate.server.to_string(), place, verdict]
+    [candidate.server.to_string(), place, usage]
 }
 
 fn print_words(out: &mut dyn Write, name: &str, words: &[String]) -> io::Result<()> {
@@ -133,6 +210,8 @@ fn print_lines(out: &mut dyn Write, title: &str, lines: &[String]) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::discovery::{Root, SourceName};
 
@@ -146,6 +225,7 @@ mod tests {
             configured: &[],
             sources: &[SourceName::File("/etc/resolv.conf".into())],
             own: &["10.0.0.5:53".parse().unwrap()],
+            written: Path::new("/run/onward/resolv.conf"),
         };
         let mut out = Vec::new();
         discover(&mut out, &inputs, json).unwrap();
@@ -168,6 +248,52 @@ mod tests {
         assert_eq!(value["candidates"][2]["use"], false);
         assert!(value["candidates"][2]["reason"].as_str().unwrap().contains("Onward itself"));
         assert_eq!((&value["search"][0], &value["options"][0]), (&"corp.example".into(), &"edns0".into()));
+    }
+
+    #[test]
+    fn json_has_what_is_known_of_each_link_and_of_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        for (path, text) in [
+            (
+                "/run/systemd/netif/links/3",
+                "DNS=10.8.0.1:5353#dns.example\nDOMAINS=a.example\nROUTE_DOMAINS=corp.example\nDNS_DEFAULT_ROUTE=no\n\
+                 DNS_OVER_TLS=opportunistic\nDNSSEC=allow-downgrade\n",
+            ),
+            ("/etc/systemd/resolved.conf", "[Resolve]\nDNS=10.0.0.2\nDomains=~lab.example b.example\nDNSOverTLS=yes\n"),
+        ] {
+            std::fs::create_dir_all(root.path(path).parent().unwrap()).unwrap();
+            std::fs::write(root.path(path), text).unwrap();
+        }
+        let inputs = Inputs { root: &root, configured: &[], sources: &[], own: &[], written: Path::new("/run/x") };
+        let mut out = Vec::new();
+        discover(&mut out, &inputs, true).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let server = |server: &str, name: Option<&str>, source: &str| serde_json::json!({ "server": server, "tls_name": name, "source": source });
+        assert_eq!(
+            value["links"],
+            serde_json::json!([{
+                "index": 3,
+                "servers": [server("10.8.0.1:5353", Some("dns.example"), "/run/systemd/netif/links/3")],
+                "search": ["a.example"],
+                "routes": ["corp.example"],
+                "default_route": false,
+                "encryption": "opportunistic",
+                "validation": "allow-downgrade",
+            }])
+        );
+        assert_eq!(
+            value["resolved"],
+            serde_json::json!({
+                "servers": [server("10.0.0.2:53", None, "/etc/systemd/resolved.conf")],
+                "fallback": [],
+                "search": ["b.example"],
+                "routes": ["lab.example"],
+                "encryption": "yes",
+                "validation": null,
+                "hidden_links": false,
+            })
+        );
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub struct CheckArgs {
     /// Print what holds, as TOML, with a comment on each key saying where its value came from
     #[arg(long)]
     pub print: bool,
-    /// Print one JSON object: valid, faults, and what holds
+    /// Print one JSON object: valid, faults, warnings, notes, and what holds
     #[arg(long)]
     pub json: bool,
 }

@@ -17,6 +17,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let loaded = config::load(&overrides)?;
     let log = logging::start(loaded.settings.log.level)
         .map_err(|error| Failure::System(format!("cannot start the log: {error}")))?;
+    loaded.log_remarks();
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()

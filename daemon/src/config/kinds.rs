@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde_json::Value as Json;
 
-use super::words;
+use super::{typos, words};
 use crate::upstream::Server;
 
 /// A kind of value.
@@ -21,6 +21,11 @@ pub(super) trait Kind {
 
     /// Reads one; the error says what is wrong or what is allowed.
     fn parse(&self, text: &str) -> Result<Self::Value, String>;
+
+    /// Returns what a person should know of a text that is allowed but may mean something else than they think.
+    fn note(&self, _text: &str) -> Option<String> {
+        None
+    }
 
     /// As it stands in TOML and in JSON, which write these kinds alike.
     fn shown(&self, value: &Self::Value) -> Json;
@@ -74,7 +79,10 @@ impl Kind for Switch {
     type Value = bool;
 
     fn parse(&self, text: &str) -> Result<bool, String> {
-        text.parse().map_err(|_| "allowed is true or false".to_owned())
+        text.parse().map_err(|_| {
+            let hint = typos::boolean(text).map(|word| format!("; write {word}")).unwrap_or_default();
+            format!("allowed is true or false{hint}")
+        })
     }
 
     fn shown(&self, value: &bool) -> Json {
@@ -89,7 +97,14 @@ impl<K: Kind> Kind for AutoOr<K> {
         if text == "auto" {
             return Ok(None);
         }
-        self.0.parse(text).map(Some).map_err(|allowed| format!("{allowed}, or \"auto\""))
+        self.0.parse(text).map(Some).map_err(|allowed| {
+            let hint = if text.trim().eq_ignore_ascii_case("auto") { "; write it in lower case" } else { "" };
+            format!("{allowed}, or \"auto\"{hint}")
+        })
+    }
+
+    fn note(&self, text: &str) -> Option<String> {
+        self.0.note(text)
     }
 
     fn shown(&self, value: &Option<K::Value>) -> Json {
@@ -120,7 +135,14 @@ impl Kind for Span {
         let parsed = humantime::parse_duration(text).ok().filter(|_| text != "0");
         parsed.filter(|duration| range.contains(duration)).ok_or_else(|| {
             let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
-            format!("allowed is a duration with its unit, from \"{least}\" to \"{most}\"{}", because(self.1))
+            let in_seconds =
+                text.trim().parse().ok().map(Duration::from_secs).filter(|duration| range.contains(duration));
+            let hint = match in_seconds {
+                Some(duration) => format!("; if seconds are meant, write \"{}\"", show_duration(duration)),
+                None if text.ends_with('M') => "; M is a month, a minute is m".to_owned(),
+                None => String::new(),
+            };
+            format!("allowed is a duration with its unit, from \"{least}\" to \"{most}\"{}{hint}", because(self.1))
         })
     }
 
@@ -137,8 +159,30 @@ impl Kind for Size {
         let parsed = text.parse::<ByteSize>().ok().filter(|_| has_unit).map(|size| size.as_u64());
         parsed.filter(|bytes| self.0.contains(bytes)).ok_or_else(|| {
             let (least, most) = (show_size(*self.0.start()), show_size(*self.0.end()));
-            format!("allowed is a size with its unit, from \"{least}\" to \"{most}\"")
+            let meant = text.trim().parse::<u64>().ok();
+            let hint = match meant.filter(|number| self.0.contains(&number.saturating_mul(1 << 20))) {
+                Some(number) => format!("; if MiB are meant, write \"{number}MiB\""),
+                None => meant
+                    .filter(|bytes| self.0.contains(bytes))
+                    .map(|n| format!("; write \"{n}B\""))
+                    .unwrap_or_default(),
+            };
+            format!("allowed is a size with its unit, from \"{least}\" to \"{most}\"{hint}")
         })
+    }
+
+    fn note(&self, text: &str) -> Option<String> {
+        let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit = text.get(number.len()..)?.to_ascii_uppercase();
+        let prefix = unit.strip_suffix('B').unwrap_or(&unit);
+        if prefix.is_empty() || prefix.ends_with('I') {
+            return None;
+        }
+        let bytes = text.parse::<ByteSize>().ok()?.as_u64();
+        Some(format!(
+            "that is {bytes} bytes, counted in thousands; if 1024s are meant, write \"{}{prefix}iB\"",
+            number.trim()
+        ))
     }
 
     fn shown(&self, value: &u64) -> Json {
@@ -178,12 +222,19 @@ impl Kind for Upstream {
     type Value = Server;
 
     fn parse(&self, text: &str) -> Result<Server, String> {
-        let server: Server = text.parse().map_err(|allowed| format!("allowed is {allowed}"))?;
+        let server: Server = text.parse().map_err(|allowed| {
+            let hint = words::not_a_server(text).map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("allowed is {allowed}{hint}")
+        })?;
         match server.ip().to_canonical() {
             ip if ip.is_unspecified() || words::is_for_many(ip) => Err("no server can have this address".to_owned()),
             ip if words::is_link_local_v6(ip) && server.scope().is_none() => Err(words::NEEDS_INTERFACE.to_owned()),
             _ => Ok(server),
         }
+    }
+
+    fn note(&self, text: &str) -> Option<String> {
+        words::ends_like_a_port(text).map(|asked| format!("port 53 of this address is asked; {asked}"))
     }
 
     fn shown(&self, value: &Server) -> Json {

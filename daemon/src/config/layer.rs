@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ::config::{ConfigError, Map, Source, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, Origin};
+use super::{Fault, Origin, kubernetes, typos};
 
 /// What the names of our variables begin with.
 pub(super) const PREFIX: &str = "ONWARD_";
@@ -43,8 +43,13 @@ impl Layer {
     pub(super) fn file(path: &Path, text: &str) -> Result<Self, Fault> {
         let file = Lines { path, text };
         let document = DeTable::parse(text).map_err(|error| {
-            let line = file.line(error.span().map_or(0, |span| span.start));
-            Fault::line(path, line, format!("not TOML: {}", error.message().replace('\n', "; ")))
+            let offset = error.span().map_or(0, |span| span.start);
+            let message = error.message().replace('\n', "; ");
+            let what = match typos::hint(text, offset, &message) {
+                Some(hint) => format!("not TOML: {hint} ({message})"),
+                None => format!("not TOML: {message}"),
+            };
+            Fault::line(path, file.line(offset), what)
         })?;
         Ok(Self { values: file.table(document.get_ref()) })
     }
@@ -119,15 +124,21 @@ impl Lines<'_> {
     }
 }
 
-/// A layer for each variable, sorted by name. Each its own, for `ONWARD_LOG` must not hide behind `ONWARD_LOG__LEVEL`.
+/// A layer for each variable, sorted by name. Each its own, for `ONWARD_LOG` must not hide behind `ONWARD_LOG__LEVEL`. What
+/// Kubernetes made is noted and left out.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     faults: &mut Vec<Fault>,
+    notes: &mut Vec<Fault>,
 ) -> Vec<Layer> {
-    let mut ours = Vec::new();
+    let (mut ours, mut foreign) = (Vec::new(), Vec::new());
     for (name, value) in variables {
         let Ok(name) = name.into_string() else { continue };
         let Some(key) = name.strip_prefix(PREFIX) else { continue };
+        if value.to_str().is_some_and(|value| kubernetes::is_from_service(&name, value)) {
+            foreign.push(name);
+            continue;
+        }
         let key = key.to_lowercase().replace("__", ".");
         let origin = Origin::Variable(name);
         match value.into_string() {
@@ -136,6 +147,13 @@ pub(super) fn environment(
         }
     }
     ours.sort();
+    foreign.sort();
+    if let [first, rest @ ..] = foreign.as_slice() {
+        let (number, origin) = (rest.len(), Origin::Variable(first.clone()));
+        let others = if number > 0 { format!(" and {number} more like it") } else { String::new() };
+        let what = format!("ignored{others}: Kubernetes makes them for a Service of this name (enableServiceLinks)");
+        notes.push(Fault { origin, key: None, value: None, what });
+    }
     ours.into_iter()
         .map(|(origin, key, value)| Layer::one(&key, Value::new(Some(&origin.to_string()), value)))
         .collect()

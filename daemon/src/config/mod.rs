@@ -8,14 +8,17 @@
 //! A layer becomes a source of the crate `config` (`layer.rs`; `files.rs` finds and opens them), each value with the
 //! place it came from ([`Origin`]). `schema.rs` says which keys there are and what each may be, and is run over each layer
 //! alone, so that a wrong value is told even where another layer replaces it, and over the merged whole, which gives the
-//! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]).
+//! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]); `typos.rs` says what
+//! was meant by what is not TOML. `warnings.rs` looks at what is allowed and still seldom meant.
 //!
-//! The rest of the program sees checked settings only. Nothing here looks at the machine: whether an interface exists, or
+//! The types of the settings belong to the folders that use them; here they are built. The rest of the program sees
+//! checked settings only. Nothing here looks at the machine: whether an interface exists, or
 //! an address can be bound, is found out by those who use it.
 
 mod fault;
 mod files;
 mod kinds;
+mod kubernetes;
 mod layer;
 mod origin;
 mod reader;
@@ -23,6 +26,8 @@ mod rules;
 mod schema;
 mod settings;
 mod show;
+mod typos;
+mod warnings;
 mod words;
 
 use std::ffi::OsString;
@@ -33,12 +38,16 @@ pub use fault::{Fault, Faults};
 pub use files::Roots;
 pub use layer::Overrides;
 pub use origin::Origin;
-pub use settings::{Cache, Guard, Limits, Log, ResolvConf, Settings, Upstreams};
+pub use settings::{Limits, Log, Settings, Upstreams};
 pub use show::{Effective, Entry};
-pub use words::{Allow, Domain, Families, Level, Listen, Mark, Policy, Refused, ResolverOption, SourceName};
+pub use words::Refused;
 
+use crate::logging::Event;
 use layer::Layer;
 use reader::Reader;
+
+/// What is said of a file that is not read, though a person may think so.
+const NOT_READ: &str = "not read: only onward.toml is, and files of onward.toml.d whose names end in .toml";
 
 /// A configuration without faults.
 #[derive(Debug, Clone)]
@@ -47,6 +56,22 @@ pub struct Loaded {
     pub settings: Settings,
     /// The same, key by key, with the origin of each value.
     pub effective: Effective,
+    /// What holds, but should be looked at again.
+    pub warnings: Vec<Fault>,
+    /// What was passed over, or may be read otherwise than a person thinks.
+    pub notes: Vec<Fault>,
+}
+
+impl Loaded {
+    /// Logs what should be looked at again, and what was passed over.
+    pub fn log_remarks(&self) {
+        for warning in &self.warnings {
+            log::warn!(event = Event::ConfigurationNote; "{warning}");
+        }
+        for note in &self.notes {
+            log::info!(event = Event::ConfigurationNote; "{note}");
+        }
+    }
 }
 
 /// Reads the configuration of this host, this environment and these flags.
@@ -68,13 +93,15 @@ pub fn load_from(
 ) -> Result<Loaded, Faults> {
     let mut faults = Vec::new();
     let mut layers = Vec::new();
-    for file in files::find(roots, overrides.config.as_deref(), &mut faults) {
-        match files::read(&file).and_then(|text| Layer::file(&file, &text)) {
+    let files = files::find(roots, overrides.config.as_deref(), &mut faults);
+    let mut notes: Vec<Fault> = files.passed_over.iter().map(|path| Fault::file(path, NOT_READ)).collect();
+    for file in &files.read {
+        match files::read(file).and_then(|text| Layer::file(file, &text)) {
             Ok(layer) => layers.push(layer),
             Err(fault) => faults.push(fault),
         }
     }
-    layers.extend(layer::environment(environment, &mut faults));
+    layers.extend(layer::environment(environment, &mut faults, &mut notes));
     layers.extend(layer::flags(overrides, &mut faults));
 
     for layer in &layers {
@@ -88,7 +115,12 @@ pub fn load_from(
     let effective = Effective::new(std::mem::take(&mut reader.entries));
     let between = rules::check(&settings, &effective, &faults);
     faults.extend(between);
-    if faults.is_empty() { Ok(Loaded { settings, effective }) } else { Err(Faults::new(faults)) }
+    if !faults.is_empty() {
+        return Err(Faults::new(faults));
+    }
+    notes.append(&mut reader.notes);
+    let warnings = warnings::find(&settings, &effective);
+    Ok(Loaded { settings, effective, warnings, notes })
 }
 
 fn merge(layers: Vec<Layer>) -> Value {

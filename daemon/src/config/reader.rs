@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use ::config::{Map, Value, ValueKind};
 
 use super::kinds::Kind;
-use super::{Entry, Fault, Origin, Policy};
+use super::{Entry, Fault, Origin};
+use crate::kubelet_resolv_conf::Policy;
 
 /// What a reading has found so far.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Reader {
     faults: Vec<Fault>,
     /// Every known key with its value, in the schema's order.
     pub(super) entries: Vec<Entry>,
+    /// What is allowed, but should be known.
+    pub(super) notes: Vec<Fault>,
     /// What no one asked for, or what is a value where a table should be; told when all keys are known.
     misplaced: Vec<(String, Origin, String)>,
 }
@@ -31,7 +34,8 @@ impl Reader {
     pub(super) fn into_faults(mut self) -> Vec<Fault> {
         let keys: Vec<&str> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
         for (key, origin, value) in self.misplaced {
-            let what = explain(&key, &origin, &keys);
+            let is_list_of_tables = value.starts_with('[') && value.chars().all(|letter| "[], ".contains(letter));
+            let what = explain(&key, &origin, &keys, is_list_of_tables);
             self.faults.push(Fault::value(origin, &key, &value, what));
         }
         self.faults
@@ -144,6 +148,12 @@ impl<'r> Section<'r> {
         let all = shown(&given.kind);
         let items = match given.kind {
             ValueKind::Array(items) => items,
+            ValueKind::String(text) if origin.is_plain_text() && text.trim_start().starts_with(['[', '"']) => {
+                let plain = text.replace(['[', ']', '"'], "");
+                let what = format!("a list in a variable is written with commas alone: {}", plain.trim());
+                self.fault(name, &origin, &all, what);
+                return None;
+            }
             ValueKind::String(text) if origin.is_plain_text() => split(&text, &origin),
             _ => {
                 let what = if all.is_empty() {
@@ -182,7 +192,13 @@ impl<'r> Section<'r> {
             ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => Err("a single value is needed".to_owned()),
             plain => kind.parse(&plain.to_string()),
         };
-        parsed.map_err(|what| self.fault(name, &Origin::of(given), &shown(&given.kind), what)).ok()
+        let origin = Origin::of(given);
+        if let (Ok(_), ValueKind::String(text)) = (&parsed, &given.kind)
+            && let Some(note) = kind.note(text)
+        {
+            self.reader.notes.push(Fault::value(origin.clone(), name, &shown(&given.kind), note));
+        }
+        parsed.map_err(|what| self.fault(name, &origin, &shown(&given.kind), what)).ok()
     }
 
     fn name(&self, key: &str) -> String {
@@ -220,12 +236,15 @@ fn shown(kind: &ValueKind) -> String {
 }
 
 /// What to do about a key that is unknown, or that is a table's name with a value.
-fn explain(key: &str, origin: &Origin, keys: &[&str]) -> String {
+fn explain(key: &str, origin: &Origin, keys: &[&str], is_list_of_tables: bool) -> String {
     let inside = |table: &str| -> Vec<String> {
         let inner = keys.iter().filter(|known| known.split_once('.').is_some_and(|(first, _)| first == table));
         inner.map(|known| origin.spell(known)).collect()
     };
     let below = inside(key);
+    if !below.is_empty() && is_list_of_tables {
+        return format!("it is one table, not a list of tables; write [{key}]");
+    }
     if !below.is_empty() {
         return format!("it is a table, not a value; its keys are {}", below.join(", "));
     }
@@ -244,6 +263,7 @@ fn explain(key: &str, origin: &Origin, keys: &[&str]) -> String {
 /// The key that was probably meant: the same name in another table, or one that is a letter or two away.
 fn nearest<'k>(key: &str, keys: &[&'k str]) -> Option<&'k str> {
     let last = |key: &'_ str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let key = &key.to_lowercase().replace('-', "_");
     if let Some(same) = keys.iter().find(|known| last(known) == last(key)) {
         return Some(same);
     }

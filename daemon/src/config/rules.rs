@@ -2,11 +2,17 @@
 //! is at fault already.
 
 use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 
-use super::{Effective, Families, Fault, Listen, Origin, Policy, Settings, SourceName};
+use super::{Effective, Fault, Origin, Settings};
+use crate::discovery::SourceName;
+use crate::kubelet_limits;
+use crate::kubelet_resolv_conf::Policy;
+use crate::node_address::choose::{Families, Place};
 
-/// The most characters of a `search` line that we write; kubelet's limit is 2,048, the rest is for the cluster's own.
-const SEARCH_CHARACTERS: usize = 1_792;
+/// Directories of the programs that are our sources.
+const OF_OTHERS: [&str; 5] =
+    ["/run/systemd", "/run/NetworkManager", "/run/resolvconf", "/etc/resolvconf", "/run/dnsmasq"];
 
 /// The faults between values.
 pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) -> Vec<Fault> {
@@ -52,8 +58,8 @@ fn left_out(ip: IpAddr, families: Families) -> bool {
 fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = settings.listen.iter().filter_map(|listen| match listen {
-        Listen::Address(server) => Some(server.ip()),
-        Listen::Node | Listen::Interface { .. } => None,
+        Place::Address(server) => Some(server.ip()),
+        Place::Node | Place::Interface { .. } => None,
     });
     let families = settings.families;
     let other = |ip: IpAddr| left_out(ip, families);
@@ -73,7 +79,7 @@ fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let ours = |listen: &Listen| matches!(listen, Listen::Address(own) if settings.upstreams.servers.contains(own));
+    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.contains(own));
     if settings.listen.iter().any(ours) {
         let what = "one of the servers is Onward itself, which would be a loop; remove it";
         faults.extend(rules.between("upstreams.servers", "listen", what));
@@ -87,20 +93,43 @@ fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn files(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let path = &settings.resolv_conf.path;
-    if settings.upstreams.sources.iter().any(|source| matches!(source, SourceName::File(file) if file == path)) {
+    let path = plain(&settings.resolv_conf.path);
+    if settings.upstreams.sources.iter().any(|source| matches!(source, SourceName::File(file) if plain(file) == path)) {
         let what = "the file that Onward writes is one that it reads servers from, and would name Onward as its own \
                     upstream; choose another path";
         faults.extend(rules.between("resolv_conf.path", "upstreams.sources", what));
     }
+    if OF_OTHERS.iter().any(|directory| path.starts_with(directory)) {
+        let what = "this directory belongs to another program, which reads and writes its own files there; choose another path";
+        faults.extend(rules.between("resolv_conf.path", "resolv_conf.path", what));
+    }
+    let state_dir = plain(&settings.state_dir);
+    if state_dir.starts_with(&path) {
+        let what =
+            "it would be a file and a directory at once, since state_dir needs a directory there; choose another path";
+        faults.extend(rules.between("resolv_conf.path", "state_dir", what));
+    }
     if let Policy::List(domains) = &settings.resolv_conf.search {
         let characters = domains.iter().map(|domain| domain.as_str().len() + 1).sum::<usize>().saturating_sub(1);
-        if characters > SEARCH_CHARACTERS {
-            let what = format!("{characters} characters in all; allowed are {SEARCH_CHARACTERS}");
+        if characters > kubelet_limits::CHARACTERS {
+            let what = format!("{characters} characters in all; allowed are {}", kubelet_limits::CHARACTERS);
             faults.extend(rules.between("resolv_conf.search", "resolv_conf.search", &what));
         }
     }
     faults
+}
+
+/// The path without `.` and `..`, which need no look at the machine.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn lifetimes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {

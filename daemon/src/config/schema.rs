@@ -5,16 +5,14 @@ use ::config::Value;
 
 use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
-use super::{Cache, Guard, Limits, Log, ResolvConf, Settings, Upstreams};
+use super::{Limits, Log, Settings, Upstreams};
+use crate::server::tcp::TcpLimits;
+use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1 << 20;
-
-/// The most domains and options that we write; kubelet's limit for domains is 32, and pods of the cluster need 3.
-const DOMAINS: usize = 29;
-const OPTIONS: usize = 32;
 
 /// Reads a whole tree; a key that is missing or at fault has its default.
 pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
@@ -63,19 +61,27 @@ fn upstreams(section: &mut Section<'_>, default: Upstreams) -> Upstreams {
     }
 }
 
-fn resolv_conf(section: &mut Section<'_>, default: ResolvConf) -> ResolvConf {
-    let ResolvConf { path, search, options } = default;
-    ResolvConf {
+fn resolv_conf(section: &mut Section<'_>, default: kubelet_resolv_conf::Settings) -> kubelet_resolv_conf::Settings {
+    let kubelet_resolv_conf::Settings { path, search, options } = default;
+    kubelet_resolv_conf::Settings {
         path: section.one("path", path, &AbsolutePath),
-        search: section.policy("search", search, &word(), DOMAINS),
-        options: section.policy("options", options, &word(), OPTIONS),
+        search: section.policy("search", search, &word(), kubelet_limits::DOMAINS),
+        options: section.policy("options", options, &word(), kubelet_limits::OPTIONS),
     }
 }
 
-fn cache(section: &mut Section<'_>, default: &Cache) -> Cache {
-    let Cache { max_bytes, max_entries, ttl_min, ttl_max, negative_ttl_max, failure_ttl, stale_max, prefetch } =
-        default;
-    Cache {
+fn cache(section: &mut Section<'_>, default: &cache::Settings) -> cache::Settings {
+    let cache::Settings {
+        max_bytes,
+        max_entries,
+        ttl_min,
+        ttl_max,
+        negative_ttl_max,
+        failure_ttl,
+        stale_max,
+        prefetch,
+    } = default;
+    cache::Settings {
         max_bytes: section.one("max_bytes", *max_bytes, &Size(MIB..=16 << 30)),
         max_entries: section.one("max_entries", *max_entries, &Count(1_000..=10_000_000, "")),
         // An owner who sets a short TTL is about to move: no one should be kept on the old address for hours.
@@ -89,13 +95,16 @@ fn cache(section: &mut Section<'_>, default: &Cache) -> Cache {
 }
 
 fn limits(section: &mut Section<'_>, default: &Limits) -> Limits {
-    let Limits { misses, waiters, tcp_connections, tcp_idle, tcp_pipelined, udp_payload } = default;
+    let Limits { misses, waiters, tcp, udp_payload } = default;
     Limits {
         misses: section.one("misses", *misses, &Count(16..=65_536, "")),
         waiters: section.one("waiters", *waiters, &Count(1..=65_536, "")),
-        tcp_connections: section.one("tcp_connections", *tcp_connections, &Count(1..=16_384, "")),
-        tcp_idle: section.one("tcp_idle", *tcp_idle, &Span(1..=5 * MINUTE, "RFC 7766, section 6.2.3")),
-        tcp_pipelined: section.one("tcp_pipelined", *tcp_pipelined, &Count(1..=1_024, "")),
+        tcp: TcpLimits {
+            connections: section.one("tcp_connections", tcp.connections, &Count(1..=16_384, "")),
+            idle: section.one("tcp_idle", tcp.idle, &Span(1..=5 * MINUTE, "RFC 7766, section 6.2.3")),
+            in_flight: section.one("tcp_pipelined", tcp.in_flight, &Count(1..=1_024, "")),
+            ..*tcp
+        },
         udp_payload: section.one(
             "udp_payload",
             *udp_payload,
@@ -104,9 +113,9 @@ fn limits(section: &mut Section<'_>, default: &Limits) -> Limits {
     }
 }
 
-fn guard(section: &mut Section<'_>, default: &Guard) -> Guard {
-    let Guard { tag, spelling } = default;
-    Guard { tag: section.one("tag", *tag, &word()), spelling: section.one("spelling", *spelling, &word()) }
+fn guard(section: &mut Section<'_>, default: &guard::Settings) -> guard::Settings {
+    let guard::Settings { tag, spelling } = default;
+    guard::Settings { tag: section.one("tag", *tag, &word()), spelling: section.one("spelling", *spelling, &word()) }
 }
 
 fn log(section: &mut Section<'_>, default: &Log) -> Log {

@@ -4,14 +4,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Allow, Domain, Families, Level, Listen, Mark, Policy, ResolverOption, SourceName};
+use crate::admit::acl::Allow;
+use crate::discovery::SourceName;
+use crate::logging::Level;
+use crate::node_address::choose::{Families, Place};
+use crate::server::tcp::TcpLimits;
 use crate::upstream::Server;
+use crate::{cache, guard, kubelet_resolv_conf};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Where to listen; 1 to 16.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<Place>,
     /// Address families of `node` and `interface:`.
     pub families: Families,
     /// The node's own address, at most one of each family; empty: find it.
@@ -25,13 +30,13 @@ pub struct Settings {
     /// Which servers are asked, and where they are found.
     pub upstreams: Upstreams,
     /// The file that kubelet reads.
-    pub resolv_conf: ResolvConf,
+    pub resolv_conf: kubelet_resolv_conf::Settings,
     /// What is remembered, and for how long.
-    pub cache: Cache,
+    pub cache: cache::Settings,
     /// What may be in progress at once.
     pub limits: Limits,
     /// The marks of the loop guard.
-    pub guard: Guard,
+    pub guard: guard::Settings,
     /// The log.
     pub log: Log,
 }
@@ -51,62 +56,18 @@ pub struct Upstreams {
     pub reserved_ports: Vec<u16>,
 }
 
-/// The file that kubelet reads.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResolvConf {
-    /// Where it is written; absolute.
-    pub path: PathBuf,
-    /// Its `search` line; at most 29 domains and 1,792 characters.
-    pub search: Policy<Domain>,
-    /// Its `options` line; at most 32.
-    pub options: Policy<ResolverOption>,
-}
-
-/// What is remembered, and for how long.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cache {
-    /// Bytes of all entries together; 1 MiB to 16 GiB.
-    pub max_bytes: u64,
-    /// Number of entries; 1,000 to 10,000,000.
-    pub max_entries: u32,
-    /// An answer lives at least as long; 0 to 1 hour. An answer with TTL 0 is not reused all the same.
-    pub ttl_min: Duration,
-    /// An answer lives at most as long; 1 minute to 7 days.
-    pub ttl_max: Duration,
-    /// A negative answer lives at most as long; 0 to 1 day (RFC 2308, section 5).
-    pub negative_ttl_max: Duration,
-    /// How long a failure is remembered; 1 second to 5 minutes (RFC 9520, section 3.2).
-    pub failure_ttl: Duration,
-    /// For how long after its end an answer may still be served; 0 (never) to 7 days (RFC 8767, section 4).
-    pub stale_max: Duration,
-    /// Whether popular entries are asked anew before they end.
-    pub prefetch: bool,
-}
-
 /// What may be in progress at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Questions being asked of upstreams; 16 to 65,536.
-    pub misses: u32,
+    pub misses: usize,
     /// Askers that wait for the answer to one question; 1 to 65,536.
-    pub waiters: u32,
-    /// TCP connections from clients; 1 to 16,384.
-    pub tcp_connections: u32,
-    /// A connection is closed after so long without a question; 1 second to 5 minutes.
-    pub tcp_idle: Duration,
-    /// Questions in progress on one connection; 1 to 1,024.
-    pub tcp_pipelined: u32,
+    pub waiters: usize,
+    /// TCP connections from clients (1 to 16,384), queries in progress on one (1 to 1,024), and how long one may be idle
+    /// (1 second to 5 minutes).
+    pub tcp: TcpLimits,
     /// The largest UDP message that clients are sent, and that clients and upstreams are told we take; 512 to 4,096.
     pub udp_payload: u16,
-}
-
-/// The marks of the loop guard.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Guard {
-    /// The EDNS option that names the Onwards a question has passed.
-    pub tag: Mark,
-    /// The pattern of upper and lower case in names.
-    pub spelling: Mark,
 }
 
 /// The log.
@@ -119,17 +80,17 @@ pub struct Log {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: vec![Listen::Node],
+            listen: vec![Place::Node],
             families: Families::Auto,
             node_ip: Vec::new(),
             allow: vec![Allow::Local, Allow::Private],
             workers: None,
             state_dir: "/var/lib/onward".into(),
             upstreams: Upstreams::default(),
-            resolv_conf: ResolvConf::default(),
-            cache: Cache::default(),
+            resolv_conf: kubelet_resolv_conf::Settings::default(),
+            cache: cache::Settings::default(),
             limits: Limits::default(),
-            guard: Guard::default(),
+            guard: guard::Settings::default(),
             log: Log::default(),
         }
     }
@@ -154,43 +115,9 @@ impl Default for Upstreams {
     }
 }
 
-impl Default for ResolvConf {
-    fn default() -> Self {
-        Self { path: "/run/onward/resolv.conf".into(), search: Policy::Keep, options: Policy::Keep }
-    }
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            max_bytes: 32 << 20,
-            max_entries: 200_000,
-            ttl_min: Duration::ZERO,
-            ttl_max: Duration::from_secs(86_400),
-            negative_ttl_max: Duration::from_secs(3 * 3600),
-            failure_ttl: Duration::from_secs(5),
-            stale_max: Duration::from_secs(86_400),
-            prefetch: true,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            misses: 4096,
-            waiters: 2048,
-            tcp_connections: 256,
-            tcp_idle: Duration::from_secs(10),
-            tcp_pipelined: 64,
-            udp_payload: 1232,
-        }
-    }
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self { tag: Mark::Auto, spelling: Mark::Auto }
+        Self { misses: 4096, waiters: 2048, tcp: TcpLimits::default(), udp_payload: 1232 }
     }
 }
 

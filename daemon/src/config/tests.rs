@@ -80,6 +80,124 @@ fn every_fault_has_its_text() {
     assert!(cases > 40, "{cases}");
 }
 
+/// Each line: what stands in the file, and what is said of it though it holds.
+#[test]
+fn what_may_mean_something_else_is_told_though_it_holds() {
+    let told = |text: &str| {
+        let loaded = main_file(text).load().unwrap();
+        let told = loaded.notes.iter().chain(&loaded.warnings).map(ToString::to_string);
+        told.map(|line| line.rsplit_once('/').map_or_else(|| line.clone(), |(_, line)| line.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        ("max_bytes = \"32MiB\"", &[][..]),
+        ("max_bytes = \"32 mib\"", &[]),
+        (
+            "max_bytes = \"32MB\"",
+            &[
+                "onward.toml:2: cache.max_bytes = \"32MB\": that is 32000000 bytes, counted in thousands; if 1024s are meant, \
+               write \"32MiB\"",
+            ],
+        ),
+        (
+            "max_bytes = \"2g\"",
+            &[
+                "onward.toml:2: cache.max_bytes = \"2g\": that is 2000000000 bytes, counted in thousands; if 1024s are meant, \
+               write \"2GiB\"",
+            ],
+        ),
+    ] {
+        let loaded = told(&format!("[cache]\n{text}"));
+        assert_eq!(loaded.len(), expected.len(), "{loaded:?}");
+        assert!(loaded.iter().zip(expected).all(|(got, expected)| got == expected), "{loaded:?}");
+    }
+    let upstream = told("[upstreams]\nservers = [\"fd00::1:5353\", \"[fd00::2:5353]\", \"2620:fe::fe\", \"fd00::53\"]");
+    assert_eq!(
+        upstream,
+        [
+            "onward.toml:2: upstreams.servers = \"fd00::1:5353\": port 53 of this address is asked; if 5353 is meant as the \
+             port, write \"[fd00::1]:5353\"; if not, write \"[fd00::1:5353]\""
+        ]
+    );
+}
+
+#[test]
+fn files_that_are_passed_over_are_told() {
+    let host = Host::new(&[
+        ("etc/onward.toml", "workers = 2"),
+        ("etc/onward.conf", "workers = 3"),
+        ("etc/onward.template.toml", "workers = 3"),
+        ("etc/onward.toml.d/10-a.conf", "workers = 3"),
+        ("etc/onward.toml.d/10-a.toml", "workers = 4"),
+        ("etc/onward.toml.d/20-b.yaml", "workers: 3"),
+        ("etc/onward.toml.d/30-c.toml.bak", "workers = 3"),
+        ("etc/onward.toml.d/.30-c.toml.swp", "workers = 3"),
+    ]);
+    let Loaded { settings, notes, .. } = host.load().unwrap();
+    assert_eq!(settings.workers, Some(4));
+    let folder = format!("{}/", host.folder.path().display());
+    let told: Vec<_> = notes.iter().map(|note| note.to_string().replace(&folder, "")).collect();
+    let expected = ["onward.conf", "onward.toml.d/10-a.conf", "onward.toml.d/20-b.yaml", "onward.toml.d/30-c.toml.bak"];
+    assert_eq!(told, expected.map(|name| format!("etc/{name}: {NOT_READ}")));
+}
+
+#[test]
+fn the_null_device_is_an_empty_file_by_name_and_as_a_mask() {
+    let mut host = Host::new(&[("etc/onward.toml", "workers = 0"), ("etc/onward.toml.d/a.toml", "workers = 3")]);
+    fs::remove_file(host.path("etc/onward.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", host.path("etc/onward.toml")).unwrap();
+    assert_eq!(host.load().unwrap().settings.workers, Some(3));
+    host.overrides.config = Some("/dev/null".into());
+    assert_eq!(host.load().unwrap().settings, Settings::default());
+    host.overrides.config = Some("/dev/zero".into());
+    assert_eq!(host.load().unwrap_err().to_string(), "/dev/zero: not a file");
+}
+
+#[test]
+fn blanks_tabs_and_ends_of_lines_of_other_systems_do_no_harm() {
+    assert_eq!(settings("\u{feff}workers = 2\r\n[cache]\r\n\tttl_max\t=\t\"1h\"\r\n").workers, Some(2));
+    let host = Host::new(&[]);
+    fs::create_dir_all(host.path("etc")).unwrap();
+    fs::write(host.path("etc/onward.toml"), b"\xff\xfew\0o\0").unwrap();
+    assert_eq!(host.faults(), ["etc/onward.toml:1: UTF-16; save it as UTF-8, which TOML is written in"]);
+}
+
+#[test]
+fn variables_that_kubernetes_makes_for_a_service_are_passed_over_with_a_note() {
+    let host = Host::new(&[]).with(&[
+        ("ONWARD_SERVICE_HOST", "10.96.0.53"),
+        ("ONWARD_SERVICE_PORT_DNS", "53"),
+        ("ONWARD_PORT_53_UDP_ADDR", "10.96.0.53"),
+        ("ONWARD_PORT", "udp://10.96.0.53:53"),
+        ("ONWARD_WORKERS", "3"),
+    ]);
+    let Loaded { settings, notes, .. } = host.load().unwrap();
+    assert_eq!(settings.workers, Some(3));
+    let told: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["environment ONWARD_PORT: ignored and 3 more like it: Kubernetes makes them for a Service of this name \
+          (enableServiceLinks)"]
+    );
+    let faults = Host::new(&[]).with(&[("ONWARD_PORT", "53")]).faults();
+    assert!(
+        faults.len() == 1 && faults[0].starts_with("environment ONWARD_PORT: port = \"53\": unknown key"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_list_in_a_variable_that_is_written_as_in_a_file_is_told() {
+    let faults = Host::new(&[]).with(&[("ONWARD_LISTEN", "[\"node\", \"10.0.0.1\"]")]).faults();
+    assert_eq!(
+        faults,
+        [
+            "environment ONWARD_LISTEN: listen = \"[\\\"node\\\", \\\"10.0.0.1\\\"]\": a list in a variable is written with \
+          commas alone: node, 10.0.0.1"
+        ]
+    );
+}
+
 #[test]
 fn a_later_layer_replaces_an_earlier_one_key_by_key() {
     let host = Host::new(&[
@@ -95,7 +213,7 @@ fn a_later_layer_replaces_an_earlier_one_key_by_key() {
     host.overrides.listen = vec!["10.0.0.2:5300".into(), "[fd00::2]:5300".into()];
     host.overrides.upstream = vec!["10.9.9.9".into()];
     host.overrides.log_level = Some("debug".into());
-    let Loaded { settings, effective } = host.load().unwrap();
+    let Loaded { settings, effective, .. } = host.load().unwrap();
     assert_eq!(settings.workers, Some(2));
     assert_eq!(settings.cache.ttl_min, Duration::from_secs(1));
     assert_eq!(settings.cache.ttl_max, Duration::from_secs(7200));
@@ -169,7 +287,8 @@ fn faults_of_the_environment_name_the_variable() {
             "environment ONWARD_RESOLV_CONF__SEARCH: resolv_conf.search = \"\": allowed is a domain of at most 253 \
              characters, its labels of 1 to 63 letters, digits, \"-\" and \"_\" (others in their xn-- form)",
             "environment ONWARD_UPSTREAMS__SERVERS: upstreams.servers = \"dns\": allowed is an address with an optional \
-             port: \"10.0.0.2\", \"10.0.0.2:5353\", \"fd00::2\", \"[fd00::2]:53\", \"fe80::1%eth0\"",
+             port: \"10.0.0.2\", \"10.0.0.2:5353\", \"fd00::2\", \"[fd00::2]:53\", \"fe80::1%eth0\"; a name would have to be \
+             resolved first; write the address",
         ]
     );
 }
@@ -257,7 +376,7 @@ fn the_template_has_every_option_with_its_default() {
         line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.is_empty()).map(str::to_owned)
     };
     let active: Vec<String> = TEMPLATE.lines().map(|line| option(line).unwrap_or_else(|| line.to_owned())).collect();
-    let Loaded { settings, effective } = main_file(&active.join("\n")).load().unwrap();
+    let Loaded { settings, effective, .. } = main_file(&active.join("\n")).load().unwrap();
     assert_eq!(settings, Settings::default());
     let missing: Vec<_> = effective.entries().iter().filter(|entry| entry.origin == Origin::Default).collect();
     assert!(missing.is_empty(), "{missing:?}");

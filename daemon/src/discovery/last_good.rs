@@ -1,21 +1,28 @@
 //! The last good list, on disk: so that a start without any source (DHCP is late, a program is broken) has servers.
 //!
-//! Marked with the machine's id, since an image made from this machine must not carry its network's servers elsewhere. A
-//! broken file is as good as none. Pure but for two small functions that read and write.
+//! Beside it stand the addresses that must not become upstreams and may not be known at that start: where Onward listened,
+//! and the cluster's DNS. All is marked with the machine's id, since an image made from this machine must not carry its
+//! network's servers elsewhere. A file that is torn or of another making is put aside, where a person can look at it. Pure
+//! but for two small functions that read and write.
 
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::preference::Offer;
+use super::preference::{Offer, Standing};
 use super::root::Root;
 use crate::upstream::Server;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "upstreams.json";
+/// The name of a file that could not be used.
+pub const PUT_ASIDE: &str = "upstreams.json.broken";
+/// The suffix of the route that all names take.
+const ROOT: &str = ".";
 
 /// A list and when it was good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +31,10 @@ pub struct LastGood {
     pub offer: Offer,
     /// When it was last seen to be good.
     pub at: SystemTime,
+    /// Where Onward listened.
+    pub own: Vec<SocketAddr>,
+    /// kubelet's `clusterDNS`, as far as it was known.
+    pub cluster_dns: Vec<IpAddr>,
 }
 
 /// Why a file is not used.
@@ -33,10 +44,10 @@ pub enum NotUsed {
     #[error("{0}")]
     Unreadable(#[from] io::Error),
     /// It is not what was written.
-    #[error("not a list of upstreams: {0}")]
+    #[error("not a list of upstreams ({0}); put aside as {PUT_ASIDE}")]
     Broken(#[from] serde_json::Error),
     /// A server in it is none.
-    #[error("\"{0}\" is no server")]
+    #[error("\"{0}\" is no server; put aside as {PUT_ASIDE}")]
     NoServer(String),
     /// It comes from another machine, as on a disk image.
     #[error("written on another machine (its machine-id differs)")]
@@ -49,9 +60,27 @@ struct Written {
     /// Seconds since 1970.
     at: u64,
     source: String,
+    /// Which servers are asked for which names. Not in files of the first form, whose `servers` are for all names.
+    #[serde(default)]
+    routes: Vec<WrittenRoute>,
+    #[serde(default, skip_serializing)]
     servers: Vec<WrittenServer>,
     search: Vec<String>,
     options: Vec<String>,
+    #[serde(default)]
+    encrypts: bool,
+    #[serde(default)]
+    worse: bool,
+    #[serde(default)]
+    own: Vec<SocketAddr>,
+    #[serde(default)]
+    cluster_dns: Vec<IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenRoute {
+    suffix: String,
+    servers: Vec<WrittenServer>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,10 +90,18 @@ struct WrittenServer {
 }
 
 impl LastGood {
-    /// How old the list is; nothing, if the clock was set back.
+    /// Whether this may take the place of what is on disk: not if it is of lesser standing, which is for a while.
     #[must_use]
-    pub fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.at).unwrap_or_default()
+    pub fn may_replace(&self, before: Option<&Self>) -> bool {
+        !self.offer.servers.is_empty()
+            && before
+                .is_none_or(|before| self.offer.standing >= before.offer.standing || before.offer.servers.is_empty())
+    }
+
+    /// Whether the other tells the same, whenever it was seen.
+    #[must_use]
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        (&self.offer, &self.own, &self.cluster_dns) == (&other.offer, &other.own, &other.cluster_dns)
     }
 
     /// The file's content.
@@ -74,19 +111,25 @@ impl LastGood {
             server: server.to_string(),
             source: source.to_string(),
         };
+        let servers = self.offer.servers.iter().map(server).collect();
         let written = Written {
             machine_id: machine_id.to_owned(),
             at: self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             source: self.offer.name.to_string(),
-            servers: self.offer.servers.iter().map(server).collect(),
+            routes: vec![WrittenRoute { suffix: ROOT.to_owned(), servers }],
+            servers: Vec::new(),
             search: self.offer.search.clone(),
             options: self.offer.options.clone(),
+            encrypts: self.offer.encrypts,
+            worse: self.offer.standing == Standing::Worse,
+            own: self.own.clone(),
+            cluster_dns: self.cluster_dns.clone(),
         };
         // Strings and numbers alone cannot fail to be written.
         serde_json::to_vec_pretty(&written).unwrap_or_default()
     }
 
-    /// Reads a file's content.
+    /// Reads a file's content. Routes for other names than all are passed over.
     ///
     /// # Errors
     /// Where it is broken or of another machine.
@@ -95,26 +138,36 @@ impl LastGood {
         if written.machine_id != machine_id {
             return Err(NotUsed::OtherMachine);
         }
-        let servers = written.servers.into_iter().map(|one| match one.server.parse() {
+        let root = written.routes.into_iter().find(|route| route.suffix == ROOT);
+        let servers = root.map_or(written.servers, |route| route.servers);
+        let servers = servers.into_iter().map(|one| match one.server.parse() {
             Ok(server) => Ok((server, Arc::from(one.source))),
             Err(_) => Err(NotUsed::NoServer(one.server)),
         });
-        let servers = servers.collect::<Result<_, _>>()?;
-        let offer = Offer { name: written.source.into(), servers, search: written.search, options: written.options };
+        let offer = Offer {
+            name: written.source.into(),
+            servers: servers.collect::<Result<_, _>>()?,
+            search: written.search,
+            options: written.options,
+            encrypts: written.encrypts,
+            standing: if written.worse { Standing::Worse } else { Standing::Full },
+        };
         // A time that no clock can show counts as the oldest.
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(written.at)).unwrap_or(UNIX_EPOCH);
-        Ok(Self { offer, at })
+        Ok(Self { offer, at, own: written.own, cluster_dns: written.cluster_dns })
     }
 
-    /// Reads the list in `directory`; nothing where there is none.
+    /// Reads the list in `directory`; nothing where there is none. A broken file is put aside.
     ///
     /// # Errors
     /// Where there is one that cannot be used; say so and go on without.
     pub fn load(directory: &Path, root: &Root) -> Result<Option<Self>, NotUsed> {
-        match Root::at(directory).read(FILE)? {
-            Some(content) => Self::parse(&content, &machine_id(root)).map(Some),
-            None => Ok(None),
+        let Some(content) = Root::at(directory).read(FILE)? else { return Ok(None) };
+        let parsed = Self::parse(&content, &machine_id(root));
+        if matches!(parsed, Err(NotUsed::Broken(_) | NotUsed::NoServer(_))) {
+            std::fs::rename(directory.join(FILE), directory.join(PUT_ASIDE))?;
         }
+        parsed.map(Some)
     }
 
     /// Writes the list to `directory`, which is made if it must be; whole or not at all.
@@ -149,8 +202,12 @@ mod tests {
             servers,
             search: vec!["corp.example".into()],
             options: vec!["edns0".into()],
+            encrypts: true,
+            standing: Standing::Full,
         };
-        LastGood { offer, at: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let own = vec!["10.0.0.5:53".parse().unwrap(), "[fd00::5]:53".parse().unwrap()];
+        LastGood { offer, at, own, cluster_dns: vec!["10.96.0.10".parse().unwrap()] }
     }
 
     #[test]
@@ -180,8 +237,51 @@ mod tests {
     }
 
     #[test]
-    fn the_age_is_never_negative() {
-        assert_eq!(list().age(UNIX_EPOCH), Duration::ZERO);
-        assert_eq!(list().age(list().at + Duration::from_secs(5)), Duration::from_secs(5));
+    fn a_file_of_the_first_form_is_still_read() {
+        let written = r#"{
+  "machine_id": "one",
+  "at": 1800000000,
+  "source": "resolved",
+  "servers": [
+    { "server": "10.0.0.2:5353", "source": "/run/x" },
+    { "server": "[fe80::1%eth0]:53", "source": "/run/x" }
+  ],
+  "search": [ "corp.example" ],
+  "options": [ "edns0" ]
+}"#;
+        let read = LastGood::parse(written.as_bytes(), "one").unwrap();
+        let offer = Offer { encrypts: false, ..list().offer };
+        assert_eq!(read, LastGood { offer, own: Vec::new(), cluster_dns: Vec::new(), ..list() });
+    }
+
+    #[test]
+    fn routes_for_some_names_only_are_passed_over() {
+        let other = r#"{ "suffix": "corp.example.", "servers": [{ "server": "10.9.9.9:53", "source": "/run/y" }] },"#;
+        let text = String::from_utf8(list().render("one")).unwrap();
+        let text = text.replacen("\"routes\": [", &format!("\"routes\": [{other}"), 1);
+        assert_eq!(LastGood::parse(text.as_bytes(), "one").unwrap(), list());
+    }
+
+    #[test]
+    fn a_torn_file_is_put_aside_and_the_next_start_has_no_word_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        let whole = list().render("");
+        std::fs::write(directory.path().join(FILE), &whole[..whole.len() / 2]).unwrap();
+        let why = LastGood::load(directory.path(), &root).unwrap_err().to_string();
+        assert!(why.contains(PUT_ASIDE), "{why}");
+        assert_eq!(std::fs::read(directory.path().join(PUT_ASIDE)).unwrap(), &whole[..whole.len() / 2]);
+        assert_eq!(LastGood::load(directory.path(), &root).unwrap(), None);
+    }
+
+    #[test]
+    fn a_worse_list_never_takes_the_place_of_a_good_one() {
+        let worse = LastGood { offer: Offer { standing: Standing::Worse, ..list().offer }, ..list() };
+        let empty = LastGood { offer: Offer { servers: Vec::new(), ..list().offer }, ..list() };
+        assert!(list().may_replace(None) && worse.may_replace(None) && !empty.may_replace(None));
+        assert!(
+            list().may_replace(Some(&worse)) && list().may_replace(Some(&list())) && worse.may_replace(Some(&worse))
+        );
+        assert!(!worse.may_replace(Some(&list())) && !empty.may_replace(Some(&worse)));
     }
 }

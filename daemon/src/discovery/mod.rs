@@ -1,15 +1,21 @@
 //! Which servers there are to ask: sources are read, stubs unwrapped, candidates vetted, and one source's list chosen.
 //!
-//! The way through this folder: [`sources`] (with `unwrap`, [`resolv_conf`], [`entry`]) list servers, [`vet`] refuses
-//! with a reason, [`survey`] puts both together, [`preference`] chooses. Beside it: [`kubelet`] (what the cluster uses,
-//! which no upstream may be), [`last_good`] (the list on disk), [`watch`] (a bell that rings on changes).
+//! The way through this folder: [`programs`] reads facts (with [`reader`], [`resolv_conf`]); without any further I/O
+//! `unwrap` says what is behind a stub, [`sources`] what each source gives, `governance` which of them the node itself
+//! asks; [`vet`] refuses with a reason, [`survey`] puts all of it together, [`preference`] chooses. Beside it: [`kubelet`]
+//! (what the cluster uses, which no upstream may be), [`last_good`] (the list on disk), [`watch`] (tells of changes).
 
-pub mod entry;
+mod governance;
 pub mod kubelet;
 pub mod last_good;
+pub mod listed;
 pub mod preference;
+pub mod programs;
+pub mod reader;
+mod reading;
 pub mod resolv_conf;
 pub mod root;
+mod source_name;
 pub mod sources;
 pub mod survey;
 mod unwrap;
@@ -19,7 +25,6 @@ pub mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use preference::Preference;
 pub use root::Root;
-pub use sources::SourceName;
-pub use survey::{Candidate, Found, Inputs, Verdict, look, look_again, paths};
+pub use source_name::SourceName;
+pub use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};

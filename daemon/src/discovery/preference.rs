@@ -1,8 +1,9 @@
 //! Which source's list is in use.
 //!
-//! The first source with a usable server gives the whole list. One that falls empty keeps its list for a while before the
-//! next takes over, since programs empty their files for a moment when they start anew; if none has any, the last list
-//! stays for good. A source before the one in use takes over at once.
+//! The first source with a usable server gives the whole list. One that falls empty, or gives less than it did, keeps its
+//! list for a while before the next takes over, since programs empty their files for a moment when they start anew; if none
+//! has any, the last list stays for good. A source before the one in use takes over at once. Where a source encrypts, no
+//! later one takes its place, and no list of a time when it did not encrypt stays.
 //!
 //! Pure: what the sources say and `now` go in, a decision comes out.
 
@@ -11,8 +12,20 @@ use std::time::{Duration, Instant};
 
 use crate::upstream::Server;
 
-/// How long a source that has fallen empty keeps its list.
+/// Time for which a source that has fallen empty keeps its list.
 pub const HOLD: Duration = Duration::from_secs(30);
+/// Time until a source that encrypts and has no server is looked at again: no file tells when a stub begins to listen.
+const ENCRYPTION_RETRY: Duration = Duration::from_secs(2);
+
+/// What a list is worth beside another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Better than nothing: of a source that the node itself does not ask, or one that gives less than its program would.
+    Worse,
+    /// What the node itself asks.
+    #[default]
+    Full,
+}
 
 /// What one source has to give, after vetting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,16 +38,20 @@ pub struct Offer {
     pub search: Vec<String>,
     /// The options that came with them.
     pub options: Vec<String>,
+    /// Whether the source encrypts what it is asked.
+    pub encrypts: bool,
+    /// What the list is worth.
+    pub standing: Standing,
 }
 
 /// What is in use, and when to look again although nothing changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// The offer in use; nothing if there never was any.
+    /// The offer in use; nothing if there never was any, or none that may be asked in plain text.
     pub offer: Option<Offer>,
     /// Whether its source is empty now, so that this is its last good list.
     pub kept: bool,
-    /// When the next source may take over, if it still has servers then.
+    /// When to look again: the next source may take over, or a stub may be back.
     pub look_again: Option<Instant>,
 }
 
@@ -71,23 +88,36 @@ impl Preference {
 
     /// Takes what the sources say, in order of preference, and decides.
     pub fn update(&mut self, offers: &[Offer], now: Instant) -> Decision {
-        let first = offers.iter().position(|offer| !offer.servers.is_empty());
-        let mut look_again = None;
         let used =
             self.current.as_ref().and_then(|current| offers.iter().position(|offer| offer.name == current.offer.name));
-        let take = match (first, used, &mut self.current) {
+        let encrypting = offers.iter().position(|offer| offer.encrypts && offer.standing == Standing::Full);
+        let eligible = offers.get(..encrypting.map_or(offers.len(), |last| last + 1)).unwrap_or(offers);
+        let best = best(eligible);
+        if let (Some(barrier), None) = (encrypting, best)
+            && !self.may_stay(barrier, used)
+        {
+            return Decision { look_again: Some(now + ENCRYPTION_RETRY), ..Decision::default() };
+        }
+        let mut look_again = (encrypting.is_some() && best.is_none()).then(|| now + ENCRYPTION_RETRY);
+        let take = match (best, used, &mut self.current) {
             (None, None, _) | (_, Some(_), None) => None,
             (None, Some(_), Some(current)) => {
                 current.empty_since.get_or_insert(now);
                 None
             }
             // At the start, or the source is no longer one of the configuration's, which is meant to take effect.
-            (Some(first), None, _) => Some(first),
-            (Some(first), Some(used), Some(_)) if first <= used => Some(first),
-            (Some(first), Some(_), Some(current)) => {
-                let until = *current.empty_since.get_or_insert(now) + self.hold;
-                look_again = (now < until).then_some(until);
-                (now >= until).then_some(first)
+            (Some(best), None, _) => Some(best),
+            (Some(best), Some(used), Some(current)) => {
+                let is_worse = offers.get(best).is_some_and(|offer| offer.standing < current.offer.standing);
+                // A list asked in plain text does not outlive the moment from which its source encrypts.
+                let is_outdated = encrypting.is_some() && !current.offer.encrypts;
+                if (best <= used && !is_worse) || is_outdated {
+                    Some(best)
+                } else {
+                    let until = *current.empty_since.get_or_insert(now) + self.hold;
+                    look_again = (now < until).then_some(until);
+                    (now >= until).then_some(best)
+                }
             }
         };
         if let Some(offer) = take.and_then(|index| offers.get(index)) {
@@ -96,6 +126,19 @@ impl Preference {
         let kept = take.is_none() && self.current.is_some();
         Decision { offer: self.current.as_ref().map(|current| current.offer.clone()), kept, look_again }
     }
+
+    /// Whether the list in use may stay though the source at `barrier` encrypts and has no server: it is that source's own,
+    /// of a time when it encrypted, or one of a source before it.
+    fn may_stay(&self, barrier: usize, used: Option<usize>) -> bool {
+        self.current.as_ref().is_some_and(|current| current.offer.encrypts || used.is_some_and(|used| used < barrier))
+    }
+}
+
+/// The first offer with servers that is of full standing, else the first with servers.
+fn best(offers: &[Offer]) -> Option<usize> {
+    let has_servers = |offer: &Offer| !offer.servers.is_empty();
+    let full = offers.iter().position(|offer| has_servers(offer) && offer.standing == Standing::Full);
+    full.or_else(|| offers.iter().position(has_servers))
 }
 
 #[cfg(test)]
@@ -175,5 +218,68 @@ mod tests {
         preference.resume(offer("b", &["10.0.0.9"]));
         assert_eq!(used(&preference.update(&[offer("a", &[]), offer("b", &[])], start)), ("b".into(), true));
         assert_eq!(used(&preference.update(&[offer("a", &["10.0.0.3"]), offer("b", &[])], start)), ("a".into(), false));
+    }
+
+    fn worse(offer: Offer) -> Offer {
+        Offer { standing: Standing::Worse, ..offer }
+    }
+
+    fn encrypting(name: &str, servers: &[&str]) -> Offer {
+        Offer { encrypts: true, ..offer(name, servers) }
+    }
+
+    #[test]
+    fn a_worse_list_waits_for_the_hold_and_gives_way_at_once() {
+        let (mut preference, start) = (Preference::default(), crate::clock::now());
+        preference.update(&[offer("a", &["10.0.0.2"]), worse(offer("b", &["10.0.0.3"]))], start);
+        let degraded = [worse(offer("a", &["10.0.0.4"])), worse(offer("b", &["10.0.0.3"]))];
+        assert_eq!(used(&preference.update(&degraded, start)), ("a".into(), true));
+        let later = preference.update(&degraded, start + seconds(30));
+        assert_eq!(later.offer.as_ref(), Some(&degraded[0]));
+        let back = [offer("a", &["10.0.0.2"])];
+        assert_eq!(preference.update(&back, start + seconds(31)).offer.as_ref(), Some(&back[0]));
+    }
+
+    #[test]
+    fn a_full_list_comes_before_a_worse_one_whatever_the_order() {
+        let offers = [worse(offer("a", &["10.0.0.2"])), offer("b", &["10.0.0.3"])];
+        assert_eq!(used(&Preference::default().update(&offers, crate::clock::now())), ("b".into(), false));
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_a_source_that_encrypts_however_long() {
+        let (mut preference, start) = (Preference::default(), crate::clock::now());
+        preference.update(&[encrypting("a", &["127.0.0.53"]), offer("b", &["10.0.0.3"])], start);
+        let away = [encrypting("a", &[]), offer("b", &["10.0.0.3"])];
+        for after in [0, 5, 31, 86_400] {
+            let decision = preference.update(&away, start + seconds(after));
+            assert_eq!(used(&decision), ("a".into(), true));
+            assert_eq!(decision.look_again, Some(start + seconds(after + 2)));
+        }
+        let fresh = Preference::default().update(&away, start);
+        assert_eq!((fresh.offer, fresh.look_again), (None, Some(start + seconds(2))));
+    }
+
+    #[test]
+    fn a_list_of_a_time_before_encryption_is_not_asked_any_more() {
+        let (mut preference, start) = (Preference::default(), crate::clock::now());
+        preference.update(&[offer("a", &["10.0.0.2"]), offer("b", &["10.0.0.3"])], start);
+        let switched = [encrypting("a", &[]), offer("b", &["10.0.0.3"])];
+        assert_eq!(preference.update(&switched, start).offer, None);
+        let up = [encrypting("a", &["127.0.0.53"]), offer("b", &["10.0.0.3"])];
+        assert_eq!(used(&preference.update(&up, start)), ("a".into(), false));
+        // And from a later source, or from the disk, just the same.
+        let mut preference = Preference::default();
+        preference.resume(offer("b", &["10.0.0.3"]));
+        assert_eq!(preference.update(&switched, start).offer, None);
+    }
+
+    #[test]
+    fn what_comes_before_a_source_that_encrypts_is_used_in_plain_text() {
+        let offers = [offer("configuration", &["10.0.0.9"]), encrypting("a", &[]), offer("b", &["10.0.0.3"])];
+        assert_eq!(used(&Preference::default().update(&offers, crate::clock::now())), ("configuration".into(), false));
+        // One that the node does not ask is no bar either.
+        let aside = [offer("b", &["10.0.0.3"]), worse(encrypting("a", &[]))];
+        assert_eq!(used(&Preference::default().update(&aside, crate::clock::now())), ("b".into(), false));
     }
 }

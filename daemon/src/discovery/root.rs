@@ -2,12 +2,17 @@
 //!
 //! Reading is bounded and never blocks on something that is no plain file. What a file means is for its reader.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The most that is read of one file, in bytes. Real ones have a few hundred.
 const LIMIT: u64 = 1 << 20;
+
+/// Maximum number of links in a row that are followed, as the kernel does (path_resolution(7)).
+pub(super) const LINKS_MAX: usize = 40;
 
 /// The directory that stands for `/`.
 #[derive(Debug, Clone)]
@@ -33,13 +38,50 @@ impl Root {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// Follows the symbolic links on the way to `path`, within this tree. Returns each path that a link leads to, the last
+    /// of which is where the file lies, existing or not; none where there is no link.
+    #[must_use]
+    pub fn links(&self, path: impl AsRef<Path>) -> Vec<PathBuf> {
+        let mut here = PathBuf::from("/");
+        let mut names = names_of(path.as_ref());
+        let mut passed = Vec::new();
+        while let Some(name) = names.pop_front() {
+            if name == ".." {
+                here.pop();
+                continue;
+            }
+            here.push(&name);
+            let Ok(target) = std::fs::read_link(self.path(&here)) else { continue };
+            if passed.len() == LINKS_MAX {
+                break;
+            }
+            here.pop();
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            for name in names_of(&target).into_iter().rev() {
+                names.push_front(name);
+            }
+            passed.push(joined(&here, &names));
+        }
+        passed
+    }
+
+    /// Where the file of `path` lies in this tree, its links followed: those of a tree that is not the machine's own must
+    /// not lead out of it.
+    fn real_path(&self, path: &Path) -> PathBuf {
+        match self.links(path).last() {
+            Some(end) if self.0 != Path::new("/") => self.path(end),
+            _ => self.path(path),
+        }
+    }
+
     /// The content of a file; nothing where it does not exist.
     ///
     /// # Errors
     /// Where the file is there and cannot be read, is no plain file, or is larger than 1 MiB.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
-        let path = self.path(path);
-        match read_bounded(&path) {
+        match read_bounded(&self.real_path(path.as_ref())) {
             Ok(content) => Ok(Some(content)),
             // A process that ends between listing and reading of /proc gives ESRCH.
             Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(3) => Ok(None),
@@ -61,7 +103,7 @@ impl Root {
     /// # Errors
     /// Where the directory is there and cannot be listed.
     pub fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(self.path(path)) {
+        let entries = match std::fs::read_dir(self.real_path(path.as_ref())) {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Vec::new());
@@ -77,6 +119,30 @@ impl Root {
     }
 }
 
+/// The names on a path, `..` among them.
+pub(super) fn names_of(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+/// `names` as seen from `here`, without a look at what is there.
+fn joined(here: &Path, names: &VecDeque<OsString>) -> PathBuf {
+    let mut path = here.to_owned();
+    for name in names {
+        if name == ".." {
+            path.pop();
+        } else {
+            path.push(name);
+        }
+    }
+    path
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     // Asked before opening: to open a FIFO would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
@@ -88,4 +154,39 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("larger than 1 MiB"));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_one_by_one_and_within_the_tree() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        for path in ["etc", "run/systemd/resolve", "run/other"] {
+            std::fs::create_dir_all(root.path(path)).unwrap();
+        }
+        std::fs::write(root.path("/run/systemd/resolve/resolv.conf"), "x").unwrap();
+        symlink("/etc/alternatives", root.path("/etc/resolv.conf")).unwrap();
+        symlink("../var/run/systemd/resolve/resolv.conf", root.path("/etc/alternatives")).unwrap();
+        std::fs::create_dir_all(root.path("/var")).unwrap();
+        symlink("/run", root.path("/var/run")).unwrap();
+        let passed = ["/etc/alternatives", "/var/run/systemd/resolve/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+        assert_eq!(root.links("/etc/resolv.conf"), passed.map(PathBuf::from));
+        assert_eq!(root.read("/etc/resolv.conf").unwrap().as_deref(), Some(&b"x"[..]));
+        assert_eq!(root.links("/run/other"), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_circle_of_links_ends_and_is_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        symlink("b", root.path("/a")).unwrap();
+        symlink("a", root.path("/b")).unwrap();
+        assert_eq!(root.links("/a").len(), LINKS_MAX);
+        assert!(root.read("/a").is_err());
+    }
 }

@@ -2,19 +2,25 @@
 //!
 //! Reading is the only I/O here. The rules are in `vet`, the choice is in `preference`.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::governance;
 use super::kubelet::{self, Kubelet};
-use super::preference::{Decision, Offer, Preference};
-use super::resolv_conf;
+use super::last_good::LastGood;
+use super::listed::Listed;
+use super::preference::{Decision, HOLD, Offer, Preference, Standing};
+use super::programs::{self, NodeView, Programs};
+use super::reader::Reader;
+use super::reading::Reading;
 use super::root::Root;
-use super::sources::{Listed, Reading, SourceName, file};
-use super::unwrap;
+use super::source_name::SourceName;
+use super::sources;
 use super::vet::{Refusal, Rules};
 use crate::upstream::Server;
+use crate::upstream::server::DNS_PORT;
 
 /// The name of the source that is the configuration's own list.
 pub const CONFIGURATION: &str = "configuration";
@@ -30,6 +36,18 @@ pub struct Inputs<'a> {
     pub sources: &'a [SourceName],
     /// Where Onward listens, or listened before: never an upstream.
     pub own: &'a [SocketAddr],
+    /// The file that Onward writes: what stands there is never an upstream either.
+    pub written: &'a Path,
+}
+
+/// What one look leaves to the next.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    preference: Preference,
+    /// The cluster's DNS as it was last known: where it cannot be read, it is still that.
+    cluster_dns: Vec<IpAddr>,
+    /// Where Onward listened in an earlier life, for as long as it listens nowhere.
+    own: Vec<SocketAddr>,
 }
 
 /// One server that something named.
@@ -41,15 +59,17 @@ pub struct Candidate {
     pub source: Arc<str>,
     /// The line in that file, from 1.
     pub line: Option<usize>,
+    /// The name that its certificate must have, where one is given.
+    pub tls_name: Option<Box<str>>,
     /// Whether it is used.
-    pub verdict: Verdict,
+    pub usage: Use,
     /// What a person should know of it.
     pub note: Option<String>,
 }
 
 /// Whether a candidate is used, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Use {
     /// It is asked.
     Used,
     /// It could be, but this other source has servers and comes first.
@@ -83,9 +103,15 @@ pub struct Found {
     pub unknown: Vec<String>,
     /// What the cluster's programs are told.
     pub kubelet: Kubelet,
+    /// What the node's programs tell, whoever is asked.
+    pub programs: Programs,
+    /// Whether the node itself asks the servers in use, and nothing of what its programs do is lacking.
+    pub standing: Standing,
+    /// Whether what is asked is encrypted by the program that is asked.
+    pub encrypts: bool,
 }
 
-impl Verdict {
+impl Use {
     /// Why the candidate is not used, for people; nothing where it is.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
@@ -99,58 +125,128 @@ impl Verdict {
 }
 
 impl Found {
-    /// Whether the same servers are in use, in whatever order: then there is no news.
+    /// Whether the same servers are in use, in the same order: then there is no news.
     #[must_use]
     pub fn has_same_servers(&self, other: &Self) -> bool {
-        let within = |one: &Self, other: &Self| one.servers.iter().all(|server| other.servers.contains(server));
-        self.source == other.source && within(self, other) && within(other, self)
+        self.source == other.source && self.servers == other.servers
     }
 
     /// What may be kept on disk: the list, where it is fresh.
     #[must_use]
     pub fn offer(&self) -> Option<Offer> {
         let name = self.source.clone().filter(|_| !self.kept)?;
-        Some(Offer { name, servers: self.servers.clone(), search: self.search.clone(), options: self.options.clone() })
+        Some(Offer {
+            name,
+            servers: self.servers.clone(),
+            search: self.search.clone(),
+            options: self.options.clone(),
+            encrypts: self.encrypts,
+            standing: self.standing,
+        })
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(HOLD)
+    }
+}
+
+impl Memory {
+    /// Remembers nothing yet. `hold` is the time for which a source that has fallen empty keeps its list.
+    #[must_use]
+    pub fn new(hold: Duration) -> Self {
+        Self { preference: Preference::new(hold), cluster_dns: Vec::new(), own: Vec::new() }
+    }
+
+    /// Takes up what an earlier life left.
+    pub fn resume(&mut self, last: LastGood) {
+        self.preference.resume(last.offer);
+        self.cluster_dns = last.cluster_dns;
+        self.own = last.own;
+    }
+
+    /// Forgets which source was in use, as when the configuration names others.
+    pub fn forget_choice(&mut self, hold: Duration) {
+        self.preference = Preference::new(hold);
+    }
+
+    /// Takes what kubelet's files say, and adds what they said before where they are not all known now.
+    fn complete(&mut self, kubelet: &mut Kubelet) {
+        if !kubelet.unknown.is_empty() {
+            for address in &self.cluster_dns {
+                if !kubelet.cluster_dns.contains(address) {
+                    kubelet.cluster_dns.push(*address);
+                }
+            }
+        }
+        self.cluster_dns.clone_from(&kubelet.cluster_dns);
+    }
+
+    /// Where Onward listens, listened, or sends pods to.
+    fn own(&mut self, listeners: &[SocketAddr], written: &[Listed]) -> Vec<SocketAddr> {
+        if !listeners.is_empty() {
+            self.own.clear();
+        }
+        let written = written.iter().map(|listed| SocketAddr::new(listed.server.ip(), DNS_PORT));
+        listeners.iter().copied().chain(self.own.iter().copied()).chain(written).collect()
     }
 }
 
 /// One look by itself, with no memory of an earlier one.
 #[must_use]
 pub fn look(inputs: &Inputs<'_>) -> Found {
-    look_again(inputs, &mut Preference::default(), crate::clock::now())
+    look_again(inputs, &mut Memory::default(), crate::clock::now())
 }
 
 /// One look, with the choice depending on what was in use before.
-pub fn look_again(inputs: &Inputs<'_>, preference: &mut Preference, now: Instant) -> Found {
-    let kubelet = kubelet::read(inputs.root);
-    let rules = Rules { own: inputs.own, cluster_dns: &kubelet.cluster_dns };
-    let mut told = Reading::default();
+pub fn look_again(inputs: &Inputs<'_>, memory: &mut Memory, now: Instant) -> Found {
+    let mut kubelet = kubelet::read(inputs.root);
+    memory.complete(&mut kubelet);
+    let mut reader = Reader::new(inputs.root);
+    let view = NodeView { root: inputs.root, written: inputs.written, sources: inputs.sources };
+    let programs = Programs::read(&view, &mut reader);
+    let own = memory.own(inputs.own, &programs.written);
+    let rules = Rules { own: &own, cluster_dns: &kubelet.cluster_dns };
     let mut offers = Vec::new();
     let mut candidates = Vec::new();
     if !inputs.configured.is_empty() {
-        let reading = configured(inputs.configured);
-        offers.push(vet(CONFIGURATION, reading, &rules, &mut candidates));
+        offers.push(vet(CONFIGURATION, configured(inputs.configured), &rules, &mut candidates));
     }
-    for name in inputs.sources {
-        let mut reading = name.source().read(inputs.root);
-        told.take_words(&mut reading);
-        offers.push(vet(&name.to_string(), reading, &rules, &mut candidates));
+    for name in in_order(inputs.sources, &programs, &rules) {
+        let mut reading = sources::read(name, &programs, &rules);
+        std::mem::take(&mut reading.notes).into_iter().for_each(|note| reader.note(note));
+        let is_bystander = governance::is_bystander(name, &programs, &rules);
+        let is_worse = is_bystander || reading.is_degraded;
+        let mut offer = vet(&name.to_string(), reading, &rules, &mut candidates);
+        offer.standing = if is_worse { Standing::Worse } else { Standing::Full };
+        if is_bystander && !offer.servers.is_empty() && !programs.host.servers().is_empty() {
+            reader.note(format!("{name} does not govern /etc/resolv.conf, which names other servers: it comes last"));
+        }
+        offers.push(offer);
     }
-    told.unknown.extend(kubelet.unknown.iter().cloned());
-    fill_from_the_host(inputs.root, &mut offers);
-    let decision = preference.update(&offers, now);
-    let mut found = Found { notes: told.notes, unknown: told.unknown, kubelet, ..Found::default() };
-    found.take_decision(decision, candidates);
+    reader.unknown.extend(kubelet.unknown.iter().cloned());
+    fill_from_the_host(&programs, &mut offers);
+    let decision = memory.preference.update(&offers, now);
+    let Reader { notes, unknown, .. } = reader;
+    let mut found = Found { notes, unknown, programs, ..Found::default() };
+    found.take_decision(decision, candidates, &rules);
+    found.kubelet = kubelet;
     found
+}
+
+/// The sources in order of preference: those that the node itself does not ask come last.
+fn in_order<'a>(sources: &'a [SourceName], programs: &Programs, rules: &Rules<'_>) -> Vec<&'a SourceName> {
+    let mut sources: Vec<&SourceName> = sources.iter().collect();
+    sources.sort_by_key(|name| governance::is_bystander(name, programs, rules));
+    sources
 }
 
 /// What to watch: all files and directories that a look depends on, save in /proc.
 #[must_use]
 pub fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = inputs.sources.iter().flat_map(|name| name.source().paths()).collect();
-    // Search list and options fall back on the host's file, whatever the sources.
-    paths.push(file::ETC.into());
-    paths.extend(unwrap::paths());
+    let mut paths = programs::paths(inputs.sources);
+    paths.push(inputs.written.to_owned());
     paths.extend(kubelet::paths(inputs.root));
     paths.sort_unstable();
     paths.dedup();
@@ -160,11 +256,16 @@ pub fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
 /// Judges a source's lists up to the first that has a usable server. Candidates go into `candidates`, with the offer's name.
 fn vet(name: &str, reading: Reading, rules: &Rules<'_>, candidates: &mut Vec<Judged>) -> Offer {
     let name: Arc<str> = name.into();
-    let mut offer =
-        Offer { name: Arc::clone(&name), search: reading.search, options: reading.options, ..Offer::default() };
+    let mut offer = Offer {
+        name: Arc::clone(&name),
+        search: reading.search,
+        options: reading.options,
+        encrypts: reading.encrypts,
+        ..Offer::default()
+    };
     for list in reading.lists {
         for listed in list {
-            let judgement = rules.vet(&listed.server);
+            let judgement = listed.refusal.map_or_else(|| rules.vet(&listed.server), Err);
             let known = offer.servers.iter().any(|(server, _)| *server == listed.server);
             if judgement.is_ok() && !known {
                 offer.servers.push((listed.server.clone(), Arc::clone(&listed.source)));
@@ -188,15 +289,14 @@ struct Judged {
 
 fn configured(servers: &[Server]) -> Reading {
     let source: Arc<str> = CONFIGURATION.into();
-    let listed =
-        |server: &Server| Listed { server: server.clone(), source: Arc::clone(&source), line: None, note: None };
+    let listed = |server: &Server| Listed::new(server.clone(), &source, None);
     Reading { lists: vec![servers.iter().map(listed).collect()], ..Reading::default() }
 }
 
 /// Sources that carry no search list, or no options, have the host's.
-fn fill_from_the_host(root: &Root, offers: &mut [Offer]) {
-    let content = root.read(file::ETC).ok().flatten().unwrap_or_default();
-    let host = resolv_conf::parse(&content);
+fn fill_from_the_host(programs: &Programs, offers: &mut [Offer]) {
+    // Our own file's list came from here.
+    let Some(host) = programs.host.conf.known().filter(|_| !programs.host.is_ours) else { return };
     for offer in offers {
         if offer.search.is_empty() {
             offer.search.clone_from(&host.search);
@@ -208,20 +308,22 @@ fn fill_from_the_host(root: &Root, offers: &mut [Offer]) {
 }
 
 impl Found {
-    fn take_decision(&mut self, decision: Decision, candidates: Vec<Judged>) {
-        let offer = decision.offer.unwrap_or_default();
+    fn take_decision(&mut self, decision: Decision, candidates: Vec<Judged>, rules: &Rules<'_>) {
+        let mut offer = decision.offer.unwrap_or_default();
+        // A list that was kept may name what has become our own since.
+        offer.servers.retain(|(server, _)| rules.vet(server).is_ok());
         let fresh = !decision.kept && !offer.servers.is_empty();
         self.candidates = candidates
             .into_iter()
             .map(|judged| {
-                let verdict = match judged.judgement {
-                    Err(refusal) => Verdict::Refused(refusal),
-                    Ok(()) if judged.known => Verdict::Duplicate,
-                    Ok(()) if fresh && judged.offer == offer.name => Verdict::Used,
-                    Ok(()) => Verdict::Spare(Arc::clone(&offer.name)),
+                let usage = match judged.judgement {
+                    Err(refusal) => Use::Refused(refusal),
+                    Ok(()) if judged.known => Use::Duplicate,
+                    Ok(()) if fresh && judged.offer == offer.name => Use::Used,
+                    Ok(()) => Use::Spare(Arc::clone(&offer.name)),
                 };
-                let Listed { server, source, line, note } = judged.listed;
-                Candidate { server, source, line, verdict, note }
+                let Listed { server, source, line, tls_name, note, .. } = judged.listed;
+                Candidate { server, source, line, tls_name, usage, note }
             })
             .collect();
         self.drop_second_sights();
@@ -231,6 +333,8 @@ impl Found {
         self.options = offer.options;
         self.source = (!offer.servers.is_empty()).then_some(offer.name);
         self.servers = offer.servers;
+        self.standing = offer.standing;
+        self.encrypts = offer.encrypts;
         self.kept = decision.kept;
         self.look_again = decision.look_again;
     }
@@ -238,15 +342,14 @@ impl Found {
     /// Two sources may read the same line of the same file, as where a stub was unwrapped: that it is used is told once.
     fn drop_second_sights(&mut self) {
         let place = |candidate: &Candidate| (candidate.server.clone(), Arc::clone(&candidate.source), candidate.line);
-        let used: Vec<_> = self.candidates.iter().filter(|one| one.verdict == Verdict::Used).map(place).collect();
-        self.candidates.retain(|one| one.verdict == Verdict::Used || !used.contains(&place(one)));
+        let used: Vec<_> = self.candidates.iter().filter(|one| one.usage == Use::Used).map(place).collect();
+        self.candidates.retain(|one| one.usage == Use::Used || !used.contains(&place(one)));
     }
 
     /// A server on loopback that another source hides may have been put there to encrypt.
     fn note_hidden_stubs(&mut self) {
         for candidate in &self.candidates {
-            let hidden =
-                matches!(candidate.verdict, Verdict::Spare(_)) && candidate.server.ip().to_canonical().is_loopback();
+            let hidden = matches!(candidate.usage, Use::Spare(_)) && candidate.server.ip().to_canonical().is_loopback();
             if hidden && candidate.note.is_none() {
                 self.notes.push(format!(
                     "{} names {}, which is not asked; if it is there to encrypt or to route domains, put it into `upstreams.servers`",

@@ -35,6 +35,12 @@ pub enum Refusal {
     NodeCache,
     /// The cluster's DNS Service, which asks Onward.
     ClusterDns,
+    /// A program's stub among the servers of that program.
+    OwnStub,
+    /// A stub whose program names no server: it would have nothing to say.
+    StubNamesNone,
+    /// A stub that encrypts and is away; what is behind it must not be asked in plain text.
+    StubAway,
     /// A link-local IPv6 address without the link (RFC 4007, section 6).
     NoScope,
 }
@@ -72,6 +78,9 @@ impl fmt::Display for Refusal {
                 "a node cache of the cluster (NodeLocal DNSCache), which asks this node's resolver: a loop"
             }
             Self::ClusterDns => "kubelet's clusterDNS: the cluster's DNS asks this node's resolver: a loop",
+            Self::OwnStub => "the stub of the very program that lists it, which would ask itself",
+            Self::StubNamesNone => "a stub, and the program behind it names no server now",
+            Self::StubAway => "a stub that encrypts and does not listen now: waited for, since its servers are not asked in plain text",
             Self::NoScope => "a link-local address without its interface cannot be reached; write it as fe80::1%eth0",
         })
     }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::key::MarkKey;
-use super::probe::{Heard, Nonce};
+use super::probe::{Nonce, ProbeReply};
 use super::report::Report;
 use super::verdict::{Verdicts, Witness};
-use crate::upstream::{Number, Set, Transport, Upstream};
+use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 
 /// What the judge is told.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub enum Event {
     /// A witness speaks against an upstream.
     Witness {
         /// Whom.
-        upstream: Number,
+        upstream: UpstreamId,
         /// Over what it was asked.
         transport: Transport,
         /// Who.
@@ -41,10 +41,26 @@ pub enum Event {
         /// Which.
         nonce: Nonce,
         /// None: no answer in time, or nobody there.
-        heard: Option<Heard>,
+        heard: Option<ProbeReply>,
+    },
+    /// An upstream lets queries wait: is it down? Only a health probe that meets silence says so.
+    PerhapsDown {
+        /// Which.
+        upstream: UpstreamId,
+        /// Over what.
+        transport: Transport,
+        /// A name that it has answered before, lower-cased wire form, where one is known.
+        answered: Option<Box<[u8]>>,
+    },
+    /// An upstream that is held to be down said something.
+    Alive {
+        /// Which.
+        upstream: UpstreamId,
+        /// Over what.
+        transport: Transport,
     },
     /// Other upstreams.
-    SetChanged(Arc<Set>),
+    SetChanged(Arc<UpstreamSet>),
     /// Another key, since the node's addresses changed.
     KeyChanged(Arc<MarkKey>),
     /// [`super::Judge::due`] has come.

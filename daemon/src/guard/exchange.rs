@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::probe::{self, Heard};
+use super::probe::{self, ProbeReply};
 use crate::upstream::{Server, Transport};
 
 /// How long an upstream has to answer a probe. CoreDNS gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What `server` says to `message`; none if nothing in time, or if nobody is there.
-pub(super) async fn ask(server: &Server, transport: Transport, message: &[u8]) -> Option<Heard> {
+pub(super) async fn ask(server: &Server, transport: Transport, message: &[u8]) -> Option<ProbeReply> {
     let address = server.socket_address().ok()?;
     let answer = async {
         match transport {
@@ -26,7 +26,7 @@ pub(super) async fn ask(server: &Server, transport: Transport, message: &[u8]) -
     tokio::time::timeout(PATIENCE, answer).await.ok()?.ok().flatten()
 }
 
-async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Heard>> {
+async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<ProbeReply>> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -45,7 +45,7 @@ async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Hear
 }
 
 /// RFC 1035, section 4.2.2: two bytes of length before each message.
-async fn over_tcp(address: SocketAddr, message: &[u8]) -> io::Result<Option<Heard>> {
+async fn over_tcp(address: SocketAddr, message: &[u8]) -> io::Result<Option<ProbeReply>> {
     let mut stream = TcpStream::connect(address).await?;
     let length = u16::try_from(message.len()).unwrap_or(0);
     let mut framed = length.to_be_bytes().to_vec();

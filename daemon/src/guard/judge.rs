@@ -10,10 +10,11 @@
 //! keeps its place, but what comes back is asked of it again where nobody else is left.
 //!
 //! One probe at a time for each upstream and transport; how many a stranger can provoke is `limits`' part, which
-//! verdicts hold is `track`'s, which marks are sent is `marks`'.
+//! verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
 
-mod hearing;
-mod telling;
+mod checkup;
+mod reporting;
+mod suspicion;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,17 +24,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::Settings;
-use super::bears::Bears;
 use super::event::{Action, Event};
+use super::health::Health;
 use super::key::MarkKey;
 use super::limits::{Provoked, Window};
+use super::mark_support::Marks;
 use super::marks::Known;
-use super::name;
-use super::probe::{self, Heard, Nonce, Probe};
+use super::probe::{self, Nonce, Probe, ProbeReply};
 use super::report::Kind;
-use super::track::{Home, Outcome, Purpose, Softened, Track, Want};
+use super::upstream_state::{Outcome, ProbeRequest, ProbeReturn, Purpose, Softened, UpstreamState};
 use super::verdict::{Evidence, Standing, Verdicts, Witness};
-use crate::upstream::{Number, Set, Transport, Upstream};
+use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
+use crate::wire::name;
 
 /// How long a witness's word stands: longer than hops resend.
 const SUSPECT: Duration = Duration::from_secs(5);
@@ -45,16 +47,18 @@ const UNSURE: Duration = Duration::from_secs(5);
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
+/// Maximum number of health probes a second, to all upstreams together.
+const CHECKUPS: usize = 20;
 
-type Whom = (Number, Transport);
+type Whom = (UpstreamId, Transport);
 
 /// A probe under way.
 #[derive(Debug, Clone)]
-struct Asked {
+struct ProbeInFlight {
     whom: Whom,
-    want: Want,
-    marks: Bears,
-    home: Option<Home>,
+    want: ProbeRequest,
+    marks: Marks,
+    home: Option<ProbeReturn>,
 }
 
 /// The judge. See the module's text.
@@ -63,11 +67,14 @@ pub struct Judge {
     settings: Settings,
     key: Arc<MarkKey>,
     rng: StdRng,
-    set: Arc<Set>,
-    tracks: BTreeMap<Whom, Track>,
-    known: BTreeMap<Number, Known>,
-    provoked: BTreeMap<Number, Provoked>,
-    asked: HashMap<Nonce, Asked>,
+    set: Arc<UpstreamSet>,
+    tracks: BTreeMap<Whom, UpstreamState>,
+    known: BTreeMap<UpstreamId, Known>,
+    provoked: BTreeMap<UpstreamId, Provoked>,
+    asked: HashMap<Nonce, ProbeInFlight>,
+    health: BTreeMap<Whom, Health>,
+    checkups: HashMap<Nonce, Whom>,
+    checkup_window: Window,
     early: Vec<(Whom, Witness, Box<[u8]>)>,
     overall: Window,
     told: Window,
@@ -88,6 +95,9 @@ impl Judge {
             known: BTreeMap::new(),
             provoked: BTreeMap::new(),
             asked: HashMap::new(),
+            health: BTreeMap::new(),
+            checkups: HashMap::new(),
+            checkup_window: Window::new(CHECKUPS, Duration::from_secs(1)),
             early: Vec::new(),
             overall: Window::new(10, Duration::from_secs(1)),
             told: Window::new(6, Duration::from_secs(60)),
@@ -105,10 +115,23 @@ impl Judge {
             Event::LoopPlugin => self.loop_plugin(now),
             Event::ProbeHome { nonce, from, over, onwards } => {
                 if let Some(asked) = self.asked.get_mut(&nonce) {
-                    asked.home = Some(Home { from, over, onwards });
+                    asked.home = Some(ProbeReturn { from, over, onwards });
+                } else if let Some(whom) = self.checkups.get(&nonce) {
+                    let track = self.tracks.entry(*whom).or_default();
+                    if track.asked.is_none() && !track.covers(name::ROOT) {
+                        track.want(ProbeRequest::check(name::ROOT, None));
+                    }
                 }
             }
-            Event::ProbeOver { nonce, heard } => self.over(nonce, heard, now),
+            Event::ProbeOver { nonce, heard } => {
+                if !self.checkup_over(nonce, heard.is_some(), now) {
+                    self.over(nonce, heard, now);
+                }
+            }
+            Event::PerhapsDown { upstream, transport, answered } => {
+                self.perhaps_down((upstream, transport), answered, now);
+            }
+            Event::Alive { upstream, transport } => self.is_alive((upstream, transport)),
             Event::SetChanged(set) => {
                 self.set_changed(set);
                 for (whom, witness, name) in std::mem::take(&mut self.early) {
@@ -120,6 +143,7 @@ impl Judge {
         }
         self.hear_late(now);
         self.send_due(now);
+        self.send_checkups(now);
         self.publish(now);
         std::mem::take(&mut self.actions)
     }
@@ -135,24 +159,24 @@ impl Judge {
         let ends = self.tracks.values().flat_map(|track| [track.suspect_until, track.wavers_until]);
         let ends = ends.flatten().filter(|until| *until > now);
         let late = self.in_use().filter_map(|(_, track)| track.late.as_ref().map(|(at, ..)| *at));
-        asks.chain(ends).chain(late).min()
+        asks.chain(ends).chain(late).chain(self.checkup_due()).min()
     }
 
-    fn in_use(&self) -> impl Iterator<Item = (&Whom, &Track)> {
+    fn in_use(&self) -> impl Iterator<Item = (&Whom, &UpstreamState)> {
         self.tracks.iter().filter(|((number, _), _)| self.set.get(*number).is_some())
     }
 
     /// On every change: near upstreams are asked over both transports, others once, when they are new.
-    fn set_changed(&mut self, set: Arc<Set>) {
+    fn set_changed(&mut self, set: Arc<UpstreamSet>) {
         for upstream in &set.upstreams {
-            let number = upstream.number;
+            let number = upstream.id;
             let known = self.set.get(number).is_some_and(|old| old.server == upstream.server);
             if upstream.is_near() {
                 for transport in [Transport::Udp, Transport::Tcp] {
-                    self.tracks.entry((number, transport)).or_default().want(Want::check(name::ROOT, None));
+                    self.tracks.entry((number, transport)).or_default().want(ProbeRequest::check(name::ROOT, None));
                 }
             } else if !known {
-                self.tracks.entry((number, Transport::Udp)).or_default().want(Want::check(name::ROOT, None));
+                self.tracks.entry((number, Transport::Udp)).or_default().want(ProbeRequest::check(name::ROOT, None));
             }
         }
         let mut room = REMEMBERED;
@@ -164,6 +188,7 @@ impl Judge {
         });
         self.known.retain(|number, _| set.get(*number).is_some());
         self.provoked.retain(|number, _| set.get(*number).is_some());
+        self.health.retain(|(number, _), _| set.get(*number).is_some());
         self.set = set;
     }
 
@@ -171,7 +196,7 @@ impl Judge {
         let set = Arc::clone(&self.set);
         for upstream in &set.upstreams {
             for transport in [Transport::Udp, Transport::Tcp] {
-                let whom = (upstream.number, transport);
+                let whom = (upstream.id, transport);
                 let Some(track) = self.tracks.get_mut(&whom) else { continue };
                 let due = track.is_waiting() || (track.asked.is_none() && track.due().is_some_and(|at| at <= now));
                 if !due {
@@ -187,28 +212,28 @@ impl Judge {
         }
     }
 
-    fn send(&mut self, upstream: &Arc<Upstream>, transport: Transport, want: Want, now: Instant) {
-        let known = self.known.entry(upstream.number).or_default();
+    fn send(&mut self, upstream: &Arc<Upstream>, transport: Transport, want: ProbeRequest, now: Instant) {
+        let known = self.known.entry(upstream.id).or_default();
         let marks = match want.purpose {
             // Probes carry all that is borne: the tag shows the way, and that it is borne.
             Purpose::Check => self.settings.marks(known.bears(), true, true),
-            Purpose::Confirm | Purpose::Release => Bears::NONE,
+            Purpose::Confirm | Purpose::Release => Marks::NONE,
             Purpose::Learn => known.lesson_marks(self.settings),
         };
         let nonce = Nonce::new(self.rng.random(), &self.key);
-        let sent = Probe { nonce, upstream: upstream.number, suffix: &want.suffix, marks };
+        let sent = Probe { nonce, upstream: upstream.id, suffix: &want.suffix, marks };
         let message = probe::query(&sent, self.rng.random(), &self.key, self.key.bucket(now));
-        let whom = (upstream.number, transport);
+        let whom = (upstream.id, transport);
         let track = self.tracks.entry(whom).or_default();
         track.asked = Some(nonce);
         if upstream.is_near() && track.routine.is_none() {
             track.routine = Some(now + Duration::from_millis(self.rng.random_range(45_000..75_000)));
         }
-        self.asked.insert(nonce, Asked { whom, want, marks, home: None });
+        self.asked.insert(nonce, ProbeInFlight { whom, want, marks, home: None });
         self.actions.push(Action::SendProbe { nonce, upstream: Arc::clone(upstream), transport, message });
     }
 
-    fn over(&mut self, nonce: Nonce, heard: Option<Heard>, now: Instant) {
+    fn over(&mut self, nonce: Nonce, heard: Option<ProbeReply>, now: Instant) {
         let Some(asked) = self.asked.remove(&nonce) else { return };
         let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
         track.asked = None;
@@ -228,7 +253,7 @@ impl Judge {
             (Purpose::Check, _) if own => self.answered(&asked, kept, now),
             (Purpose::Check, Some(home)) => {
                 track.wavers_until = None;
-                track.want(Want { purpose: Purpose::Confirm, first: Some(home), ..asked.want });
+                track.want(ProbeRequest { purpose: Purpose::Confirm, first: Some(home), ..asked.want });
             }
             (Purpose::Check, None) => {
                 self.begin_lesson(&asked, now);
@@ -246,7 +271,7 @@ impl Judge {
     }
 
     /// The upstream's own answer: it is no loop, for the names that were asked for.
-    fn answered(&mut self, asked: &Asked, kept: bool, now: Instant) {
+    fn answered(&mut self, asked: &ProbeInFlight, kept: bool, now: Instant) {
         let known = self.known.entry(asked.whom.0).or_default();
         let learnt = known.answered(asked.marks, kept, now);
         if known.is_old(now) {
@@ -271,7 +296,7 @@ impl Judge {
     }
 
     /// Where a witness insists though the root's probe did not come home, the loop may hold for some names only.
-    fn look_under_parent(&mut self, asked: &Asked, now: Instant) -> bool {
+    fn look_under_parent(&mut self, asked: &ProbeInFlight, now: Instant) -> bool {
         let (Some(cause), true, Some(track)) =
             (&asked.want.cause, asked.want.of_all(), self.tracks.get_mut(&asked.whom))
         else {
@@ -283,35 +308,35 @@ impl Judge {
         let before = track.silent.take().filter(|(_, at)| now.saturating_duration_since(*at) < INSISTS);
         let insists = cause.witness != Witness::Silence || before.is_some_and(|(parent, _)| parent == cause.parent);
         if insists {
-            track.want(Want::check(&cause.parent, Some(cause.clone())));
+            track.want(ProbeRequest::check(&cause.parent, Some(cause.clone())));
         } else {
             track.silent = Some((cause.parent.clone(), now));
         }
         insists
     }
 
-    fn begin_lesson(&mut self, asked: &Asked, now: Instant) {
+    fn begin_lesson(&mut self, asked: &ProbeInFlight, now: Instant) {
         let (number, transport) = asked.whom;
         let fits = asked.want.of_all() && transport == Transport::Udp;
         if fits
             && self.known.entry(number).or_default().begin(now)
             && let Some(track) = self.tracks.get_mut(&asked.whom)
         {
-            track.want(Want::learn());
+            track.want(ProbeRequest::learn());
         }
     }
 
     fn learn(&mut self, whom: Whom, own: bool, kept: bool, now: Instant) {
         let (more, learnt) = self.known.entry(whom.0).or_default().heard(own, kept, now);
         if more && let Some(track) = self.tracks.get_mut(&whom) {
-            track.want(Want::learn());
+            track.want(ProbeRequest::learn());
         }
         if let Some(bears) = learnt {
             self.tell(Kind::Learnt(bears), whom, name::ROOT, None);
         }
     }
 
-    fn convict(&mut self, asked: &Asked, home: Home, now: Instant) {
+    fn convict(&mut self, asked: &ProbeInFlight, home: ProbeReturn, now: Instant) {
         let witness = asked.want.cause.as_ref().map(|cause| cause.witness);
         let onwards = asked.want.first.map_or(0, |first| first.onwards).max(home.onwards);
         let evidence = Evidence { witness, from: home.from, over: home.over, onwards };
@@ -320,7 +345,7 @@ impl Judge {
         track.suspect_until = None;
         let Some(verdict) = track.convict(asked.whom, &asked.want.suffix, (evidence, is_last), now) else { return };
         let kind = match verdict.standing {
-            Standing::AskedLast => Kind::HalfLooping,
+            Standing::LastResort => Kind::HalfLooping,
             _ => Kind::Looping,
         };
         self.tell_verdict(kind, &verdict);
@@ -332,14 +357,14 @@ impl Judge {
         };
         let track = self.tracks.entry((asked.whom.0, other)).or_default();
         if !track.covers(&asked.want.suffix) {
-            track.want(Want::check(&asked.want.suffix, asked.want.cause.clone()));
+            track.want(ProbeRequest::check(&asked.want.suffix, asked.want.cause.clone()));
         }
     }
 
     /// Whether all others are convicted for these names.
-    fn is_last(&self, number: Number, suffix: &[u8]) -> bool {
+    fn is_last(&self, number: UpstreamId, suffix: &[u8]) -> bool {
         let convicted = |other| self.tracks.get(&(other, Transport::Udp)).is_some_and(|track| track.covers(suffix));
-        self.set.upstreams.iter().all(|other| other.number == number || convicted(other.number))
+        self.set.upstreams.iter().all(|other| other.id == number || convicted(other.id))
     }
 }
 

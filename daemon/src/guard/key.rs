@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip::SipHasher13;
 
-use crate::upstream::Number;
+use crate::upstream::UpstreamId;
+use crate::wire::name::NAME_MAX;
 
 /// Marks are valid in the bucket of time that they were made in and in the next one. A question is alive for 6 s at
 /// most.
 const BUCKET: Duration = Duration::from_secs(16);
-
-/// The longest name on the wire (RFC 1035, section 2.3.4).
-const NAME: usize = 255;
 
 /// Whether an address tells a machine from its twin. Loopback is on each; and a node gets a link-local one with every pod
 /// that starts, which must not make the marks of all questions on their way unknown.
@@ -110,9 +108,9 @@ impl MarkKey {
 
     /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go, since
     /// this runs for each question that is asked. `part` counts the stretches of 64 bits.
-    pub(super) fn mac_of_name(&self, upstream: Number, part: u8, name: &[u8]) -> u64 {
-        let mut bytes = [0; 4 + NAME];
-        let length = name.len().min(NAME);
+    pub(super) fn mac_of_name(&self, upstream: UpstreamId, part: u8, name: &[u8]) -> u64 {
+        let mut bytes = [0; 4 + NAME_MAX];
+        let length = name.len().min(NAME_MAX);
         let [high, low] = upstream.0.to_be_bytes();
         let (head, rest) = bytes.split_at_mut(4);
         head.copy_from_slice(&[Purpose::Spelling as u8, high, low, part]);
@@ -192,7 +190,7 @@ mod tests {
         for length in [0, 1, 22, 64, 255] {
             let name = vec![b'a'; length];
             let parts = key.mac(Purpose::Spelling, &[&[0, 7], &[1], &name]);
-            assert_eq!(key.mac_of_name(Number(7), 1, &name), parts, "{length} bytes");
+            assert_eq!(key.mac_of_name(UpstreamId(7), 1, &name), parts, "{length} bytes");
         }
     }
 

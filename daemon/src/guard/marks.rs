@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::bears::{Bears, Lesson, Next};
-use crate::config::{Guard as Settings, Mark};
+use super::mark_support::{Marks, Next, SupportTest};
+use super::{Mark, Settings};
 
 /// What was learnt is learnt again after this time.
 const AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -13,15 +13,15 @@ const RETRY: Duration = Duration::from_secs(60);
 /// What is known of one upstream.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    bears: Bears,
+    bears: Marks,
     learnt: Option<Instant>,
     begun: Option<Instant>,
-    lesson: Option<Lesson>,
+    lesson: Option<SupportTest>,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { bears: Bears::ALL, learnt: None, begun: None, lesson: None }
+        Self { bears: Marks::ALL, learnt: None, begun: None, lesson: None }
     }
 }
 
@@ -29,10 +29,10 @@ impl Settings {
     /// The marks for ordinary queries to an upstream that bears `bears`. The tag tells a stranger about us, so in auto
     /// mode it goes to near upstreams, and to others while they are suspect.
     #[must_use]
-    pub fn marks(self, bears: Bears, near: bool, suspect: bool) -> Bears {
+    pub fn marks(self, bears: Marks, near: bool, suspect: bool) -> Marks {
         let spelling = wants(self.spelling, bears.spelling);
         let tag = wants(self.tag, bears.tag && (near || suspect));
-        Bears { opt: bears.opt || tag, tag, spelling }
+        Marks { opt: bears.opt || tag, tag, spelling }
     }
 }
 
@@ -47,16 +47,16 @@ fn wants(mode: Mark, auto: bool) -> bool {
 impl Known {
     /// What it bears. While that is being learnt again, only what was found up to now: marks that it does not bear
     /// would make it look dead meanwhile.
-    pub(super) fn bears(&self) -> Bears {
-        self.lesson.as_ref().and_then(Lesson::so_far).unwrap_or(self.bears)
+    pub(super) fn bears(&self) -> Marks {
+        self.lesson.as_ref().and_then(SupportTest::so_far).unwrap_or(self.bears)
     }
 
     /// The upstream answered a probe with `marks`, and the name came back as spelled or not. Returns what was learnt by
     /// that, where it is new.
-    pub(super) fn answered(&mut self, marks: Bears, kept: bool, now: Instant) -> Option<Bears> {
+    pub(super) fn answered(&mut self, marks: Marks, kept: bool, now: Instant) -> Option<Marks> {
         let changes = marks.spelling && !kept && self.bears.spelling;
         self.bears.spelling &= !changes;
-        if marks == Bears::ALL {
+        if marks == Marks::ALL {
             self.learnt = Some(now);
         }
         changes.then_some(self.bears)
@@ -69,26 +69,26 @@ impl Known {
             return false;
         }
         self.begun = Some(now);
-        self.lesson = Some(Lesson::new());
+        self.lesson = Some(SupportTest::new());
         true
     }
 
     /// Whether something is held not to be borne that may have changed.
     pub(super) fn is_old(&self, now: Instant) -> bool {
-        self.bears != Bears::ALL && self.learnt.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN)
+        self.bears != Marks::ALL && self.learnt.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN)
     }
 
     /// The marks of the lesson's due probe.
-    pub(super) fn lesson_marks(&self, settings: Settings) -> Bears {
-        let marks = self.lesson.as_ref().map_or(Bears::NONE, Lesson::marks);
+    pub(super) fn lesson_marks(&self, settings: Settings) -> Marks {
+        let marks = self.lesson.as_ref().map_or(Marks::NONE, SupportTest::marks);
         // What is never sent need not be learnt.
         let (tag, spelling) = (settings.tag != Mark::Never, settings.spelling != Mark::Never);
-        Bears { opt: marks.opt, tag: marks.tag && tag, spelling: marks.spelling && spelling }
+        Marks { opt: marks.opt, tag: marks.tag && tag, spelling: marks.spelling && spelling }
     }
 
     /// Takes how a probe of the lesson went. Returns whether another is to be sent, and what was learnt where it is
     /// new.
-    pub(super) fn heard(&mut self, own: bool, kept: bool, now: Instant) -> (bool, Option<Bears>) {
+    pub(super) fn heard(&mut self, own: bool, kept: bool, now: Instant) -> (bool, Option<Marks>) {
         let Some(lesson) = &mut self.lesson else { return (false, None) };
         match lesson.heard(own, kept) {
             Next::Ask(_) => (true, None),
@@ -114,13 +114,13 @@ mod tests {
     #[test]
     fn the_tag_goes_to_near_upstreams_and_to_suspects() {
         let auto = Settings::default();
-        assert_eq!(auto.marks(Bears::ALL, true, false), Bears::ALL);
-        assert_eq!(auto.marks(Bears::ALL, false, true), Bears::ALL);
-        assert_eq!(auto.marks(Bears::ALL, false, false), Bears { tag: false, ..Bears::ALL });
-        assert_eq!(auto.marks(Bears::NONE, true, true), Bears::NONE);
+        assert_eq!(auto.marks(Marks::ALL, true, false), Marks::ALL);
+        assert_eq!(auto.marks(Marks::ALL, false, true), Marks::ALL);
+        assert_eq!(auto.marks(Marks::ALL, false, false), Marks { tag: false, ..Marks::ALL });
+        assert_eq!(auto.marks(Marks::NONE, true, true), Marks::NONE);
         let always = Settings { tag: Mark::Always, spelling: Mark::Always };
-        assert_eq!(always.marks(Bears::NONE, false, false), Bears::ALL);
+        assert_eq!(always.marks(Marks::NONE, false, false), Marks::ALL);
         let never = Settings { tag: Mark::Never, spelling: Mark::Never };
-        assert_eq!(never.marks(Bears::ALL, true, true), Bears { opt: true, ..Bears::NONE });
+        assert_eq!(never.marks(Marks::ALL, true, true), Marks { opt: true, ..Marks::NONE });
     }
 }

@@ -4,8 +4,9 @@
 //! **Three witnesses raise suspicion, one judge convicts.** [`tag`], [`spelling`] and [`silence`] are the witnesses; the
 //! front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`]
-//! the handle on it; [`limits`], [`marks`] and [`bears`] say how many probes and which marks. All but `run` and
-//! `exchange` is pure, and `simulation` runs it, engine and all, in random networks. A fourth witness would be a file
+//! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. Whoever finds an upstream late tells
+//! [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but `run` and
+//! `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A fourth witness would be a file
 //! here, a variant of [`Witness`], and a call of `suspect`.
 //!
 //! # Why it is no weapon
@@ -48,10 +49,11 @@
 use std::time::Duration;
 
 mod exchange;
-mod name;
-mod track;
+mod health;
+pub mod mark_support;
+pub mod returned;
+mod upstream_state;
 
-pub mod bears;
 pub mod event;
 pub mod judge;
 pub mod key;
@@ -60,22 +62,20 @@ pub mod marks;
 pub mod probe;
 pub mod report;
 pub mod run;
+mod settings;
 pub mod silence;
 pub mod spelling;
 pub mod tag;
 pub mod verdict;
 
-#[cfg(test)]
-mod simulation;
-
-pub use crate::config::Guard as Settings;
-pub use bears::Bears;
 pub use event::{Action, Event};
 pub use judge::Judge;
 pub use key::{Bucket, MarkKey, Secret};
+pub use mark_support::Marks;
 pub use probe::Nonce;
 pub use report::Report;
 pub use run::{Driver, Guard};
+pub use settings::{Mark, Settings};
 pub use spelling::Strength;
 pub use tag::Passed;
 pub use verdict::{Standing, Verdict, Verdicts, Witness};

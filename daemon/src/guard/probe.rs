@@ -7,15 +7,16 @@
 //! like a question, so that a loop through several Onwards shows, but to two upstreams at most, and nothing that becomes
 //! of it is a witness: in a mesh of eight each probe would provoke others, four times as many in all.
 
-use super::bears::Bears;
 use super::key::{Bucket, MarkKey, Purpose};
-use super::{name, spelling, tag};
-use crate::upstream::Number;
+use super::mark_support::Marks;
+use super::{spelling, tag};
+use crate::upstream::UpstreamId;
+use crate::wire::name;
 use crate::wire::{HEADER, rtype};
 
 const FIRST: &[u8] = b"probe";
-/// Longest suffix that a probe's name has room for: 255 bytes (RFC 1035, section 2.3.4) less two labels.
-const SUFFIX: usize = 255 - (1 + FIRST.len()) - (1 + NONCE);
+/// Maximum length of the suffix of a probe's name, in bytes: that of a name less two labels.
+const SUFFIX: usize = name::NAME_MAX - (1 + FIRST.len()) - (1 + NONCE);
 /// Length of the nonce's label.
 const NONCE: usize = 32;
 /// What a probe says that we take over UDP (RFC 6891, section 6.2.3): enough for any answer to a probe, which is short
@@ -32,16 +33,16 @@ pub struct Probe<'p> {
     /// Its nonce.
     pub nonce: Nonce,
     /// Whom it goes to.
-    pub upstream: Number,
+    pub upstream: UpstreamId,
     /// Under which name; the root's one zero mostly.
     pub suffix: &'p [u8],
     /// Which marks it carries.
-    pub marks: Bears,
+    pub marks: Marks,
 }
 
 /// What an upstream said to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct ProbeReply {
     /// It knows by itself: NOERROR or NXDOMAIN, which we never say to a probe. Any error may be our own, passed back,
     /// or what a hop made of it.
     pub own: bool,
@@ -84,7 +85,7 @@ pub fn fits(suffix: &[u8]) -> bool {
 /// The whole query with the ID `id`.
 #[must_use]
 pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
-    let mut qname = Vec::with_capacity(255);
+    let mut qname = Vec::with_capacity(name::NAME_MAX);
     qname.push(5);
     qname.extend(FIRST);
     qname.push(32);
@@ -109,6 +110,16 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> 
         message.extend([0, 0, 41, size_high, size_low, 0, 0, 0, 0, length_high, length_low]);
         message.extend(option);
     }
+    message
+}
+
+/// The whole query, without marks, for `name` (wire form), which an upstream has answered before.
+#[must_use]
+pub fn plain(name: &[u8], id: u16) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    let mut message = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(name);
+    message.extend([0, 1, 0, 1]);
     message
 }
 
@@ -151,7 +162,7 @@ pub fn is_coredns_probe(qname: &[u8], qtype: u16) -> bool {
 
 /// What `received` says to the probe that was `sent` (both whole messages); none where it is no answer to it.
 #[must_use]
-pub fn heard(sent: &[u8], received: &[u8]) -> Option<Heard> {
+pub fn heard(sent: &[u8], received: &[u8]) -> Option<ProbeReply> {
     let (sent_head, sent_rest) = sent.split_first_chunk::<HEADER>()?;
     let (head, rest) = received.split_first_chunk::<HEADER>()?;
     let (&[id_high, id_low, ..], &[high, low, flags, code, counts_high, counts_low, ..]) = (sent_head, head);
@@ -161,14 +172,14 @@ pub fn heard(sent: &[u8], received: &[u8]) -> Option<Heard> {
     let code = code & 0x0f;
     if [counts_high, counts_low] == [0, 0] && code != 0 {
         // Some send an error without the question.
-        return Some(Heard { own: false, spelling_kept: true });
+        return Some(ProbeReply { own: false, spelling_kept: true });
     }
     let length = question_length(sent_rest)?;
     let (asked, echoed) = (sent_rest.get(..length)?, rest.get(..length)?);
     if [counts_high, counts_low] != [0, 1] || !asked.eq_ignore_ascii_case(echoed) {
         return None;
     }
-    Some(Heard { own: matches!(code, 0 | 3), spelling_kept: asked == echoed })
+    Some(ProbeReply { own: matches!(code, 0 | 3), spelling_kept: asked == echoed })
 }
 
 /// Length of the question that `message` starts with.
@@ -184,13 +195,14 @@ fn question_length(message: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::{key, name::wire};
+    use crate::guard::key;
+    use crate::wire::name::wire;
 
-    fn probe(suffix: &[u8], marks: Bears) -> (Nonce, Vec<u8>) {
+    fn probe(suffix: &[u8], marks: Marks) -> (Nonce, Vec<u8>) {
         let key = key::of(1);
         let nonce = Nonce::new(42, &key);
         let bucket = key.bucket(crate::clock::now());
-        (nonce, query(&Probe { nonce, upstream: Number(1), suffix, marks }, 7, &key, bucket))
+        (nonce, query(&Probe { nonce, upstream: UpstreamId(1), suffix, marks }, 7, &key, bucket))
     }
 
     fn qname(message: &[u8]) -> &[u8] {
@@ -200,7 +212,7 @@ mod tests {
     #[test]
     fn our_probe_is_known_in_any_spelling_and_under_any_name() {
         for suffix in ["", "corp.example"] {
-            let (sent, message) = probe(&wire(suffix), Bears::ALL);
+            let (sent, message) = probe(&wire(suffix), Marks::ALL);
             assert_eq!(nonce(qname(&message)), Some(sent));
             assert_eq!(nonce(&qname(&message).to_ascii_uppercase()), Some(sent));
             let mut longer = qname(&message).to_vec();
@@ -215,7 +227,7 @@ mod tests {
     #[test]
     fn a_guessed_nonce_is_not_ours() {
         let key = key::of(1);
-        let (sent, _) = probe(&[0], Bears::NONE);
+        let (sent, _) = probe(&[0], Marks::NONE);
         for bit in 0..128 {
             let guess = Nonce((u128::from_be_bytes(sent.0) ^ (1 << bit)).to_be_bytes());
             assert!(!guess.is_ours(&key));
@@ -234,16 +246,16 @@ mod tests {
 
     #[test]
     fn marks_are_sent_as_told() {
-        let (_, bare) = probe(&[0], Bears::NONE);
+        let (_, bare) = probe(&[0], Marks::NONE);
         assert_eq!((bare[11], bare.len()), (0, 12 + 6 + 33 + 1 + 4));
         assert_eq!(qname(&bare), qname(&bare).to_ascii_lowercase());
-        let (_, full) = probe(&[0], Bears::ALL);
+        let (_, full) = probe(&[0], Marks::ALL);
         let options = &full[full.len() - 22..];
         let key = key::of(1);
         let passed = tag::read(tag::find(options).unwrap(), &key, key.bucket(crate::clock::now()));
-        assert_eq!(passed.own, Some(Number(1)));
+        assert_eq!(passed.own, Some(UpstreamId(1)));
         assert_ne!(qname(&full), qname(&full).to_ascii_lowercase());
-        let (_, plain_opt) = probe(&[0], Bears { opt: true, ..Bears::NONE });
+        let (_, plain_opt) = probe(&[0], Marks { opt: true, ..Marks::NONE });
         assert_eq!((plain_opt[11], plain_opt.len()), (1, bare.len() + 11));
     }
 
@@ -265,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_noerror_and_nxdomain_are_an_upstreams_own_answer() {
-        let (_, sent) = probe(&[0], Bears::ALL);
+        let (_, sent) = probe(&[0], Marks::ALL);
         let answer = |code: u8, change: fn(&mut Vec<u8>)| {
             let mut m = sent.clone();
             (m[2], m[3]) = (0x81, 0x80 | code);
@@ -273,9 +285,13 @@ mod tests {
             heard(&sent, &m)
         };
         for code in 0..16 {
-            assert_eq!(answer(code, |_| ()), Some(Heard { own: matches!(code, 0 | 3), spelling_kept: true }), "{code}");
+            assert_eq!(
+                answer(code, |_| ()),
+                Some(ProbeReply { own: matches!(code, 0 | 3), spelling_kept: true }),
+                "{code}"
+            );
         }
-        assert_eq!(answer(3, |m| m.make_ascii_lowercase()), Some(Heard { own: true, spelling_kept: false }));
+        assert_eq!(answer(3, |m| m.make_ascii_lowercase()), Some(ProbeReply { own: true, spelling_kept: false }));
         assert_eq!(answer(3, |m| m[0] ^= 1), None);
         assert_eq!(answer(3, |m| m[2] = 1), None);
         assert_eq!(answer(3, |m| m[20] ^= 1), None);
@@ -283,7 +299,7 @@ mod tests {
             m.truncate(12);
             m[5] = 0;
         });
-        assert_eq!(bare, Some(Heard { own: false, spelling_kept: true }));
+        assert_eq!(bare, Some(ProbeReply { own: false, spelling_kept: true }));
         assert_eq!(
             answer(0, |m| {
                 m.truncate(12);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bears::Bears;
-use super::name;
+use super::mark_support::Marks;
 use super::verdict::{Evidence, Standing, Witness};
 use crate::upstream::{Transport, Upstream};
+use crate::wire::name;
 use crate::wire::query::shown;
 
 /// What happened.
@@ -25,7 +25,7 @@ pub enum Kind {
     /// A verdict that was given so long ago still holds, and the upstreams are being told.
     Holds(Standing, Duration),
     /// Probes with and without marks taught what it bears.
-    Learnt(Bears),
+    Learnt(Marks),
 }
 
 /// One thing to tell.
@@ -81,7 +81,7 @@ impl Report {
             ),
             Kind::Released => format!("{server} (from {source}) answers {names} over {over} by itself again; in use"),
             Kind::Holds(standing, since) => {
-                let what = if standing == Standing::AskedLast { "asking it last" } else { "not asking it" };
+                let what = if standing == Standing::LastResort { "asking it last" } else { "not asking it" };
                 let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
                 format!("{server} (from {source}) sends {names} back to us over {over}, found {since} ago; {what}")
             }
@@ -220,11 +220,11 @@ fn transport(transport: Transport) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::name::wire;
-    use crate::upstream::Number;
+    use crate::upstream::UpstreamId;
+    use crate::wire::name::wire;
 
     fn report(server: &str, source: &str, suffix: &str) -> Report {
-        let upstream = Upstream { number: Number(0), server: server.parse().unwrap(), source: source.into() };
+        let upstream = Upstream { id: UpstreamId(0), server: server.parse().unwrap(), source: source.into() };
         Report {
             kind: Kind::Looping,
             upstream: Arc::new(upstream),
@@ -274,7 +274,7 @@ mod tests {
             holds(Standing::Quarantined).text(),
             "127.0.0.53:53 (from /etc/resolv.conf) sends questions back to us over UDP, found 2m 5s ago; not asking it"
         );
-        assert!(holds(Standing::AskedLast).text().ends_with("asking it last"));
+        assert!(holds(Standing::LastResort).text().ends_with("asking it last"));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use super::event::{Action, Event};
 use super::probe;
 use super::report::Kind;
-use super::{Bears, Judge, MarkKey, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
+use super::{Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
-use crate::upstream::{Number, Set, Transport, Upstream};
+use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 
 /// What waits for the judge at most.
 const QUEUE: usize = 256;
@@ -35,7 +35,7 @@ pub struct Guard(Arc<Shared>);
 pub struct Driver {
     judge: Judge,
     events: mpsc::Receiver<Event>,
-    set: watch::Receiver<Arc<Set>>,
+    set: watch::Receiver<Arc<UpstreamSet>>,
     key: watch::Receiver<Arc<MarkKey>>,
     published: Arc<Published>,
 }
@@ -47,7 +47,7 @@ struct Shared {
     key: ArcSwap<MarkKey>,
     key_before: ArcSwap<MarkKey>,
     events: mpsc::Sender<Event>,
-    set: watch::Sender<Arc<Set>>,
+    set: watch::Sender<Arc<UpstreamSet>>,
     new_key: watch::Sender<Arc<MarkKey>>,
     home: Mutex<VecDeque<(Nonce, Instant)>>,
     published: Arc<Published>,
@@ -57,9 +57,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Published {
     verdicts: ArcSwap<Verdicts>,
-    counts: Mutex<BTreeMap<(Number, Witness), u64>>,
+    counts: Mutex<BTreeMap<(UpstreamId, Witness), u64>>,
     /// The latest probes and whom they went to.
-    probes: Mutex<VecDeque<(Nonce, Number)>>,
+    probes: Mutex<VecDeque<(Nonce, UpstreamId)>>,
 }
 
 impl Guard {
@@ -102,7 +102,7 @@ impl Guard {
 
     /// The marks that an ordinary query to `upstream` is to carry now.
     #[must_use]
-    pub fn marks(&self, upstream: Number) -> Bears {
+    pub fn marks(&self, upstream: UpstreamId) -> Marks {
         self.verdicts().marks(upstream)
     }
 
@@ -122,11 +122,23 @@ impl Guard {
     /// A witness speaks against `upstream` for a question for `name` (lower-cased wire form).
     ///
     /// Not for the probe of another Onward, who judges by it himself: in a mesh of them each probe would provoke others.
-    pub fn suspect(&self, upstream: Number, transport: Transport, witness: Witness, name: &[u8]) {
+    pub fn suspect(&self, upstream: UpstreamId, transport: Transport, witness: Witness, name: &[u8]) {
         if probe::nonce(name).is_some() {
             return;
         }
         self.tell(Event::Witness { upstream, transport, witness, name: name.into() });
+    }
+
+    /// `upstream` lets queries wait over this transport and may be down. It is probed at once, within limits; where
+    /// it meets that with silence, [`Verdicts::down_since`] says so within a second. `answered` is a name that it has
+    /// answered before (lower-cased wire form), where one is known.
+    pub fn perhaps_down(&self, upstream: UpstreamId, transport: Transport, answered: Option<&[u8]>) {
+        self.tell(Event::PerhapsDown { upstream, transport, answered: answered.map(Into::into) });
+    }
+
+    /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
+    pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
+        self.tell(Event::Alive { upstream, transport });
     }
 
     /// CoreDNS's `loop` plugin asked its question.
@@ -151,14 +163,14 @@ impl Guard {
 
     /// Whether a probe that went to `upstream` came home since then. Nobody can forge that.
     #[must_use]
-    pub fn has_probe_come_home(&self, upstream: Number, since: Instant) -> bool {
+    pub fn has_probe_come_home(&self, upstream: UpstreamId, since: Instant) -> bool {
         let home = self.0.home.lock().unwrap_or_else(PoisonError::into_inner);
         let probes = self.0.published.probes.lock().unwrap_or_else(PoisonError::into_inner);
         home.iter().take_while(|(_, at)| *at >= since).any(|(nonce, _)| probes.contains(&(*nonce, upstream)))
     }
 
     /// Other upstreams are in use.
-    pub fn set_changed(&self, set: Arc<Set>) {
+    pub fn set_changed(&self, set: Arc<UpstreamSet>) {
         self.0.set.send_replace(set);
     }
 
@@ -171,13 +183,13 @@ impl Guard {
 
     /// How often each witness spoke against each upstream, as far as the judge heard.
     #[must_use]
-    pub fn counts(&self) -> Vec<((Number, Witness), u64)> {
+    pub fn counts(&self) -> Vec<((UpstreamId, Witness), u64)> {
         let counts = self.0.published.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(whom, count)| (*whom, *count)).collect()
     }
 
     /// Tells again which verdicts hold against those in `set`: to be called when people are told of the upstreams.
-    pub fn tell_what_holds(&self, set: &Set, now: Instant) {
+    pub fn tell_what_holds(&self, set: &UpstreamSet, now: Instant) {
         for verdict in self.verdicts().all() {
             let Some(upstream) = set.get(verdict.upstream) else { continue };
             let report = Report {
@@ -242,9 +254,9 @@ impl Driver {
     fn perform(&self, action: Action, send: impl FnOnce(Nonce, Arc<Upstream>, Transport, Vec<u8>)) {
         match action {
             Action::Publish(verdicts) => self.published.verdicts.store(verdicts),
-            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.number)),
+            Action::Tell(report) => log(&report, &self.published.counts_of(report.upstream.id)),
             Action::SendProbe { nonce, upstream, transport, message } => {
-                self.published.sent(nonce, upstream.number);
+                self.published.sent(nonce, upstream.id);
                 send(nonce, upstream, transport, message);
             }
         }
@@ -252,12 +264,12 @@ impl Driver {
 }
 
 impl Published {
-    fn counts_of(&self, upstream: Number) -> Vec<(Witness, u64)> {
+    fn counts_of(&self, upstream: UpstreamId) -> Vec<(Witness, u64)> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().filter(|((of, _), _)| *of == upstream).map(|((_, witness), count)| (*witness, *count)).collect()
     }
 
-    fn sent(&self, nonce: Nonce, upstream: Number) {
+    fn sent(&self, nonce: Nonce, upstream: UpstreamId) {
         let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
         probes.truncate(HOME - 1);
         probes.push_front((nonce, upstream));
@@ -265,7 +277,7 @@ impl Published {
 
     /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
     /// anew.
-    fn count(&self, upstream: Number, witness: Witness) {
+    fn count(&self, upstream: UpstreamId, witness: Witness) {
         const MOST: usize = 1024;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MOST && !counts.contains_key(&(upstream, witness)) {
@@ -307,8 +319,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::guard::{Standing, name};
-    use crate::upstream::set::Numbers;
+    use crate::guard::Standing;
+    use crate::upstream::set::UpstreamIds;
+    use crate::wire::name;
 
     /// An upstream on loopback that brings each probe home and passes our SERVFAIL on, or says NXDOMAIN.
     async fn upstream(guard: Guard, socket: tokio::net::UdpSocket, loops: bool) {
@@ -337,8 +350,8 @@ mod tests {
             servers.push((socket.local_addr().unwrap().into(), "a".into()));
             tasks.spawn(upstream(guard.clone(), socket, loops));
         }
-        let set = Set::new(servers, None, &mut Numbers::default());
-        let [bad, good] = [set.upstreams[0].number, set.upstreams[1].number];
+        let set = UpstreamSet::new(servers, None, &mut UpstreamIds::default());
+        let [bad, good] = [set.upstreams[0].id, set.upstreams[1].id];
         guard.set_changed(Arc::new(set));
         guard.suspect(good, Transport::Udp, Witness::Tag, name::ROOT);
         let standing = |number| guard.verdicts().standing(number, Transport::Udp, name::ROOT);
@@ -348,7 +361,7 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
-        assert!(standing(good) < Standing::AskedLast);
+        assert!(standing(good) < Standing::LastResort);
         let nonce = Nonce::new(1, &guard.key());
         let home = || guard.probe_home(nonce, ([10, 0, 0, 9].into(), Transport::Udp), 0, clock::now());
         assert_eq!((home(), home()), (true, false), "only the first is held");

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::upstream::{Number, Set};
+use crate::upstream::{UpstreamId, UpstreamSet};
 
 /// How an ask went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +38,22 @@ pub fn is_suspicion(end: End) -> bool {
 /// behind masquerade share an upstream's address: were the order of unequal upstreams to yield to that, a stranger
 /// could move internal names to a public second server.
 #[must_use]
-pub fn not_first(set: &Set, from: IpAddr) -> Option<Number> {
+pub fn not_first(set: &UpstreamSet, from: IpAddr) -> Option<UpstreamId> {
     if !set.equivalent {
         return None;
     }
     let from = from.to_canonical();
-    set.upstreams.iter().find(|upstream| upstream.server.ip().to_canonical() == from).map(|upstream| upstream.number)
+    set.upstreams.iter().find(|upstream| upstream.server.ip().to_canonical() == from).map(|upstream| upstream.id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::set::Numbers;
+    use crate::upstream::set::UpstreamIds;
 
-    fn set(servers: &[&str]) -> Set {
+    fn set(servers: &[&str]) -> UpstreamSet {
         let servers = servers.iter().map(|server| (server.parse().unwrap(), "a".into())).collect();
-        Set::new(servers, None, &mut Numbers::default())
+        UpstreamSet::new(servers, None, &mut UpstreamIds::default())
     }
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn who_asks_is_not_asked_first_among_equals() {
         let set = set(&["10.0.0.2", "10.0.0.3"]);
-        assert_eq!(not_first(&set, "::ffff:10.0.0.3".parse().unwrap()), Some(set.upstreams[1].number));
+        assert_eq!(not_first(&set, "::ffff:10.0.0.3".parse().unwrap()), Some(set.upstreams[1].id));
         assert_eq!(not_first(&set, "10.0.0.4".parse().unwrap()), None);
     }
 

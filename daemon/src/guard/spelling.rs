@@ -16,14 +16,13 @@
 //! tells nothing.
 
 use super::key::MarkKey;
-use crate::upstream::Number;
+use crate::upstream::UpstreamId;
+use crate::wire::name::NAME_MAX;
 
 /// From as many letters on a match is a hint.
 pub const HINT: u32 = 8;
 /// From as many letters on a match is a witness.
 pub const WITNESS: u32 = 24;
-/// The longest name on the wire (RFC 1035, section 2.3.4).
-const NAME: usize = 255;
 
 /// How much a spelling that we know again says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +34,7 @@ pub enum Strength {
 }
 
 /// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
-pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &MarkKey) {
+pub fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey) {
     name.make_ascii_lowercase();
     pattern(name, upstream, key);
     if name == asker {
@@ -45,8 +44,8 @@ pub fn spell(name: &mut [u8], upstream: Number, asker: &[u8], key: &MarkKey) {
 
 /// Whether `arrived`, a name as it was asked, is spelled as we spell it for `upstream`.
 #[must_use]
-pub fn recognise(arrived: &[u8], upstream: Number, key: &MarkKey) -> Option<Strength> {
-    let mut buffer = [0; NAME];
+pub fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> Option<Strength> {
+    let mut buffer = [0; NAME_MAX];
     let spelled = buffer.get_mut(..arrived.len())?;
     spelled.copy_from_slice(arrived);
     spelled.make_ascii_lowercase();
@@ -69,8 +68,8 @@ pub fn recognise(arrived: &[u8], upstream: Number, key: &MarkKey) -> Option<Stre
 }
 
 /// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
-fn pattern(name: &mut [u8], upstream: Number, key: &MarkKey) {
-    let mut words = [0; NAME.div_ceil(64)];
+fn pattern(name: &mut [u8], upstream: UpstreamId, key: &MarkKey) {
+    let mut words = [0; NAME_MAX.div_ceil(64)];
     for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {
         *word = key.mac_of_name(upstream, part, name);
     }

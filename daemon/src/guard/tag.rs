@@ -11,7 +11,7 @@
 //! replays one, has a witness, and a witness costs the healthy one probe (see the module's documentation).
 
 use super::key::{Bucket, MarkKey, Purpose};
-use crate::upstream::Number;
+use crate::upstream::UpstreamId;
 
 /// The option's code, from the range for local use (RFC 6891, section 9; IANA: 65001 to 65534).
 pub const CODE: u16 = 65_353;
@@ -24,7 +24,7 @@ const ENTRY: usize = 8 + 2 + 8;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passed {
     /// The question has been here before and was sent to this upstream (the last one, if to several).
-    pub own: Option<Number>,
+    pub own: Option<UpstreamId>,
     /// Entries of others, oldest first; at most [`MOST`], and mostly none.
     relay: Vec<[u8; ENTRY]>,
 }
@@ -72,7 +72,7 @@ pub fn read(option: &[u8], key: &MarkKey, now: Bucket) -> Passed {
             passed.relay.push(*entry);
             continue;
         }
-        let number = Number(u16::from_be_bytes([number_high, number_low]));
+        let number = UpstreamId(u16::from_be_bytes([number_high, number_low]));
         if *entry == own(number, key, now) || *entry == own(number, key, now.previous()) {
             passed.own = Some(number);
         }
@@ -81,7 +81,7 @@ pub fn read(option: &[u8], key: &MarkKey, now: Bucket) -> Passed {
 }
 
 /// Appends the option, with code and length, for a question that has `passed` others and now goes to `upstream`.
-pub fn write(passed: &Passed, upstream: Number, key: &MarkKey, now: Bucket, out: &mut Vec<u8>) {
+pub fn write(passed: &Passed, upstream: UpstreamId, key: &MarkKey, now: Bucket, out: &mut Vec<u8>) {
     append(passed, own(upstream, key, now), out);
 }
 
@@ -102,7 +102,7 @@ pub struct Entries(Vec<Made>);
 
 #[derive(Debug)]
 struct Made {
-    upstream: Number,
+    upstream: UpstreamId,
     process: u64,
     bucket: Bucket,
     entry: [u8; ENTRY],
@@ -110,7 +110,7 @@ struct Made {
 
 impl Entries {
     /// As [`write()`].
-    pub fn write(&mut self, passed: &Passed, upstream: Number, (key, now): (&MarkKey, Bucket), out: &mut Vec<u8>) {
+    pub fn write(&mut self, passed: &Passed, upstream: UpstreamId, (key, now): (&MarkKey, Bucket), out: &mut Vec<u8>) {
         let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
         let entry = match self.0.iter().find(holds) {
             Some(made) => made.entry,
@@ -126,7 +126,7 @@ impl Entries {
     }
 }
 
-fn own(number: Number, key: &MarkKey, bucket: Bucket) -> [u8; ENTRY] {
+fn own(number: UpstreamId, key: &MarkKey, bucket: Bucket) -> [u8; ENTRY] {
     let process = key.process().to_be_bytes();
     let number = number.0.to_be_bytes();
     let mac = key.mac(Purpose::Tag, &[&process, &number, &bucket.bytes()]).to_be_bytes();
@@ -147,7 +147,7 @@ mod tests {
     /// The data of what [`write`] makes.
     fn written(passed: &Passed, upstream: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
         let mut out = Vec::new();
-        write(passed, Number(upstream), key, now, &mut out);
+        write(passed, UpstreamId(upstream), key, now, &mut out);
         find(&out).unwrap().to_vec()
     }
 
@@ -163,8 +163,8 @@ mod tests {
         let at_other = read(&first, &other, now);
         assert_eq!((at_other.own, at_other.onwards()), (None, 1));
         let back = read(&written(&at_other, 7, &other, now), &us, now);
-        assert_eq!((back.own, back.onwards()), (Some(Number(3)), 1));
-        assert_eq!(read(&written(&back, 4, &us, now), &other, now).own, Some(Number(7)));
+        assert_eq!((back.own, back.onwards()), (Some(UpstreamId(3)), 1));
+        assert_eq!(read(&written(&back, 4, &us, now), &other, now).own, Some(UpstreamId(7)));
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
             for (key, upstream) in keys.iter().zip([3, 4]).chain(keys.iter().zip([5, 3])) {
                 let now = bucket(key, after);
                 let mut out = vec![];
-                entries.write(&Passed::default(), Number(upstream), (key, now), &mut out);
+                entries.write(&Passed::default(), UpstreamId(upstream), (key, now), &mut out);
                 assert_eq!(out[4..], written(&Passed::default(), upstream, key, now));
             }
             assert!(entries.0.len() <= 4);
@@ -186,7 +186,7 @@ mod tests {
     fn marks_grow_old() {
         let us = key::of(1);
         let option = written(&Passed::default(), 3, &us, bucket(&us, 0));
-        assert_eq!(read(&option, &us, bucket(&us, 16)).own, Some(Number(3)));
+        assert_eq!(read(&option, &us, bucket(&us, 16)).own, Some(UpstreamId(3)));
         assert_eq!(read(&option, &us, bucket(&us, 33)), Passed::default());
     }
 
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!((passed.own, passed.onwards()), (None, MOST));
         let sent = written(&passed, 5, &us, now);
         assert_eq!(sent.len(), ENTRY * MOST);
-        assert_eq!(read(&sent, &us, now).own, Some(Number(5)));
+        assert_eq!(read(&sent, &us, now).own, Some(UpstreamId(5)));
     }
 
     #[test]
@@ -234,6 +234,6 @@ mod tests {
             assert_eq!(passed.own, None);
             option = written(&passed, 1, key, now);
         }
-        assert_eq!(read(&option, &ring[0], now).own, Some(Number(1)));
+        assert_eq!(read(&option, &ring[0], now).own, Some(UpstreamId(1)));
     }
 }

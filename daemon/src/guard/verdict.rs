@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::bears::Bears;
-use super::{Settings, name};
-use crate::upstream::{Number, Transport};
+use super::Settings;
+use super::mark_support::Marks;
+use crate::upstream::{Transport, UpstreamId};
+use crate::wire::name;
 
 /// Who raised a suspicion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,9 +28,9 @@ pub enum Standing {
     Suspect,
     /// A question or a probe came back through it a moment ago, and yet it answered a probe by itself: keeps its place, and a
     /// question that comes back is asked of it again where nobody else is left. No verdict.
-    Wavers,
+    Intermittent,
     /// Half a loop, which answers as often as not: to be asked when no other is left.
-    AskedLast,
+    LastResort,
     /// A loop: not to be asked.
     Quarantined,
 }
@@ -51,12 +52,12 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Whom it is about.
-    pub upstream: Number,
+    pub upstream: UpstreamId,
     /// Over what.
     pub transport: Transport,
     /// For which names: lower-cased wire form, the root's one zero for all.
     pub suffix: Box<[u8]>,
-    /// [`Standing::Quarantined`] or [`Standing::AskedLast`].
+    /// [`Standing::Quarantined`] or [`Standing::LastResort`].
     pub standing: Standing,
     /// When it was given.
     pub since: Instant,
@@ -68,11 +69,12 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdicts {
     pub(super) given: Vec<Verdict>,
-    pub(super) suspects: Vec<(Number, Transport)>,
-    pub(super) wavering: Vec<(Number, Transport)>,
-    pub(super) marks: Vec<(Number, Bears)>,
+    pub(super) suspects: Vec<(UpstreamId, Transport)>,
+    pub(super) wavering: Vec<(UpstreamId, Transport)>,
+    pub(super) down: Vec<((UpstreamId, Transport), Instant)>,
+    pub(super) marks: Vec<(UpstreamId, Marks)>,
     /// The marks for those that the judge has not heard of yet.
-    pub(super) unheard_of: Bears,
+    pub(super) unheard_of: Marks,
 }
 
 impl Default for Verdicts {
@@ -84,7 +86,7 @@ impl Default for Verdicts {
 #[cfg(test)]
 impl Verdicts {
     /// These upstreams loop over UDP, for all names.
-    pub(crate) fn of_loops(upstreams: impl Iterator<Item = Number>) -> Self {
+    pub(crate) fn of_loops(upstreams: impl Iterator<Item = UpstreamId>) -> Self {
         let evidence = Evidence { witness: None, from: [10, 0, 0, 9].into(), over: Transport::Udp, onwards: 0 };
         let given = upstreams.map(|upstream| Verdict {
             upstream,
@@ -98,7 +100,7 @@ impl Verdicts {
     }
 
     /// This upstream wavers over UDP.
-    pub(crate) fn of_wavering(upstream: Number) -> Self {
+    pub(crate) fn of_wavering(upstream: UpstreamId) -> Self {
         Self { wavering: vec![(upstream, Transport::Udp)], ..Self::default() }
     }
 }
@@ -107,16 +109,23 @@ impl Verdicts {
     /// Nothing is known.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let unheard_of = settings.marks(Bears::ALL, false, false);
-        Self { given: Vec::new(), suspects: Vec::new(), wavering: Vec::new(), marks: Vec::new(), unheard_of }
+        let unheard_of = settings.marks(Marks::ALL, false, false);
+        Self {
+            given: Vec::new(),
+            suspects: Vec::new(),
+            wavering: Vec::new(),
+            down: Vec::new(),
+            marks: Vec::new(),
+            unheard_of,
+        }
     }
 
     /// How `upstream` stands for `name`, a lower-cased wire name. Costs nothing while nothing is held against anyone.
     #[must_use]
-    pub fn standing(&self, upstream: Number, transport: Transport, name: &[u8]) -> Standing {
+    pub fn standing(&self, upstream: UpstreamId, transport: Transport, name: &[u8]) -> Standing {
         let is_in = |list: &[_]| list.contains(&(upstream, transport));
         let without = match (is_in(&self.wavering), is_in(&self.suspects)) {
-            (true, _) => Standing::Wavers,
+            (true, _) => Standing::Intermittent,
             (false, true) => Standing::Suspect,
             (false, false) => Standing::Free,
         };
@@ -125,12 +134,19 @@ impl Verdicts {
 
     /// The verdict that holds for that question, to name it and its evidence.
     #[must_use]
-    pub fn find(&self, upstream: Number, transport: Transport, name: &[u8]) -> Option<&Verdict> {
+    pub fn find(&self, upstream: UpstreamId, transport: Transport, name: &[u8]) -> Option<&Verdict> {
         self.given
             .iter()
             .filter(|verdict| (verdict.upstream, verdict.transport) == (upstream, transport))
             .filter(|verdict| name::is_within(name, &verdict.suffix))
             .max_by_key(|verdict| verdict.standing)
+    }
+
+    /// Since when nothing was heard of `upstream` over this transport, where it is down: it met health probes with
+    /// silence. What it said to a query since then outweighs that ([`super::Guard::is_alive`]).
+    #[must_use]
+    pub fn down_since(&self, upstream: UpstreamId, transport: Transport) -> Option<Instant> {
+        self.down.iter().find(|(whom, _)| *whom == (upstream, transport)).map(|(_, since)| *since)
     }
 
     /// All verdicts, for people.
@@ -141,7 +157,7 @@ impl Verdicts {
 
     /// The marks that a query to `upstream` is to carry now.
     #[must_use]
-    pub fn marks(&self, upstream: Number) -> Bears {
+    pub fn marks(&self, upstream: UpstreamId) -> Marks {
         self.marks.iter().find(|(number, _)| *number == upstream).map_or(self.unheard_of, |(_, marks)| *marks)
     }
 }
@@ -159,22 +175,22 @@ impl std::fmt::Display for Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Mark;
-    use crate::guard::name::wire;
+    use crate::guard::Mark;
+    use crate::wire::name::wire;
 
     #[test]
     fn what_the_settings_forbid_is_not_sent_before_the_judge_has_begun_either() {
-        let marks = |tag, spelling| Verdicts::new(Settings { tag, spelling }).marks(Number(1));
-        assert_eq!(marks(Mark::Auto, Mark::Auto), Bears { tag: false, ..Bears::ALL });
-        assert_eq!(marks(Mark::Always, Mark::Never), Bears { spelling: false, ..Bears::ALL });
-        assert_eq!(marks(Mark::Never, Mark::Always), Bears { tag: false, ..Bears::ALL });
+        let marks = |tag, spelling| Verdicts::new(Settings { tag, spelling }).marks(UpstreamId(1));
+        assert_eq!(marks(Mark::Auto, Mark::Auto), Marks { tag: false, ..Marks::ALL });
+        assert_eq!(marks(Mark::Always, Mark::Never), Marks { spelling: false, ..Marks::ALL });
+        assert_eq!(marks(Mark::Never, Mark::Always), Marks { tag: false, ..Marks::ALL });
     }
 
     #[test]
     fn a_verdict_holds_for_its_transport_and_suffix_only() {
         let evidence = Evidence { witness: None, from: [127, 0, 0, 1].into(), over: Transport::Udp, onwards: 0 };
         let verdict = |suffix: &str, standing| Verdict {
-            upstream: Number(1),
+            upstream: UpstreamId(1),
             transport: Transport::Udp,
             suffix: wire(suffix).into(),
             standing,
@@ -182,17 +198,17 @@ mod tests {
             evidence: evidence.clone(),
         };
         let verdicts = Verdicts {
-            given: vec![verdict("corp.example", Standing::Quarantined), verdict("example", Standing::AskedLast)],
-            suspects: vec![(Number(1), Transport::Udp)],
-            wavering: vec![(Number(3), Transport::Udp)],
+            given: vec![verdict("corp.example", Standing::Quarantined), verdict("example", Standing::LastResort)],
+            suspects: vec![(UpstreamId(1), Transport::Udp)],
+            wavering: vec![(UpstreamId(3), Transport::Udp)],
             ..Verdicts::default()
         };
-        let standing = |number, transport, name: &str| verdicts.standing(Number(number), transport, &wire(name));
+        let standing = |number, transport, name: &str| verdicts.standing(UpstreamId(number), transport, &wire(name));
         assert_eq!(standing(1, Transport::Udp, "a.corp.example"), Standing::Quarantined);
-        assert_eq!(standing(1, Transport::Udp, "a.example"), Standing::AskedLast);
+        assert_eq!(standing(1, Transport::Udp, "a.example"), Standing::LastResort);
         assert_eq!(standing(1, Transport::Udp, "other.test"), Standing::Suspect);
         assert_eq!(standing(1, Transport::Tcp, "a.corp.example"), Standing::Free);
         assert_eq!(standing(2, Transport::Udp, "a.corp.example"), Standing::Free);
-        assert_eq!(standing(3, Transport::Udp, "a.corp.example"), Standing::Wavers);
+        assert_eq!(standing(3, Transport::Udp, "a.corp.example"), Standing::Intermittent);
     }
 }

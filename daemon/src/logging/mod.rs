@@ -6,12 +6,14 @@
 //!
 //! Writing can block (the journal's socket does, when journald is slow), so callers never write: they put a record of its
 //! own into the queue (`queue.rs`, `record.rs`), and a full queue drops and counts. `sink.rs` writes. Lines of other crates
-//! are kept out below warnings. What a stranger on the network can trigger is told through a [`Limiter`], or at debug.
+//! are kept out below warnings. What a stranger on the network can trigger is told at debug, or at a rate that its caller
+//! limits.
 //!
-//! Fields are given with the line: `info!(upstream:% = server, source = "resolved"; "asking {server}")`. The journal has them
-//! as `ONWARD_UPSTREAM` and `ONWARD_SOURCE`; stderr shows those that the message does not hold already.
+//! Fields are given with the line: `info!(event = Event::UpstreamInUse, upstream:% = server; "asking {server}")`. The journal
+//! has them as `ONWARD_EVENT` and `ONWARD_UPSTREAM`; stderr shows those that the message does not hold already. Each line at
+//! info and above has the [`Event`] that it tells of, by which the journal gets its `MESSAGE_ID`, too.
 
-mod limit;
+mod event;
 mod queue;
 mod record;
 mod sink;
@@ -21,9 +23,8 @@ use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-pub use limit::Limiter;
+pub use event::Event;
 
-use crate::config::Level;
 use queue::Queue;
 use record::Owned;
 use sink::Sink;
@@ -36,6 +37,19 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The crate whose lines are ours; the daemon's modules are all below it.
 const OURS: &str = "onward";
+
+/// How much is logged; each level holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `error`: what stops Onward from doing its work.
+    Error,
+    /// `warn`: what a person should look at.
+    Warn,
+    /// `info`: what changed: addresses, upstreams, verdicts.
+    Info,
+    /// `debug`: everything, for a search of causes.
+    Debug,
+}
 
 /// Writes what is still queued when it is dropped, for half a second at most.
 #[derive(Debug)]

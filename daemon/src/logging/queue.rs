@@ -88,7 +88,13 @@ mod tests {
     use super::*;
 
     fn record(message: &str) -> Owned {
-        Owned { level: log::Level::Info, target: "onward".into(), message: message.to_owned(), fields: Vec::new() }
+        Owned {
+            level: log::Level::Info,
+            target: "onward".into(),
+            message: message.to_owned(),
+            fields: Vec::new(),
+            event: None,
+        }
     }
 
     #[test]

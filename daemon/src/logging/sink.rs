@@ -53,18 +53,17 @@ fn send(journal: &JournalLog, record: &Owned) -> std::io::Result<()> {
     )
 }
 
-/// A record's fields under their names in the journal.
+/// A record's fields under their names in the journal, its event among them.
 struct Prefixed<'r>(Vec<(String, &'r str)>);
 
 impl<'r> Prefixed<'r> {
     fn new(record: &'r Owned) -> Self {
-        Self(
-            record
-                .fields
-                .iter()
-                .map(|(key, value)| (format!("{PREFIX}{}", key.to_uppercase()), value.as_str()))
-                .collect(),
-        )
+        let ours = |name: &str| format!("{PREFIX}{}", name.to_uppercase());
+        let fields = record.fields.iter().map(|(name, value)| (ours(name), value.as_str()));
+        let event = record.event.into_iter();
+        let event =
+            event.flat_map(|event| [("MESSAGE_ID".to_owned(), event.message_id()), (ours("event"), event.name())]);
+        Self(event.chain(fields).collect())
     }
 }
 
@@ -77,7 +76,8 @@ impl Source for Prefixed<'_> {
     }
 }
 
-/// The message, and the fields that it does not hold already; a level only where it is not the usual one.
+/// Returns the message and the fields that it does not hold already. Level and event are told where the level is not the
+/// usual one.
 fn line(record: &Owned) -> String {
     let mut line = match record.level {
         Level::Error => "error: ".to_owned(),
@@ -86,8 +86,10 @@ fn line(record: &Owned) -> String {
         Level::Debug | Level::Trace => format!("debug: {}: ", record.target),
     };
     line.push_str(&record.message);
-    let added = record.fields.iter().filter(|(_, value)| !record.message.contains(value.as_str()));
-    let added: Vec<String> = added.map(|(key, value)| format!("{key} {value}")).collect();
+    let event = record.event.filter(|_| record.level != Level::Info).map(|event| ("event", event.name()));
+    let fields = record.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let fields = fields.filter(|(_, value)| !record.message.contains(value));
+    let added: Vec<String> = event.into_iter().chain(fields).map(|(name, value)| format!("{name} {value}")).collect();
     if !added.is_empty() {
         line.push_str(&format!(" ({})", added.join(", ")));
     }
@@ -97,10 +99,17 @@ fn line(record: &Owned) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::Event;
 
     fn record(level: Level, message: &str, fields: &[(&str, &str)]) -> Owned {
         let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Owned { level, target: "onward::guard".into(), message: message.to_owned(), fields }
+        Owned {
+            level,
+            target: "onward::guard".into(),
+            message: message.to_owned(),
+            fields,
+            event: Some(Event::Listening),
+        }
     }
 
     #[test]
@@ -114,9 +123,15 @@ mod tests {
                 record(Level::Info, "asking 10.0.0.2:53", &[("upstream", "10.0.0.2:53"), ("source", "resolved")]),
                 "asking 10.0.0.2:53 (source resolved)",
             ),
-            (record(Level::Warn, "10.0.0.2:53 loops", &[]), "warning: 10.0.0.2:53 loops"),
-            (record(Level::Error, "cannot bind", &[]), "error: cannot bind"),
-            (record(Level::Debug, "probe", &[("nonce", "1")]), "debug: onward::guard: probe (nonce 1)"),
+            (
+                record(Level::Warn, "10.0.0.2:53 loops", &[("witness", "tag")]),
+                "warning: 10.0.0.2:53 loops (event listening, witness tag)",
+            ),
+            (Owned { event: None, ..record(Level::Error, "cannot bind", &[]) }, "error: cannot bind"),
+            (
+                Owned { event: None, ..record(Level::Debug, "probe", &[("nonce", "1")]) },
+                "debug: onward::guard: probe (nonce 1)",
+            ),
         ] {
             assert_eq!(line(&record), expected);
         }
@@ -134,6 +149,11 @@ mod tests {
         let record = record(Level::Info, "x", &[("upstream", "10.0.0.2:53")]);
         let mut seen = Seen(Vec::new());
         Prefixed::new(&record).visit(&mut seen).unwrap();
-        assert_eq!(seen.0, [("ONWARD_UPSTREAM".to_owned(), "10.0.0.2:53".to_owned())]);
+        let expected = [
+            ("MESSAGE_ID", Event::Listening.message_id()),
+            ("ONWARD_EVENT", "listening"),
+            ("ONWARD_UPSTREAM", "10.0.0.2:53"),
+        ];
+        assert_eq!(seen.0, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

@@ -1,9 +1,8 @@
 //! What people are told of the listeners, and the file that kubelet reads.
 
 use super::listening::Changes;
-use crate::address::Chosen;
-use crate::config;
-use crate::resolvconf::{self, Content, Policy, Written};
+use crate::kubelet_resolv_conf::{self, Content, Found, Settings, Written};
+use crate::node_address::Chosen;
 
 /// Tells what is listened on, and what no longer.
 pub(super) fn listening(changes: &Changes) {
@@ -28,35 +27,22 @@ pub(super) struct File {
     trouble: Option<String>,
 }
 
-/// What the sources say that may go into the file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found<'f> {
-    pub(super) search: &'f [String],
-    pub(super) options: &'f [String],
-}
-
 impl File {
     /// Writes the file, if it must change, and tells of it; false where it should be tried again.
-    pub(super) fn write(&mut self, settings: &config::ResolvConf, chosen: &Chosen, found: Found<'_>) -> bool {
+    pub(super) fn write(&mut self, settings: &Settings, chosen: &Chosen, found: Found<'_>) -> bool {
         // A socket can be bound before the node has its address; no pod should be told of it before.
         let listeners: Vec<_> =
             chosen.addresses.iter().filter(|address| address.present).map(|address| address.socket).collect();
-        let search = list(&settings.search);
-        let options = list(&settings.options);
-        let content = Content {
-            listeners: &listeners,
-            search: policy(&settings.search, &search, found.search),
-            options: policy(&settings.options, &options, found.options),
-        };
+        let content = Content { listeners: &listeners, search: &settings.search, options: &settings.options, found };
         let path = settings.path.display();
-        let rendered = match resolvconf::render(&content) {
+        let rendered = match kubelet_resolv_conf::render(&content) {
             Ok(rendered) => rendered,
             Err(reason) => {
                 self.tell_once(format!("{path} is not written: {reason}"));
                 return true;
             }
         };
-        match resolvconf::write(&settings.path, &rendered.text) {
+        match kubelet_resolv_conf::write(&settings.path, &rendered.text) {
             Ok(written) => {
                 self.trouble = None;
                 if self.told.as_ref() != Some(&rendered.text) {
@@ -95,20 +81,5 @@ fn tell(path: &std::path::Path, written: Written, text: &str, first: bool) {
     }
     if first {
         log::info!("for kubelet's configuration: resolvConf: {path}");
-    }
-}
-
-fn list<T: std::fmt::Display>(policy: &config::Policy<T>) -> Vec<String> {
-    match policy {
-        config::Policy::List(items) => items.iter().map(ToString::to_string).collect(),
-        config::Policy::Keep | config::Policy::None => Vec::new(),
-    }
-}
-
-fn policy<'a, T>(policy: &config::Policy<T>, list: &'a [String], found: &'a [String]) -> Policy<'a> {
-    match policy {
-        config::Policy::Keep => Policy::Keep(found),
-        config::Policy::None => Policy::None,
-        config::Policy::List(_) => Policy::List(list),
     }
 }

@@ -1,34 +1,36 @@
 //! The listeners: opens those that are wanted, keeps those that pods may still ask, closes the rest.
 //!
-//! Which addresses are wanted is decided by [`crate::address`]; how a socket is opened by [`crate::front::bind`].
+//! Which addresses are wanted is decided by [`crate::node_address`]; how a socket is opened by [`crate::net::bind`].
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::address::{Chosen, Tables};
-use crate::front::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
-use crate::front::inbox::Order;
-use crate::front::queries::Queries;
-use crate::front::tcp::{TcpLimits, serve};
-use crate::trip::Forwarder;
+use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
+use crate::node_address::{Chosen, Tables};
+use crate::server::mailbox::{Mail, Mailboxes};
+use crate::server::queries::Queries;
+use crate::server::tcp::{TcpLimits, serve};
+use crate::waiters::ListenerId;
 
 /// All that listens.
 #[derive(Debug)]
 pub(super) struct Listening {
     listeners: Vec<Listener>,
-    forwarder: Arc<Forwarder>,
+    workers: Mailboxes,
     queries: Arc<Queries>,
     limits: TcpLimits,
     streams: JoinSet<std::io::Result<()>>,
+    /// The id of the next listener.
+    next: u32,
 }
 
 #[derive(Debug)]
 struct Listener {
     address: SocketAddr,
-    sockets: Vec<Arc<UdpSocket>>,
+    id: ListenerId,
     stop: watch::Sender<bool>,
     wanted: bool,
 }
@@ -45,11 +47,11 @@ pub(super) struct Changes {
 }
 
 impl Listening {
-    /// Nothing yet; the forwarder's workers will serve the sockets.
+    /// Nothing yet; `workers` will serve the sockets, and `queries` the connections.
     #[must_use]
-    pub(super) fn new(forwarder: Arc<Forwarder>, limits: TcpLimits) -> Self {
-        let queries = Arc::new(Queries::new(Arc::clone(&forwarder)));
-        Self { listeners: Vec::new(), forwarder, queries, limits, streams: JoinSet::new() }
+    pub(super) fn new(workers: Mailboxes, queries: Queries, limits: TcpLimits) -> Self {
+        let (queries, streams) = (Arc::new(queries), JoinSet::new());
+        Self { listeners: Vec::new(), workers, queries, limits, streams, next: 0 }
     }
 
     /// Every address that is listened on, former ones included.
@@ -64,7 +66,7 @@ impl Listening {
             if self.listeners.iter().any(|listener| listener.address == address.socket) {
                 continue;
             }
-            match bind(address.socket, self.forwarder.workers.len()) {
+            match bind(address.socket, self.workers.all().len()) {
                 Ok(bound) => match self.open(bound) {
                     Ok(address_bound) => changes.opened.push((address_bound, address.origin.to_string())),
                     Err(error) => log::error!(error:%; "cannot listen over TCP"),
@@ -97,20 +99,19 @@ impl Listening {
             );
         }
         let stream = tokio::net::TcpListener::from_std(bound.tcp)?;
-        let sockets: Vec<Arc<UdpSocket>> = bound.udp.into_iter().map(Arc::new).collect();
-        for (worker, socket) in self.forwarder.workers.iter().zip(&sockets) {
-            worker.tell(Order::Listen(Arc::clone(socket)));
+        let id = ListenerId(self.next);
+        self.next += 1;
+        for (worker, socket) in self.workers.all().iter().zip(bound.udp) {
+            worker.tell(Mail::Listen(id, socket));
         }
         let (stop, stopped) = watch::channel(false);
         self.streams.spawn(serve(stream, self.limits, Arc::clone(&self.queries), stopped));
-        self.listeners.push(Listener { address: bound.address, sockets, stop, wanted: true });
+        self.listeners.push(Listener { address: bound.address, id, stop, wanted: true });
         Ok(bound.address)
     }
 
     fn close(&self, listener: Listener) {
-        for (worker, socket) in self.forwarder.workers.iter().zip(listener.sockets) {
-            worker.tell(Order::Unlisten(socket));
-        }
+        self.workers.tell_all(|| Mail::Unlisten(listener.id));
         // Dropping `stop` ends the TCP listener, which still sends the answers that are due.
         drop(listener.stop);
     }
@@ -132,6 +133,6 @@ impl Listening {
         self.listeners.clear();
         // The workers ask what is due over TCP, so they end after that.
         while self.streams.join_next().await.is_some() {}
-        self.forwarder.tell_workers(|| Order::Drain);
+        self.workers.tell_all(|| Mail::Drain);
     }
 }

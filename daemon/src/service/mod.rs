@@ -7,8 +7,8 @@
 mod announce;
 mod listening;
 mod notify;
+mod outages;
 mod signals;
-mod translate;
 mod upstreams;
 mod workers;
 
@@ -17,25 +17,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 
-use crate::address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::{self, Overrides, Settings};
+use crate::discovery::kubelet::Kubelet;
 use crate::failure::Failure;
-use crate::flight::Flights;
-use crate::front::bind::BindError;
-use crate::front::inbox::Order;
+use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
+use crate::kubelet_resolv_conf;
 use crate::logging;
-use crate::trip::Forwarder;
+use crate::net::bind::BindError;
+use crate::node_address::choose::Told;
+use crate::node_address::{self, Bell, Chosen, NoAddress, Tables, Wanted};
+use crate::server::clients::Clients;
+use crate::server::mailbox::Mailboxes;
+use crate::server::notice::Notice;
+use crate::server::queries::Queries;
+use crate::upstream::Upstream;
+use crate::waiters::Waiters;
 use listening::Listening;
+use outages::{Line, Outages};
 use signals::{Signals, Wish};
 use upstreams::Upstreams;
-use workers::Workers;
-
-pub use translate::wanted;
+use workers::{Ends, Workers};
 
 /// systemd is told that we are ready after this even if the node has no address yet, so that the boot goes on.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
@@ -48,10 +55,14 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 struct Service {
     settings: Settings,
     overrides: Overrides,
-    forwarder: Arc<Forwarder>,
+    shared: Arc<Shared>,
+    mailboxes: Mailboxes,
     workers: Workers,
     listening: Listening,
     upstreams: Upstreams,
+    /// News of the workers.
+    notices: mpsc::UnboundedReceiver<Notice>,
+    outages: Outages,
     /// The node's addresses.
     addresses: Vec<IpAddr>,
     /// What we listen on by choice, as last chosen.
@@ -87,8 +98,9 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
             rung = bell.rung() => {
                 rung.map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
                 service.follow_addresses(false)?;
-                service.forwarder.tell_workers(|| Order::RenewSockets);
+                service.mailboxes.tell_all(|| Event::RenewSockets);
             }
+            Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
             () = tokio::time::sleep(TRY_AGAIN), if service.try_again => service.follow_addresses(false)?,
             () = &mut patience, if !service.ready => service.ready_at_last(),
@@ -105,33 +117,37 @@ impl Service {
     /// Cache, flights, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
-        let inboxes = workers::inboxes(&settings).map_err(|error| system("the workers", error))?;
-        let addresses = address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
+        let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
+        let mailboxes = Mailboxes::new(mailboxes);
+        let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
-        let workers: Vec<_> = inboxes.iter().map(|(orders, _)| orders.clone()).collect();
-        let told = workers.clone();
-        tokio::spawn(judge.run(move || told.iter().for_each(|worker| worker.tell(Order::Guidance))));
-        let forwarder = Arc::new(Forwarder {
-            cache: Cache::new(translate::cache_limits(&settings.cache)),
-            flights: Flights::new(
-                translate::to_usize(settings.limits.misses),
-                translate::to_usize(settings.limits.waiters),
-            ),
+        let told = mailboxes.clone();
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
+        let shared = Arc::new(Shared {
+            cache: Cache::new((&settings.cache).into()),
+            waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
             allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
             set: ArcSwap::default(),
             guard,
-            workers,
             payload: settings.limits.udp_payload,
             started: clock::now(),
         });
-        let workers = Workers::start(&settings, &forwarder, inboxes).map_err(|error| system("the workers", error))?;
-        let limits = translate::tcp_limits(&settings.limits);
-        let listening = Listening::new(Arc::clone(&forwarder), limits);
+        let clients = Arc::new(Clients::default());
+        let (told, notices) = mpsc::unbounded_channel();
+        let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
+        let workers =
+            Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
+        let queries = Queries::new(Arc::clone(&shared), mailboxes.clone(), clients);
+        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
+            notices,
+            outages: Outages::default(),
             settings,
             overrides,
-            forwarder,
+            shared,
+            mailboxes,
             workers,
             listening,
             addresses,
@@ -148,9 +164,9 @@ impl Service {
     async fn let_addresses_settle(&self, bell: &mut Bell) {
         let settled = async {
             loop {
-                let tables = address::netlink::read();
-                let chosen = tables.ok().and_then(|tables| address::choose(&self.wanted(), &tables).ok());
-                if !chosen.is_some_and(|chosen| chosen.provisional) || bell.rung().await.is_err() {
+                let tables = node_address::netlink::read();
+                let chosen = tables.ok().and_then(|tables| node_address::choose(&self.wanted(), &tables).ok());
+                if chosen.is_none_or(|chosen| chosen.awaited.is_none()) || bell.rung().await.is_err() {
                     return;
                 }
             }
@@ -162,7 +178,7 @@ impl Service {
 
     /// Reads addresses and routes anew, and brings listeners, allow-list and what hangs on them in line.
     fn follow_addresses(&mut self, first: bool) -> Result<(), Failure> {
-        let tables = match address::netlink::read() {
+        let tables = match node_address::netlink::read() {
             Ok(tables) => tables,
             Err(error) if first => return Err(Failure::System(format!("cannot read addresses and routes: {error}"))),
             Err(error) => {
@@ -174,13 +190,13 @@ impl Service {
         self.try_again = false;
         let ours = addresses(&tables);
         if ours != self.addresses {
-            self.forwarder.guard.addresses_changed(&ours);
-            self.forwarder.tell_workers(|| Order::Guidance);
+            self.shared.guard.addresses_changed(&ours);
+            self.mailboxes.tell_all(|| Event::Guidance);
             self.addresses = ours;
         }
-        self.forwarder.allow.store(Arc::new(AllowList::compile(&translate::allowed(&self.settings.allow), &tables)));
-        self.forwarder.tell_workers(|| Order::Allow);
-        let chosen = match address::choose(&self.wanted(), &tables) {
+        self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), &tables)));
+        self.mailboxes.tell_all(|| Event::AllowList);
+        let chosen = match node_address::choose(&self.wanted(), &tables) {
             Ok(chosen) => chosen,
             Err(reason) => return self.without_address(reason, &tables, first),
         };
@@ -200,7 +216,7 @@ impl Service {
         }
         if !changes.opened.is_empty() {
             // A probe comes home only where somebody listens, so the guard begins here; and a new address may close a loop.
-            self.forwarder.guard.set_changed(self.forwarder.set.load_full());
+            self.shared.guard.set_changed(self.shared.set.load_full());
         }
         self.write_file();
         Ok(())
@@ -241,12 +257,12 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.forwarder.adopt(&set);
+            self.shared.adopt(&set);
             if !own.is_empty() {
-                self.forwarder.guard.set_changed(Arc::clone(&set));
+                self.shared.guard.set_changed(Arc::clone(&set));
             }
-            self.forwarder.tell_workers(|| Order::Adopt(Arc::clone(&set)));
-            self.forwarder.guard.tell_what_holds(&set, clock::now());
+            self.mailboxes.tell_all(|| Event::Upstreams(Arc::clone(&set)));
+            self.shared.guard.tell_what_holds(&set, clock::now());
         }
         self.write_file();
     }
@@ -257,7 +273,7 @@ impl Service {
             return;
         }
         let settings = &self.settings.resolv_conf;
-        let found = announce::Found { search: self.upstreams.search(), options: self.upstreams.options() };
+        let found = kubelet_resolv_conf::Found { search: self.upstreams.search(), options: self.upstreams.options() };
         if !self.file.write(settings, &self.chosen, found) {
             self.try_again = true;
         }
@@ -277,18 +293,46 @@ impl Service {
         notify::ready(&format!("degraded: {why}"));
     }
 
+    /// Asks the workers which upstreams do not answer, and tells people and systemd what has changed.
+    async fn look_at_health(&mut self) {
+        let set = self.shared.set.load_full();
+        let lines = self.outages.learn(&set, &Workers::report(&self.mailboxes).await);
+        if lines.is_empty() {
+            return;
+        }
+        for Line { level, event, upstream, text } in &lines {
+            match upstream {
+                Some(upstream) => log::log!(*level, event = *event, upstream:%; "{text}"),
+                None => log::log!(*level, event = *event; "{text}"),
+            }
+        }
+        if self.ready {
+            notify::status(&self.status());
+        }
+    }
+
     fn status(&self) -> String {
         let listening: Vec<_> = self.chosen.addresses.iter().map(|address| address.socket.to_string()).collect();
-        let upstreams: Vec<_> = self.upstreams.servers().map(ToString::to_string).collect();
+        let set = self.shared.set.load();
+        let shown = |upstream: &Arc<Upstream>| match self.outages.is_down(upstream.id) {
+            true => format!("{} (down)", upstream.server),
+            false => upstream.server.to_string(),
+        };
+        let upstreams: Vec<_> = set.upstreams.iter().map(shown).collect();
+        let all_down = !upstreams.is_empty() && set.upstreams.iter().all(|one| self.outages.is_down(one.id));
+        let trouble = if all_down { "degraded: no upstream answers; " } else { "" };
         let upstreams = if upstreams.is_empty() { "no upstream known".to_owned() } else { upstreams.join(", ") };
-        format!("{} → {upstreams}", listening.join(", "))
+        format!("{trouble}{} → {upstreams}", listening.join(", "))
     }
 
     /// Reads the configuration anew. One with faults changes nothing.
     fn reload(&mut self) {
         notify::reloading();
         match config::load(&self.overrides) {
-            Ok(loaded) => self.apply(loaded.settings),
+            Ok(loaded) => {
+                loaded.log_remarks();
+                self.apply(loaded.settings);
+            }
             Err(faults) => {
                 for fault in faults.as_slice() {
                     log::error!("{fault}");
@@ -315,11 +359,11 @@ impl Service {
             Err(failure) => log::error!("{failure}; running on with the configuration before"),
         }
         self.file = announce::File::default();
-        let before = self.forwarder.set.load_full();
+        let before = self.shared.set.load_full();
         self.look_for_upstreams();
-        let set = self.forwarder.set.load_full();
+        let set = self.shared.set.load_full();
         if Arc::ptr_eq(&before, &set) {
-            self.forwarder.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+            self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
         }
         if let Err(failure) = self.follow_addresses(false) {
             log::error!("{failure}");
@@ -330,7 +374,7 @@ impl Service {
     /// Finishes what is in flight; a second signal ends at once.
     async fn end(self, mut signals: Signals) {
         notify::stopping();
-        log::info!("ending: finishing {} questions in flight", self.forwarder.flights.len());
+        log::info!("ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
             listening.drain().await;
@@ -345,6 +389,19 @@ impl Service {
     fn wanted(&self) -> Wanted {
         let previous = self.chosen.addresses.iter().map(|address| address.socket.ip()).collect();
         wanted(&self.settings, self.upstreams.kubelet(), previous)
+    }
+}
+
+/// What is wanted of [`node_address::choose()`]; `previous` are the addresses listened on already.
+#[must_use]
+pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
+    Wanted {
+        places: settings.listen.clone(),
+        families: settings.families,
+        node_ip: settings.node_ip.clone(),
+        told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
+        handed_out,
+        families_stick: false,
     }
 }
 

@@ -9,12 +9,11 @@ use crate::clock;
 use crate::config::Settings;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::last_good::LastGood;
-use crate::discovery::vet::Rules;
-use crate::discovery::watch::Watch;
-use crate::discovery::{Found, Inputs, Preference, Root, Verdict, look_again, paths};
+use crate::discovery::watch::ChangeWatch;
+use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
 use crate::failure::Failure;
-use crate::upstream::set::Numbers;
-use crate::upstream::{Server, Set};
+use crate::upstream::UpstreamSet;
+use crate::upstream::set::UpstreamIds;
 
 /// Lines that are remembered as told; past that all may be told again.
 const TOLD_MOST: usize = 1024;
@@ -24,11 +23,13 @@ const TOLD_MOST: usize = 1024;
 pub(super) struct Upstreams {
     root: Root,
     settings: Settings,
-    preference: Preference,
-    watch: Watch,
+    memory: Memory,
+    /// What is on disk.
+    kept: Option<LastGood>,
+    watch: ChangeWatch,
     found: Found,
-    numbers: Numbers,
-    set: Option<Arc<Set>>,
+    numbers: UpstreamIds,
+    set: Option<Arc<UpstreamSet>>,
     told: HashSet<String>,
 }
 
@@ -36,19 +37,22 @@ impl Upstreams {
     /// Begins to watch the sources; takes up the list that was last good, if there is one.
     pub(super) fn new(settings: &Settings) -> Result<Self, Failure> {
         let root = Root::machine();
-        let mut preference = Preference::new(settings.upstreams.hold);
-        match LastGood::load(&settings.state_dir, &root) {
-            Ok(Some(last)) => preference.resume(last.offer),
-            Ok(None) => {}
-            Err(why) => log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display()),
+        let mut memory = Memory::new(settings.upstreams.hold);
+        let kept = LastGood::load(&settings.state_dir, &root).unwrap_or_else(|why| {
+            log::warn!(why:%; "the upstreams kept in {} are not used: {why}", settings.state_dir.display());
+            None
+        });
+        if let Some(last) = &kept {
+            memory.resume(last.clone());
         }
         Ok(Self {
             watch: watch(&root, settings)?,
             root,
             settings: settings.clone(),
-            preference,
+            memory,
+            kept,
             found: Found::default(),
-            numbers: Numbers::default(),
+            numbers: UpstreamIds::default(),
             set: None,
             told: HashSet::new(),
         })
@@ -58,7 +62,7 @@ impl Upstreams {
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), Failure> {
         self.watch = watch(&self.root, settings)?;
         if settings.upstreams != self.settings.upstreams {
-            self.preference = Preference::new(settings.upstreams.hold);
+            self.memory.forget_choice(settings.upstreams.hold);
         }
         self.settings = settings.clone();
         self.told.clear();
@@ -81,16 +85,11 @@ impl Upstreams {
     }
 
     /// Looks at the sources; `own` are our listeners. Returns the set where it is another one.
-    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<Set>> {
-        let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.preference, now);
+    pub(super) fn look(&mut self, own: &[SocketAddr], now: Instant) -> Option<Arc<UpstreamSet>> {
+        let found = look_again(&inputs(&self.root, &self.settings, own), &mut self.memory, now);
         self.tell_of_candidates(&found);
-        if !found.has_same_servers(&self.found) {
-            self.keep(&found);
-        }
-        // A list that was kept may name what has become our own since.
-        let rules = Rules { own, cluster_dns: &found.kubelet.cluster_dns };
-        let servers = found.servers.iter().filter(|(server, _)| rules.vet(server).is_ok()).cloned().collect();
-        let set = Set::new(servers, self.settings.upstreams.equivalent, &mut self.numbers);
+        self.keep(&found, own);
+        let set = UpstreamSet::new(found.servers.clone(), self.settings.upstreams.equivalent, &mut self.numbers);
         self.found = found;
         if self.set.as_deref().is_some_and(|before| same(before, &set)) {
             return None;
@@ -101,14 +100,21 @@ impl Upstreams {
         Some(set)
     }
 
-    /// Keeps a fresh list on disk, for a start at which no source has one.
-    fn keep(&self, found: &Found) {
+    /// Keeps a fresh list on disk, for a start at which no source has one; never a worse one than is there. Before there is
+    /// a listener some of what is found may be Onward itself, so nothing is kept then.
+    fn keep(&mut self, found: &Found, own: &[SocketAddr]) {
         let Some(offer) = found.offer() else { return };
-        let kept = LastGood { offer, at: clock::wall() }.save(&self.settings.state_dir, &self.root);
-        if let Err(error) = kept {
+        let cluster_dns = found.kubelet.cluster_dns.clone();
+        let now = LastGood { offer, at: clock::wall(), own: own.to_vec(), cluster_dns };
+        let is_news = !self.kept.as_ref().is_some_and(|kept| kept.tells_the_same(&now));
+        if own.is_empty() || !is_news || !now.may_replace(self.kept.as_ref()) {
+            return;
+        }
+        if let Err(error) = now.save(&self.settings.state_dir, &self.root) {
             let directory = self.settings.state_dir.display();
             log::warn!(error:%; "the upstreams cannot be kept in {directory} ({error}); a start without network will know none");
         }
+        self.kept = Some(now);
     }
 
     /// Tells what is refused and what is odd, each once.
@@ -117,7 +123,7 @@ impl Upstreams {
             self.told.clear();
         }
         for candidate in &found.candidates {
-            let Verdict::Refused(refusal) = &candidate.verdict else { continue };
+            let Use::Refused(refusal) = &candidate.usage else { continue };
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
@@ -146,11 +152,6 @@ impl Upstreams {
         &self.found.options
     }
 
-    /// The servers that are asked.
-    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.set.iter().flat_map(|set| &set.upstreams).map(|upstream| &upstream.server)
-    }
-
     /// What kubelet is told, as far as it could be read.
     pub(super) fn kubelet(&self) -> &Kubelet {
         &self.found.kubelet
@@ -158,21 +159,26 @@ impl Upstreams {
 }
 
 fn inputs<'a>(root: &'a Root, settings: &'a Settings, own: &'a [SocketAddr]) -> Inputs<'a> {
-    Inputs { root, configured: &settings.upstreams.servers, sources: &settings.upstreams.sources, own }
+    Inputs {
+        root,
+        configured: &settings.upstreams.servers,
+        sources: &settings.upstreams.sources,
+        own,
+        written: &settings.resolv_conf.path,
+    }
 }
 
-fn watch(root: &Root, settings: &Settings) -> Result<Watch, Failure> {
-    Watch::new(paths(&inputs(root, settings, &[])))
+fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {
+    ChangeWatch::subscribe(paths(&inputs(root, settings, &[])))
         .map_err(|error| Failure::System(format!("cannot watch the files that name upstreams: {error}")))
 }
 
-/// Whether the same servers of the same sources are asked, in whatever order: then nothing is to be done.
-fn same(one: &Set, other: &Set) -> bool {
-    let within = |one: &Set, other: &Set| one.upstreams.iter().all(|upstream| other.upstreams.contains(upstream));
-    one.equivalent == other.equivalent && within(one, other) && within(other, one)
+/// Whether the same servers of the same sources are asked, in the same order: then nothing is to be done.
+fn same(one: &UpstreamSet, other: &UpstreamSet) -> bool {
+    one.equivalent == other.equivalent && one.upstreams == other.upstreams
 }
 
-fn tell_of_set(set: &Set, found: &Found) {
+fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.server, &upstream.source);
         log::info!(upstream:% = server, source:%; "asking {server}, from {source}");

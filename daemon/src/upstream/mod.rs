@@ -1,15 +1,9 @@
-//! Asking upstream servers.
+//! What an upstream is: its address, its identity across sets, and the ordered set in use.
+//!
+//! A model only: `exchange` asks upstreams, `guard` judges them, `discovery` finds them.
 
-pub mod check;
-pub mod engine;
-pub mod health;
-pub mod pool;
-pub mod question;
 pub mod server;
 pub mod set;
-pub mod sockets;
-pub mod stream;
 
 pub use server::Server;
-pub use set::{Number, Set, Transport, Upstream};
-pub use stream::{StreamError, StreamLimits, Streams};
+pub use set::{Transport, Upstream, UpstreamId, UpstreamSet};

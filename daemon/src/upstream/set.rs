@@ -1,16 +1,16 @@
 //! The set of upstreams in use: ordered, immutable, swapped whole when discovery finds another.
 //!
-//! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`Number`].
+//! Discovery decides what is in it, the engine asks it, the guard speaks of its members by [`UpstreamId`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Server;
-use crate::address::reach;
+use crate::node_address::reach;
 
 /// Stands for one server for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Number(pub u16);
+pub struct UpstreamId(pub u16);
 
 /// How a server is reached. The guard's verdicts are per transport, since a firewall or DNAT may bend only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,7 +25,7 @@ pub enum Transport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its number.
-    pub number: Number,
+    pub id: UpstreamId,
     /// Where it is.
     pub server: Server,
     /// What named it, for people: a path, or `configuration`.
@@ -34,17 +34,17 @@ pub struct Upstream {
 
 /// The upstreams in the order in which they are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Set {
+pub struct UpstreamSet {
     /// First asked first.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Whether any of them may be asked as well when another is slow.
     pub equivalent: bool,
 }
 
-/// Hands out numbers; the same server always gets the same one.
+/// Hands out ids; the same server always gets the same one.
 #[derive(Debug, Default)]
-pub struct Numbers {
-    known: HashMap<Server, Number>,
+pub struct UpstreamIds {
+    known: HashMap<Server, UpstreamId>,
 }
 
 impl Upstream {
@@ -56,13 +56,13 @@ impl Upstream {
     }
 }
 
-impl Set {
+impl UpstreamSet {
     /// Builds a set: equivalent are servers of one source that are all near or all public, unless `equivalent` says.
     #[must_use]
-    pub fn new(servers: Vec<(Server, Arc<str>)>, equivalent: Option<bool>, numbers: &mut Numbers) -> Self {
+    pub fn new(servers: Vec<(Server, Arc<str>)>, equivalent: Option<bool>, ids: &mut UpstreamIds) -> Self {
         let upstreams: Vec<_> = servers
             .into_iter()
-            .map(|(server, source)| Arc::new(Upstream { number: numbers.of(&server), server, source }))
+            .map(|(server, source)| Arc::new(Upstream { id: ids.of(&server), server, source }))
             .collect();
         let alike = upstreams.windows(2).all(|pair| match pair {
             [one, other] => one.source == other.source && one.is_near() == other.is_near(),
@@ -73,15 +73,15 @@ impl Set {
 
     /// The upstream with this number, if it is in the set.
     #[must_use]
-    pub fn get(&self, number: Number) -> Option<&Arc<Upstream>> {
-        self.upstreams.iter().find(|upstream| upstream.number == number)
+    pub fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.id == id)
     }
 }
 
-impl Numbers {
-    fn of(&mut self, server: &Server) -> Number {
-        // Past 65,536 different servers in one life numbers come again; what was learnt of the first is then forgotten.
-        let next = Number(u16::try_from(self.known.len()).unwrap_or_else(|_| {
+impl UpstreamIds {
+    fn of(&mut self, server: &Server) -> UpstreamId {
+        // Past 65,536 different servers in one life ids come again; what was learnt of the first is then forgotten.
+        let next = UpstreamId(u16::try_from(self.known.len()).unwrap_or_else(|_| {
             self.known.clear();
             0
         }));
@@ -93,9 +93,9 @@ impl Numbers {
 mod tests {
     use super::*;
 
-    fn set(servers: &[(&str, &str)], equivalent: Option<bool>) -> Set {
+    fn set(servers: &[(&str, &str)], equivalent: Option<bool>) -> UpstreamSet {
         let servers = servers.iter().map(|(server, source)| (server.parse().unwrap(), Arc::from(*source)));
-        Set::new(servers.collect(), equivalent, &mut Numbers::default())
+        UpstreamSet::new(servers.collect(), equivalent, &mut UpstreamIds::default())
     }
 
     #[test]
@@ -108,14 +108,14 @@ mod tests {
 
     #[test]
     fn a_server_keeps_its_number_across_sets() {
-        let mut numbers = Numbers::default();
-        let one = Set::new(vec![("10.0.0.2".parse().unwrap(), "a".into())], None, &mut numbers);
-        let two = Set::new(
+        let mut ids = UpstreamIds::default();
+        let one = UpstreamSet::new(vec![("10.0.0.2".parse().unwrap(), "a".into())], None, &mut ids);
+        let two = UpstreamSet::new(
             vec![("10.0.0.3".parse().unwrap(), "a".into()), ("10.0.0.2".parse().unwrap(), "b".into())],
             None,
-            &mut numbers,
+            &mut ids,
         );
-        assert_eq!(one.upstreams[0].number, two.upstreams[1].number);
-        assert_ne!(two.upstreams[0].number, two.upstreams[1].number);
+        assert_eq!(one.upstreams[0].id, two.upstreams[1].id);
+        assert_ne!(two.upstreams[0].id, two.upstreams[1].id);
     }
 }

@@ -1,13 +1,14 @@
 //! DNS messages as bytes: reading a plain question, walking an answer's records. Nothing here knows of sockets or time.
 //!
-//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`answer`] reads what
+//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`response`] reads what
 //! upstreams send. Both are bounds-checked walks over the bytes as they came; neither allocates for what it only looks at.
 
-pub mod answer;
+pub mod name;
 pub mod query;
+pub mod response;
 
-pub use answer::Answer;
 pub use query::{Query, QuestionKey};
+pub use response::Response;
 
 /// Length of a message's header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
@@ -30,12 +31,16 @@ pub mod rcode {
 
 /// Record types (IANA, "Resource Record TYPEs") that decide something here.
 pub mod rtype {
+    /// Address (RFC 1035).
+    pub const A: u16 = 1;
     /// Alias (RFC 1035).
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035): how long a negative answer may be kept.
     pub const SOA: u16 = 6;
     /// Host information (RFC 1035): CoreDNS's loop probe.
     pub const HINFO: u16 = 13;
+    /// IPv6 address (RFC 3596).
+    pub const AAAA: u16 = 28;
     /// EDNS (RFC 6891).
     pub const OPT: u16 = 41;
     /// Incremental zone transfer (RFC 1995).
@@ -80,6 +85,13 @@ pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 #[must_use]
 pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The TTL in these four bytes, in seconds; one with the top bit set counts as zero (RFC 2181, section 8).
+#[must_use]
+pub fn ttl(field: [u8; 4]) -> u32 {
+    let ttl = u32::from_be_bytes(field);
+    if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl }
 }
 
 /// Where the name that starts at `at` ends: behind its root label or its first compression pointer (RFC 1035, section 4.1.4).

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::name::NAME_MAX;
 use super::{HEADER, flag, rtype, u16_at};
 
-/// The longest name on the wire (RFC 1035, section 2.3.4).
-pub const NAME_MAX: usize = 255;
 /// DO and CD, then name, type and class.
 pub const KEY_MAX: usize = 1 + NAME_MAX + 4;
 /// The four counts of a plain query's header, as one number: one question, and perhaps an OPT.

@@ -9,15 +9,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::address::reach;
-use crate::address::table::{LinkIndex, Route, RouteKind, Tables};
+use crate::node_address::reach;
+use crate::node_address::table::{LinkIndex, Route, RouteKind, Tables};
 
 /// A route as wide as this leads to the internet, whatever it is called: VPNs cover the default route with 0.0.0.0/1 and
 /// 128.0.0.0/1, routers announce 2000::/3, and registries hold networks of /8 (IPv4) and /12 (IPv6).
 const WIDE_V4: u8 = 7;
 const WIDE_V6: u8 = 12;
 
-/// Who is allowed, as the configuration says.
+/// One entry of the configuration's list of those who may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// `local`: the node itself, and every source whose route leaves by another link than the default route's.
+    Local,
+    /// `private`: RFC 1918, RFC 6598, RFC 4193 and link-local addresses.
+    Private,
+    /// A network; a plain address is a network of one.
+    Network(IpNet),
+}
+
+/// Who is allowed, by the whole list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// The node's own addresses and what is behind links without default route.
@@ -26,6 +37,20 @@ pub struct Allowed {
     pub private: bool,
     /// Further networks.
     pub networks: Vec<IpNet>,
+}
+
+impl<'a> FromIterator<&'a Allow> for Allowed {
+    fn from_iter<I: IntoIterator<Item = &'a Allow>>(list: I) -> Self {
+        let mut allowed = Self::default();
+        for one in list {
+            match one {
+                Allow::Local => allowed.local = true,
+                Allow::Private => allowed.private = true,
+                Allow::Network(network) => allowed.networks.push(*network),
+            }
+        }
+        allowed
+    }
 }
 
 /// The sources that may ask. A look-up allocates nothing.

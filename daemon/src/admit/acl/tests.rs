@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 
 use super::{AllowList, Allowed};
-use crate::address::table::{Address, AddressFlags, LinkIndex, Route, RouteKind, Scope, Tables};
+use crate::node_address::table::{Address, AddressFlags, LinkIndex, Route, RouteKind, Scope, Tables};
 
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;

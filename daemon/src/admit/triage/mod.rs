@@ -7,8 +7,8 @@ use hickory_proto::rr::RecordType;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 use hickory_server::server::Request;
 
-use crate::reply::own::parse;
-use crate::reply::{Ede, Own};
+use crate::respond::local::parse;
+use crate::respond::{Ede, LocalResponse};
 use crate::wire::HEADER;
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ pub enum Verdict {
     /// Say nothing.
     Drop,
     /// Answer it ourselves.
-    Own(Own),
+    LocalResponse(LocalResponse),
     /// Forward it: the same query, plain. ID, RD, AD and CD are kept, the question as spelled, and the OPT with its
     /// options; other bits, other records and trailing bytes are gone.
     Forward(Vec<u8>),
@@ -38,35 +38,35 @@ pub fn triage(packet: &[u8]) -> Verdict {
         return Verdict::Drop; // a response
     }
     if flags & 0x78 != 0 {
-        return Verdict::Own(Own::NotImp); // NOTIFY, UPDATE, and others that are not QUERY
+        return Verdict::LocalResponse(LocalResponse::NotImp); // NOTIFY, UPDATE, and others that are not QUERY
     }
     // RFC 9619, section 4: a QUERY has one question.
     let (questions, answers, authorities) = ([q1, q2], [a1, a2], [n1, n2]);
     if questions != [0, 1] {
-        return Verdict::Own(Own::FormErr);
+        return Verdict::LocalResponse(LocalResponse::FormErr);
     }
     let Some(request) = parse(packet) else {
-        return Verdict::Own(Own::FormErr);
+        return Verdict::LocalResponse(LocalResponse::FormErr);
     };
     if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
-        return Verdict::Own(Own::BadVers); // RFC 6891, section 6.1.3
+        return Verdict::LocalResponse(LocalResponse::BadVers); // RFC 6891, section 6.1.3
     }
     if let Some(own) = not_for_us(&request) {
-        return Verdict::Own(own);
+        return Verdict::LocalResponse(own);
     }
     if answers != [0, 0] || authorities != [0, 0] {
-        return Verdict::Own(Own::FormErr);
+        return Verdict::LocalResponse(LocalResponse::FormErr);
     }
-    plain(&request).map_or(Verdict::Own(Own::FormErr), Verdict::Forward)
+    plain(&request).map_or(Verdict::LocalResponse(LocalResponse::FormErr), Verdict::Forward)
 }
 
 /// Questions that a cache cannot forward: transfers, and those whose signature would not survive it.
-fn not_for_us(request: &Request) -> Option<Own> {
-    let refused = |text| Some(Own::Refused(Some(Ede::new(Ede::NOT_SUPPORTED, text))));
+fn not_for_us(request: &Request) -> Option<LocalResponse> {
+    let refused = |text| Some(LocalResponse::Refused(Some(Ede::new(Ede::NOT_SUPPORTED, text))));
     for question in request.queries.queries() {
         match question.query_type() {
             RecordType::AXFR | RecordType::IXFR => return refused("zone transfers are not forwarded"),
-            RecordType::OPT => return Some(Own::FormErr), // no record of a name (RFC 6891, section 6.1.1)
+            RecordType::OPT => return Some(LocalResponse::FormErr), // no record of a name (RFC 6891, section 6.1.1)
             _ => {}
         }
     }

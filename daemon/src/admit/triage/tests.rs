@@ -21,7 +21,9 @@ fn asking_for(record_type: u8) -> Vec<u8> {
 }
 
 fn refused(packet: &[u8], why: &str) {
-    let Verdict::Own(Own::Refused(Some(ede))) = triage(packet) else { panic!("{:?}", triage(packet)) };
+    let Verdict::LocalResponse(LocalResponse::Refused(Some(ede))) = triage(packet) else {
+        panic!("{:?}", triage(packet))
+    };
     assert_eq!(ede.code, 21);
     assert!(ede.text.contains(why), "{}", ede.text);
 }
@@ -37,8 +39,14 @@ fn responses_and_less_than_a_header_are_dropped() {
 #[test]
 fn other_opcodes_are_not_implemented_however_they_look() {
     for opcode in 1..16u8 {
-        assert_eq!(triage(&packet([opcode << 3, 0], [1, 0, 0, 0], &[QUESTION])), Verdict::Own(Own::NotImp));
-        assert_eq!(triage(&packet([opcode << 3, 0], [0, 2, 7, 1], &[b"junk"])), Verdict::Own(Own::NotImp));
+        assert_eq!(
+            triage(&packet([opcode << 3, 0], [1, 0, 0, 0], &[QUESTION])),
+            Verdict::LocalResponse(LocalResponse::NotImp)
+        );
+        assert_eq!(
+            triage(&packet([opcode << 3, 0], [0, 2, 7, 1], &[b"junk"])),
+            Verdict::LocalResponse(LocalResponse::NotImp)
+        );
     }
 }
 
@@ -68,14 +76,17 @@ fn malformed_queries_get_formerr() {
         ("records claimed, none there", packet([1, 0], [1, 0, 0, 3], &[QUESTION])),
         ("OPT as the type asked for", packet([1, 0], [1, 0, 0, 0], &[&asking_for(41)])),
     ] {
-        assert_eq!(triage(&packet), Verdict::Own(Own::FormErr), "{what}");
+        assert_eq!(triage(&packet), Verdict::LocalResponse(LocalResponse::FormErr), "{what}");
     }
 }
 
 #[test]
 fn an_unknown_edns_version_gets_badvers() {
     let version_1 = &[0, 0, 41, 0x10, 0, 0, 1, 0, 0, 0, 0];
-    assert_eq!(triage(&packet([1, 0], [1, 0, 0, 1], &[QUESTION, version_1])), Verdict::Own(Own::BadVers));
+    assert_eq!(
+        triage(&packet([1, 0], [1, 0, 0, 1], &[QUESTION, version_1])),
+        Verdict::LocalResponse(LocalResponse::BadVers)
+    );
 }
 
 #[test]

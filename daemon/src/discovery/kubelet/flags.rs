@@ -9,7 +9,6 @@ pub(super) struct Flags {
     pub(super) config: Option<String>,
     pub(super) config_directory: Option<String>,
     pub(super) cluster_dns: Vec<String>,
-    pub(super) cluster_domain: Option<String>,
     pub(super) node_ip: Vec<String>,
 }
 
@@ -49,7 +48,6 @@ impl Flags {
                 "config" => flags.config = Some(value),
                 "config-dir" => flags.config_directory = Some(value),
                 "cluster-dns" => flags.cluster_dns.extend(split(&[value])),
-                "cluster-domain" => flags.cluster_domain = Some(value),
                 "node-ip" => flags.node_ip = split(&[value]),
                 _ => {}
             }

@@ -1,8 +1,8 @@
-//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream, its
-//! `clusterDomain` and `--node-ip`.
+//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream, and
+//! `--node-ip`.
 //!
 //! Read are the files and flags of a running kubelet, the usual places of its configuration, and those of k3s and RKE2.
-//! What cannot be read (often it is for root alone) is unknown and said so, never taken for none.
+//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none.
 
 mod flags;
 #[cfg(test)]
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use super::root::Root;
 use flags::Flags;
+use yaml::{Document, NotUnderstood};
 
 /// Where kubeadm puts kubelet's configuration, and the usual directory of its drop-ins.
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
@@ -26,8 +27,6 @@ const DISTRIBUTIONS: [&str; 2] = ["/etc/rancher/k3s/config.yaml", "/etc/rancher/
 pub struct Kubelet {
     /// The addresses of the cluster's DNS Service.
     pub cluster_dns: Vec<IpAddr>,
-    /// The cluster's domain.
-    pub cluster_domain: Option<String>,
     /// `--node-ip`: the node's addresses, as far as they are given.
     pub node_ips: Vec<IpAddr>,
     /// In words: what could not be read.
@@ -46,9 +45,8 @@ pub fn read(root: &Root) -> Kubelet {
         kubelet.take_directory(root, &format!("{path}.d"), &[".yaml", ".yml"]);
     }
     // Flags beat files.
-    kubelet.set_cluster_dns(&flags.cluster_dns);
+    kubelet.set_cluster_dns("kubelet's --cluster-dns", &flags.cluster_dns);
     kubelet.set_node_ips(&flags.node_ip);
-    kubelet.cluster_domain = flags.cluster_domain.or(kubelet.cluster_domain);
     kubelet
 }
 
@@ -68,7 +66,11 @@ pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
 impl Kubelet {
     fn take_file(&mut self, root: &Root, path: &str) {
         match root.read_text(path) {
-            Ok(Some(text)) => self.take(&text),
+            Ok(Some(text)) => {
+                if let Err(error) = self.take(path, &text) {
+                    self.unknown.push(format!("{path} is not understood ({error}): clusterDNS there is unknown"));
+                }
+            }
             Ok(None) => {}
             Err(error) => self.unknown.push(format!("{path} cannot be read ({error}): clusterDNS there is unknown")),
         }
@@ -86,33 +88,43 @@ impl Kubelet {
     }
 
     /// Takes one file; what it says replaces what earlier ones said, as kubelet and k3s do.
-    fn take(&mut self, text: &str) {
-        let document = yaml::Document::new(text);
-        self.set_cluster_dns(&document.list("clusterDNS"));
-        self.set_cluster_dns(&split(&document.list("cluster-dns")));
-        self.set_node_ips(&split(&document.list("node-ip")));
-        let domain = |key| document.list(key).into_iter().next();
-        self.cluster_domain =
-            domain("clusterDomain").or_else(|| domain("cluster-domain")).or_else(|| self.cluster_domain.take());
+    fn take(&mut self, path: &str, text: &str) -> Result<(), NotUnderstood> {
+        let document = Document::read(text)?;
+        self.set_cluster_dns(path, &document.list("clusterDNS")?);
+        // k3s and RKE2; `key+` adds to what earlier files said there.
+        self.set_cluster_dns(path, &split(&document.list("cluster-dns")?));
+        self.set_node_ips(&split(&document.list("node-ip")?));
+        self.add_cluster_dns(path, &split(&document.list("cluster-dns+")?));
         // k3s and RKE2 hand these on to kubelet.
-        let arguments = document.list("kubelet-arg");
-        let flags = Flags::parse(arguments.iter().map(String::as_str));
-        self.set_cluster_dns(&flags.cluster_dns);
-        self.set_node_ips(&flags.node_ip);
+        for key in ["kubelet-arg", "kubelet-arg+"] {
+            let arguments = document.list(key)?;
+            let flags = Flags::parse(arguments.iter().map(String::as_str));
+            self.set_cluster_dns(path, &flags.cluster_dns);
+            self.set_node_ips(&flags.node_ip);
+        }
+        Ok(())
     }
 
-    fn set_cluster_dns(&mut self, texts: &[String]) {
-        set(&mut self.cluster_dns, texts);
+    fn set_cluster_dns(&mut self, source: &str, texts: &[String]) {
+        if !texts.is_empty() {
+            self.cluster_dns.clear();
+            self.add_cluster_dns(source, texts);
+        }
+    }
+
+    fn add_cluster_dns(&mut self, source: &str, texts: &[String]) {
+        for text in texts {
+            match text.trim().parse() {
+                Ok(address) => self.cluster_dns.push(address),
+                Err(_) => self.unknown.push(format!("{source}: clusterDNS has \"{text}\", which is not an address")),
+            }
+        }
     }
 
     fn set_node_ips(&mut self, texts: &[String]) {
-        set(&mut self.node_ips, texts);
-    }
-}
-
-fn set(addresses: &mut Vec<IpAddr>, texts: &[String]) {
-    if !texts.is_empty() {
-        *addresses = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        if !texts.is_empty() {
+            self.node_ips = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        }
     }
 }
 

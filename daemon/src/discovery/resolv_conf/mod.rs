@@ -1,7 +1,8 @@
 //! Reads resolv.conf as glibc 2.36 reads it (`res_vinit_1` there), and never fails, whatever the bytes.
 //!
-//! Two things glibc does that nobody can have meant, and there this reader takes what was meant and remarks on it:
-//! a carriage return at a line's end makes glibc drop a server or spoil a name; and in `search` it keeps a trailing
+//! Three things glibc does that nobody can have meant, and there this reader takes what was meant and remarks on it:
+//! a byte order mark makes glibc skip the first line; a carriage return at a line's end makes it drop a server or spoil a
+//! name; and in `search` it keeps a trailing
 //! comment, or anything else, as a domain. In all else the two agree, which `tests/resolv_conf_against_glibc.rs` holds
 //! against the library itself. All servers are kept, not only the first three, and none is made up where there is none.
 //!
@@ -15,6 +16,7 @@ mod tests;
 pub use options::Options;
 
 use crate::upstream::Server;
+use crate::wire::name;
 
 /// What a resolv.conf says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,10 +51,18 @@ pub struct Remark {
     pub text: String,
 }
 
+/// The byte order mark in UTF-8, which some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads a file's content.
 #[must_use]
 pub fn parse(content: &[u8]) -> ResolvConf {
     let mut conf = ResolvConf::default();
+    let without = content.strip_prefix(BYTE_ORDER_MARK);
+    if without.is_some() {
+        conf.remark(1, "begins with a byte order mark, for which the C library does not read the line".to_owned());
+    }
+    let content = without.unwrap_or(content);
     // getline(3): a last line without a newline is a line, an empty rest is none; the latter matches nothing anyhow.
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         conf.take_line(index + 1, line);
@@ -103,7 +113,7 @@ impl ResolvConf {
                 break;
             }
             empty = false;
-            match name(word) {
+            match name_of(word) {
                 Some(name) => names.push(name),
                 None => self.remark(line, format!("\"{}\" cannot be a domain", word.escape_ascii())),
             }
@@ -136,12 +146,12 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty())
 }
 
-/// A name as it is, if it can be one: labels of 1 to 63 visible characters, 253 in all (RFC 1035, section 2.3.4); or the
-/// root.
-fn name(word: &[u8]) -> Option<String> {
+/// Returns a name as it is, if it can be one: labels of visible characters within the limits of RFC 1035, section 2.3.4; or
+/// the root.
+fn name_of(word: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(word).ok()?;
     let bare = text.strip_suffix('.').unwrap_or(text);
-    let labels = bare.split('.').all(|label| (1..=63).contains(&label.len()));
-    let fits = bare.len() <= 253 && bare.bytes().all(|byte| byte.is_ascii_graphic());
+    let labels = bare.split('.').all(|label| (1..=name::LABEL_MAX).contains(&label.len()));
+    let fits = bare.len() <= name::TEXT_MAX && bare.bytes().all(|byte| byte.is_ascii_graphic());
     (text == "." || (labels && fits)).then(|| text.to_owned())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::glibc::NUMBERED_OPTIONS;
+
 /// Options that are on or off. Order matters: glibc takes the first that the word begins with.
 const FLAGS: [&str; 10] = [
     "rotate",
@@ -16,16 +18,13 @@ const FLAGS: [&str; 10] = [
     "no-aaaa",
 ];
 
-/// Options with a number: the name, and the greatest value.
-const NUMBERS: [(&str, i32); 3] = [("ndots:", 15), ("timeout:", 30), ("attempts:", 5)];
-
 /// All options, in the order in which they first appeared. Of a number given twice the last value holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options(Vec<Word>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
-    Number(&'static str, i32),
+    Number(&'static str, i64),
     Flag(&'static str),
     /// Unknown to glibc, perhaps known to another library.
     Other(String),
@@ -40,9 +39,9 @@ impl Options {
 
     /// The value of `ndots`, `timeout` or `attempts` (seconds for the second), where given.
     #[must_use]
-    pub fn number(&self, name: &str) -> Option<i32> {
+    pub fn number(&self, name: &str) -> Option<i64> {
         self.0.iter().find_map(|word| match word {
-            Word::Number(known, value) if known.strip_suffix(':') == Some(name) => Some(*value),
+            Word::Number(known, value) if *known == name => Some(*value),
             _ => None,
         })
     }
@@ -58,15 +57,15 @@ impl Options {
             }
             let (word, rest) = text.split_at(end);
             in_comment |= word.starts_with(b"#") || word.starts_with(b";");
-            if let Some((name, most)) = NUMBERS.iter().find(|(name, _)| word.starts_with(name.as_bytes())) {
+            if let Some((name, most)) = numbered(word) {
                 // From here to the line's end, since atoi(3) skips blanks: `ndots: 3` is 3.
-                let value = atoi(text.get(name.len()..).unwrap_or_default()).min(*most);
+                let value = i64::from(atoi(text.get(name.len() + 1..).unwrap_or_default())).min(most);
                 // glibc keeps ndots in four bits, so a negative number becomes a large one.
-                self.set(Word::Number(name, if *name == "ndots:" { value & 0xf } else { value }));
+                self.set(Word::Number(name, if name == "ndots" { value & 0xf } else { value }));
             } else if let Some(flag) = FLAGS.iter().find(|flag| word.starts_with(flag.as_bytes())) {
                 self.set(Word::Flag(flag));
-            } else if !in_comment && word.first().is_some_and(u8::is_ascii_alphabetic) && word.is_ascii() {
-                self.set(Word::Other(word.escape_ascii().to_string()));
+            } else if !in_comment && let Some(other) = other(word) {
+                self.set(Word::Other(other));
             }
             text = rest;
         }
@@ -92,11 +91,23 @@ impl Word {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(name, value) => write!(f, "{name}{value}"),
+            Self::Number(name, value) => write!(f, "{name}:{value}"),
             Self::Flag(name) => f.write_str(name),
             Self::Other(word) => f.write_str(word),
         }
     }
+}
+
+/// The option with a number that a word begins with, and the maximum of the number.
+fn numbered(word: &[u8]) -> Option<(&'static str, i64)> {
+    let begins = |name: &str| word.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+    NUMBERED_OPTIONS.into_iter().find(|(name, _)| begins(name)).map(|(name, most)| (name, i64::from(most)))
+}
+
+/// Returns a word that glibc does not know as it stands, where it can be an option: visible ASCII that begins with a letter.
+fn other(word: &[u8]) -> Option<String> {
+    let can_be = word.first().is_some_and(u8::is_ascii_alphabetic) && word.iter().all(u8::is_ascii_graphic);
+    can_be.then(|| word.iter().copied().map(char::from).collect())
 }
 
 /// `atoi` of glibc: `strtol` with its bounds, cut to 32 bits.

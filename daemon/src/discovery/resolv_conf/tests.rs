@@ -71,6 +71,12 @@ fn options_after_a_comment_are_those_that_glibc_honours() {
     assert_eq!(conf.options.words(), ["inet6", "ndots:2", "rotate"]);
 }
 
+#[test]
+fn an_option_that_nobody_knows_is_kept_letter_for_letter() {
+    let conf = parse(b"options it's \\odd \"quoted\" b\"c back\\slash contr\x01ol\n");
+    assert_eq!(conf.options.words(), ["it's", "b\"c", "back\\slash"]);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_fail(content in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -1,65 +1,53 @@
-//! A bell that rings when a file that names servers may have changed.
+//! Tells when a file that names servers may have changed.
 //!
 //! Directories are watched, not files: files are replaced by rename, links swapped, and whole directories come late. For
 //! each path every directory on the way is watched for the one name that leads on, through symbolic links too, as far as
-//! the way exists (`plan.rs`); so the bell is quiet about whatever else happens in /run or /etc. What changed is not
-//! told: everything is read anew.
-//!
-//! A thread waits for inotify, since nothing safe joins an inotify descriptor to the runtime; it ends with the [`Watch`].
+//! the way exists (`plan.rs`); so whatever else happens in /run or /etc is no news. What changed is not told: everything
+//! is read again.
 
 mod plan;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use tokio::sync::mpsc;
+use futures_util::StreamExt;
+use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 
 use plan::{Names, plan};
 
-/// The bell rings when nothing has changed for this long, ...
+/// Time without a further change after which a change is told, ...
 const QUIET: Duration = Duration::from_millis(100);
-/// ... and at the latest this long after the first change.
+/// ... and time after the first change at which it is told at the latest.
 const LATEST: Duration = Duration::from_millis(500);
+/// Size of the buffer for events, in bytes; a single one has up to 272.
+const BUFFER: usize = 4096;
 
 /// Watches the ways to some paths.
 #[derive(Debug)]
-pub struct Watch {
-    changes: mpsc::Receiver<()>,
-    stop: Arc<EventFd>,
-    /// The first and the latest change that the bell has not rung for.
+pub struct ChangeWatch {
+    /// Nothing once it has failed.
+    events: Option<EventStream<[u8; BUFFER]>>,
+    paths: Vec<PathBuf>,
+    watched: HashMap<WatchDescriptor, (PathBuf, Names)>,
+    /// The first and the latest change that has not been told.
     pending: Option<(Instant, Instant)>,
 }
 
-/// The thread's side.
-struct Watcher {
-    inotify: Inotify,
-    paths: Vec<PathBuf>,
-    watched: HashMap<WatchDescriptor, (PathBuf, Names)>,
-}
-
-impl Watch {
+impl ChangeWatch {
     /// Watches files, and directories with all that is directly in them. Paths must be absolute; those in /proc are passed
-    /// over, since nothing tells of changes there.
+    /// over, since nothing tells of changes there. Must be called on a runtime.
     ///
     /// # Errors
-    /// Where the system gives no inotify instance (`fs.inotify.max_user_instances`) or no thread.
-    pub fn new(paths: Vec<PathBuf>) -> io::Result<Self> {
+    /// Where the system gives no inotify instance (`fs.inotify.max_user_instances`).
+    pub fn subscribe(paths: Vec<PathBuf>) -> io::Result<Self> {
         let paths = paths.into_iter().filter(|path| !path.starts_with("/proc")).collect();
-        let mut watcher = Watcher { inotify: Inotify::init()?, paths, watched: HashMap::new() };
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
-        // One is enough to say that something changed.
-        let (change, changes) = mpsc::channel(1);
-        watcher.arm();
-        let until = Arc::clone(&stop);
-        std::thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&until, &change))?;
-        Ok(Self { changes, stop, pending: None })
+        let events = Inotify::init()?.into_event_stream([0; BUFFER])?;
+        let mut watch = Self { events: Some(events), paths, watched: HashMap::new(), pending: None };
+        watch.arm();
+        Ok(watch)
     }
 
     /// Waits until something has changed; for ever, once inotify fails, which it has no reason to. Dropping the future
@@ -70,26 +58,70 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = at(due) => {
-                    self.pending = None;
+                    self.clear();
                     return;
                 }
-                change = self.changes.recv() => match change {
-                    Some(()) => {
-                        let now = crate::clock::now();
-                        self.pending = Some((self.pending.map_or(now, |(first, _)| first), now));
-                    }
-                    None if self.pending.is_some() => at(due).await,
-                    None => std::future::pending().await,
-                },
+                event = next(&mut self.events) => self.take(event),
             }
         }
     }
-}
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // Fails only where the counter is full, and then the thread is awake.
-        let _ = self.stop.write(1);
+    /// Forgets the changes that have not been told, as after a look that saw them.
+    pub fn clear(&mut self) {
+        self.pending = None;
+    }
+
+    fn take(&mut self, event: io::Result<Event<OsString>>) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                log::error!(error:%; "files are no longer watched: {error}; changes are seen at the next reload or restart");
+                self.events = None;
+                return;
+            }
+        };
+        let matters = event.mask.contains(EventMask::Q_OVERFLOW)
+            || self.watched.get(&event.wd).is_some_and(|(_, names)| names.matter(event.name.as_deref()));
+        if event.mask.contains(EventMask::IGNORED) {
+            self.watched.remove(&event.wd);
+        }
+        if matters {
+            self.arm();
+            let now = crate::clock::now();
+            self.pending = Some((self.pending.map_or(now, |(first, _)| first), now));
+        }
+    }
+
+    /// Watches what is on the way now, and no more. Done again if the way changed meanwhile.
+    fn arm(&mut self) {
+        let Some(events) = &self.events else { return };
+        let mask = WatchMask::CREATE
+            | WatchMask::DELETE
+            | WatchMask::MOVE
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::ATTRIB
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        // A way that changes faster than this is looked at again when the next event comes.
+        for _ in 0..8 {
+            let planned = plan(&self.paths);
+            let mut watched = HashMap::new();
+            for (directory, names) in &planned {
+                // One that may not be watched, or is gone, leaves the rest.
+                if let Ok(descriptor) = events.watches().add(directory, mask) {
+                    watched.insert(descriptor, (directory.clone(), names.clone()));
+                }
+            }
+            for descriptor in self.watched.keys().filter(|descriptor| !watched.contains_key(descriptor)) {
+                // Fails where the directory is gone, and the watch with it.
+                let _ = events.watches().remove(descriptor.clone());
+            }
+            self.watched = watched;
+            if planned == plan(&self.paths) {
+                return;
+            }
+        }
     }
 }
 
@@ -100,86 +132,10 @@ async fn at(due: Option<Instant>) {
     }
 }
 
-impl Watcher {
-    fn run(mut self, until: &EventFd, change: &mpsc::Sender<()>) {
-        loop {
-            let mut ready =
-                [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN), PollFd::new(until.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::NONE) {
-                Ok(_) => {}
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(_) => return,
-            }
-            let [_, stop] = ready;
-            if stop.any().unwrap_or(true) {
-                return;
-            }
-            match self.take_events() {
-                Ok(true) => {
-                    self.arm();
-                    // Where it is full, the bell has not been heard yet.
-                    let _ = change.try_send(());
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    log::error!("files are no longer watched: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Reads what there is; whether any of it matters.
-    fn take_events(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; 4096];
-        let mut matters = false;
-        loop {
-            match self.inotify.read_events(&mut buffer) {
-                Ok(events) => {
-                    for event in events {
-                        matters |= event.mask.contains(EventMask::Q_OVERFLOW)
-                            || self.watched.get(&event.wd).is_some_and(|(_, names)| names.matter(event.name));
-                        if event.mask.contains(EventMask::IGNORED) {
-                            self.watched.remove(&event.wd);
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(matters),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Watches what is on the way now, and no more. Done again if the way changed meanwhile.
-    fn arm(&mut self) {
-        // A way that changes faster than this is looked at again when the next event comes.
-        for _ in 0..8 {
-            let planned = plan(&self.paths);
-            let mask = WatchMask::CREATE
-                | WatchMask::DELETE
-                | WatchMask::MOVE
-                | WatchMask::CLOSE_WRITE
-                | WatchMask::ATTRIB
-                | WatchMask::DELETE_SELF
-                | WatchMask::MOVE_SELF
-                | WatchMask::ONLYDIR;
-            let mut watched = HashMap::new();
-            for (directory, names) in &planned {
-                // One that may not be watched, or is gone, leaves the rest.
-                if let Ok(descriptor) = self.inotify.watches().add(directory, mask) {
-                    watched.insert(descriptor, (directory.clone(), names.clone()));
-                }
-            }
-            for descriptor in self.watched.keys().filter(|descriptor| !watched.contains_key(descriptor)) {
-                // Fails where the directory is gone, and the watch with it.
-                let _ = self.inotify.watches().remove(descriptor.clone());
-            }
-            self.watched = watched;
-            if planned == plan(&self.paths) {
-                return;
-            }
-        }
+async fn next(events: &mut Option<EventStream<[u8; BUFFER]>>) -> io::Result<Event<OsString>> {
+    match events {
+        Some(events) => events.next().await.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())),
+        None => std::future::pending().await,
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-/// Links in a row that are followed, as the kernel does (path_resolution(7)).
-const MOST_LINKS: usize = 40;
+use crate::discovery::root::{LINKS_MAX, names_of};
+
+/// What systemd puts before the name of a file while it writes it anew; random letters follow the name.
+const TEMPORARY: &[u8] = b".#";
 
 /// The names in a directory that matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +23,15 @@ impl Names {
         match (self, name) {
             // The directory itself was moved or removed.
             (_, None) | (Self::All, _) => true,
-            (Self::Some(names), Some(name)) => names.contains(name),
+            // systemd-resolved also writes and drops its file when what is in it stays the same: it may be the only sign of
+            // a change that the file does not show (a routing domain, a port, a TLS name).
+            (Self::Some(names), Some(name)) => {
+                names.contains(name)
+                    || name
+                        .as_bytes()
+                        .strip_prefix(TEMPORARY)
+                        .is_some_and(|name| names.iter().any(|known| name.starts_with(known.as_bytes())))
+            }
         }
     }
 }
@@ -49,7 +60,7 @@ fn walk(path: &Path, plan: &mut BTreeMap<PathBuf, Names>) {
         }
         let next = here.join(&name);
         match std::fs::read_link(&next) {
-            Ok(target) if links < MOST_LINKS => {
+            Ok(target) if links < LINKS_MAX => {
                 links += 1;
                 if target.is_absolute() {
                     here = PathBuf::from("/");
@@ -63,14 +74,4 @@ fn walk(path: &Path, plan: &mut BTreeMap<PathBuf, Names>) {
     }
     // The path is a directory: all that is in it matters.
     plan.insert(here, Names::All);
-}
-
-fn names_of(path: &Path) -> VecDeque<OsString> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
 }

@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::guard::key;
-use crate::guard::name::wire;
+use crate::wire::name::wire;
 
-const US: Number = Number(3);
+const US: UpstreamId = UpstreamId(3);
 const LONG: &str = "kubernetes.default.svc.cluster.local";
 
 fn spelled(name: &str, asker: &[u8]) -> Vec<u8> {
@@ -59,7 +59,7 @@ fn each_letter_is_a_toss() {
 fn what_we_spelled_is_known_again_and_nobody_elses() {
     let sent = spelled(LONG, &wire(LONG));
     assert_eq!(known(&sent), Some(Strength::Witness));
-    assert_eq!(recognise(&sent, Number(4), &key::of(1)), None);
+    assert_eq!(recognise(&sent, UpstreamId(4), &key::of(1)), None);
     assert_eq!(recognise(&sent, US, &key::of(2)), None);
     assert_eq!(spelled(LONG, &wire("")), sent);
     assert_eq!(known(&spelled("www.example.com", &[])), Some(Strength::Hint));

@@ -29,10 +29,10 @@ fn convicted_again_it_is_half_a_loop_until_no_probe_comes_home() {
     let mut world = World::new(&["10.0.0.2"], always(Does::Loops));
     world.run(10, &always(Does::Answers));
     world.witness(Witness::Tag, "www.example.com", &always(Does::Loops));
-    assert_eq!(world.standing("any"), Standing::AskedLast);
+    assert_eq!(world.standing("any"), Standing::LastResort);
     assert_eq!(world.told(Kind::HalfLooping), 2);
     world.run(300, &always(Does::LoopsAndAnswers));
-    assert_eq!(world.standing("any"), Standing::AskedLast);
+    assert_eq!(world.standing("any"), Standing::LastResort);
     world.run(70, &always(Does::Answers));
     assert_eq!(world.standing("any"), Standing::Free);
 }
@@ -41,12 +41,12 @@ fn convicted_again_it_is_half_a_loop_until_no_probe_comes_home() {
 #[test]
 fn half_a_loop_that_is_the_only_upstream_is_found_to_be_half_at_once() {
     let tosses = std::cell::Cell::new(0);
-    let does = |_: Number, _: &[u8]| {
+    let does = |_: UpstreamId, _: &[u8]| {
         tosses.set(tosses.get() + 1);
         if tosses.get() < 7 { Does::Loops } else { Does::Answers }
     };
     let world = World::new(&["10.0.0.2"], does);
-    assert_eq!((world.standing("any"), world.told(Kind::Looping)), (Standing::AskedLast, 2));
+    assert_eq!((world.standing("any"), world.told(Kind::Looping)), (Standing::LastResort, 2));
     assert_eq!((world.told(Kind::Halved), world.told(Kind::Released)), (1, 1), "the other, over TCP, has ended");
     // A full loop is not: it costs four probes more, and its next is due a second later.
     let mut world = World::new(&[], always(Does::Loops));
@@ -55,7 +55,7 @@ fn half_a_loop_that_is_the_only_upstream_is_found_to_be_half_at_once() {
     let over_udp = world.sent.iter().filter(|sent| sent.2 == UDP).count();
     assert_eq!((over_udp, world.standing("any")), (2 + 4, Standing::Quarantined));
     // Nor where somebody else is left.
-    let first_loops = |number: Number, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
+    let first_loops = |number: UpstreamId, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
     let mut world = World::new(&[], first_loops);
     world.tell(Event::SetChanged(set(&["10.0.0.2", "10.0.0.3"])), &first_loops);
     world.now += Duration::from_millis(500);
@@ -70,7 +70,7 @@ fn one_that_was_seen_to_loop_and_yet_answers_wavers_for_a_minute() {
     assert_eq!(world.standing("any"), Standing::Free);
     world.run(5, &always(Does::Answers));
     world.witness(Witness::Tag, "www.example", &always(Does::Answers));
-    assert_eq!(world.standing("any"), Standing::Wavers);
+    assert_eq!(world.standing("any"), Standing::Intermittent);
     world.run(61, &always(Does::Answers));
     assert_eq!(world.standing("any"), Standing::Free);
     world.witness(Witness::Tag, "www.example", &always(Does::Loops));
@@ -91,10 +91,10 @@ fn a_forwarder_that_answers_after_all_is_never_convicted() {
 
 #[test]
 fn verdicts_survive_a_reload() {
-    let mut numbers = Numbers::default();
+    let mut numbers = UpstreamIds::default();
     let mut make = |servers: &[&str]| {
         let servers = servers.iter().map(|server| (server.parse().unwrap(), "a".into())).collect();
-        Arc::new(Set::new(servers, None, &mut numbers))
+        Arc::new(UpstreamSet::new(servers, None, &mut numbers))
     };
     let (both, one) = (make(&["10.0.0.2", "10.0.0.3"]), make(&["10.0.0.3"]));
     let mut world = World::new(&["10.0.0.2", "10.0.0.3"], always(Does::Loops));

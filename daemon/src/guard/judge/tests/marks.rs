@@ -5,24 +5,24 @@ use super::*;
 #[test]
 fn one_that_fails_over_only_without_opt_is_asked_without() {
     // dnsmasq with strict-order, us first: with an OPT it passes our SERVFAIL on, without it asks the next server.
-    let does = |_: Number, message: &[u8]| match message[11] {
+    let does = |_: UpstreamId, message: &[u8]| match message[11] {
         1 => Does::Loops,
         _ => Does::LoopsAndAnswers,
     };
     let world = World::new(&["10.0.0.2"], does);
     assert_eq!(world.verdicts.all(), &[]);
-    assert_eq!(world.verdicts.marks(Number(0)), Bears { opt: false, tag: false, spelling: true });
+    assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks { opt: false, tag: false, spelling: true });
 }
 
 #[test]
 fn one_that_drops_tagged_queries_is_asked_without_tag() {
-    let does = |_: Number, message: &[u8]| match message[11] == 1 && message.len() > 12 + 52 + 4 + 11 {
+    let does = |_: UpstreamId, message: &[u8]| match message[11] == 1 && message.len() > 12 + 52 + 4 + 11 {
         true => Does::Silent,
         false => Does::Answers,
     };
     let world = World::new(&["10.0.0.2"], does);
-    assert_eq!(world.verdicts.marks(Number(0)), Bears { tag: false, ..Bears::ALL });
-    assert_eq!(world.told(Kind::Learnt(Bears { tag: false, ..Bears::ALL })), 1);
+    assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks { tag: false, ..Marks::ALL });
+    assert_eq!(world.told(Kind::Learnt(Marks { tag: false, ..Marks::ALL })), 1);
 }
 
 #[test]
@@ -34,14 +34,14 @@ fn while_marks_are_learnt_only_those_known_to_be_borne_are_sent() {
     while let Some(event) = events.pop() {
         for action in judge.handle(event, now) {
             match action {
-                Action::Publish(verdicts) => tagged = verdicts.marks(Number(0)).tag,
+                Action::Publish(verdicts) => tagged = verdicts.marks(UpstreamId(0)).tag,
                 Action::SendProbe { nonce, transport: UDP, message, .. } => {
                     let drops = message.len() > 12 + 52 + 4 + 11;
                     dropped += usize::from(drops);
                     assert!(dropped < 2 || !tagged, "the tag is off before it is tried again");
                     events.push(Event::ProbeOver {
                         nonce,
-                        heard: (!drops).then_some(Heard { own: true, spelling_kept: true }),
+                        heard: (!drops).then_some(ProbeReply { own: true, spelling_kept: true }),
                     });
                 }
                 _ => (),
@@ -53,14 +53,14 @@ fn while_marks_are_learnt_only_those_known_to_be_borne_are_sent() {
 
 #[test]
 fn what_is_not_borne_is_learnt_again_daily() {
-    let drops = |_: Number, message: &[u8]| match message[11] {
+    let drops = |_: UpstreamId, message: &[u8]| match message[11] {
         1 => Does::Fails,
         _ => Does::Answers,
     };
     let mut world = World::new(&["10.0.0.2"], drops);
-    assert!(!world.verdicts.marks(Number(0)).opt);
+    assert!(!world.verdicts.marks(UpstreamId(0)).opt);
     world.run(80_000, &always(Does::Answers));
-    assert!(!world.verdicts.marks(Number(0)).opt);
+    assert!(!world.verdicts.marks(UpstreamId(0)).opt);
     world.run(7_000, &always(Does::Answers));
-    assert_eq!(world.verdicts.marks(Number(0)), Bears::ALL);
+    assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks::ALL);
 }

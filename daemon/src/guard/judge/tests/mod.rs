@@ -1,15 +1,16 @@
 //! The judge in a world without a clock, whose upstreams do with probes as each test says.
 
 mod convicted;
+mod health;
 mod marks;
 mod rules;
 mod strangers;
 mod witnesses;
 
 use super::*;
-use crate::guard::name::wire;
 use crate::guard::report::Report;
-use crate::upstream::set::Numbers;
+use crate::upstream::set::UpstreamIds;
+use crate::wire::name::wire;
 
 /// What an upstream does with a probe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,16 +30,16 @@ enum Does {
 struct World {
     judge: Judge,
     now: Instant,
-    sent: Vec<(Instant, Number, Transport, Vec<u8>)>,
+    sent: Vec<(Instant, UpstreamId, Transport, Vec<u8>)>,
     told: Vec<Report>,
     verdicts: Arc<Verdicts>,
 }
 
 const UDP: Transport = Transport::Udp;
 
-fn set(servers: &[&str]) -> Arc<Set> {
+fn set(servers: &[&str]) -> Arc<UpstreamSet> {
     let servers = servers.iter().map(|server| (server.parse().unwrap(), "/etc/resolv.conf".into())).collect();
-    Arc::new(Set::new(servers, None, &mut Numbers::default()))
+    Arc::new(UpstreamSet::new(servers, None, &mut UpstreamIds::default()))
 }
 
 fn qname(message: &[u8]) -> Vec<u8> {
@@ -48,7 +49,7 @@ fn qname(message: &[u8]) -> Vec<u8> {
 
 impl World {
     /// A judge that has looked at `servers` once, each doing as `does` says.
-    fn new(servers: &[&str], does: impl Fn(Number, &[u8]) -> Does) -> Self {
+    fn new(servers: &[&str], does: impl Fn(UpstreamId, &[u8]) -> Does) -> Self {
         let key = Arc::new(crate::guard::key::of(1));
         let judge = Judge::new(Settings::default(), key, [5; 32]);
         let mut world =
@@ -60,7 +61,7 @@ impl World {
     }
 
     /// Takes an event, and plays out what it causes at once.
-    fn tell(&mut self, event: Event, does: &impl Fn(Number, &[u8]) -> Does) {
+    fn tell(&mut self, event: Event, does: &impl Fn(UpstreamId, &[u8]) -> Does) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for action in self.judge.handle(event, self.now) {
@@ -68,16 +69,15 @@ impl World {
                     Action::Publish(verdicts) => self.verdicts = verdicts,
                     Action::Tell(report) => self.told.push(*report),
                     Action::SendProbe { nonce, upstream, transport, message } => {
-                        let does = does(upstream.number, &message);
+                        let does = does(upstream.id, &message);
+                        let own = matches!(does, Does::Answers | Does::LoopsAndAnswers);
+                        let heard = (does != Does::Silent).then_some(ProbeReply { own, spelling_kept: true });
+                        self.sent.push((self.now, upstream.id, transport, message));
+                        events.push(Event::ProbeOver { nonce, heard });
                         if matches!(does, Does::Loops | Does::LoopsAndAnswers) {
                             let from = upstream.server.ip();
-                            let home = Event::ProbeHome { nonce, from, over: transport, onwards: 0 };
-                            assert!(self.judge.handle(home, self.now).is_empty());
+                            events.push(Event::ProbeHome { nonce, from, over: transport, onwards: 0 });
                         }
-                        let own = matches!(does, Does::Answers | Does::LoopsAndAnswers);
-                        let heard = (does != Does::Silent).then_some(Heard { own, spelling_kept: true });
-                        self.sent.push((self.now, upstream.number, transport, message));
-                        events.push(Event::ProbeOver { nonce, heard });
                     }
                 }
             }
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// Lets `seconds` go by.
-    fn run(&mut self, seconds: u64, does: &impl Fn(Number, &[u8]) -> Does) {
+    fn run(&mut self, seconds: u64, does: &impl Fn(UpstreamId, &[u8]) -> Does) {
         let end = self.now + Duration::from_secs(seconds);
         while let Some(due) = self.judge.due(self.now).filter(|due| *due <= end) {
             self.now = due.max(self.now);
@@ -94,13 +94,13 @@ impl World {
         self.now = end;
     }
 
-    fn witness(&mut self, witness: Witness, name: &str, does: &impl Fn(Number, &[u8]) -> Does) {
-        let event = Event::Witness { upstream: Number(0), transport: UDP, witness, name: wire(name).into() };
+    fn witness(&mut self, witness: Witness, name: &str, does: &impl Fn(UpstreamId, &[u8]) -> Does) {
+        let event = Event::Witness { upstream: UpstreamId(0), transport: UDP, witness, name: wire(name).into() };
         self.tell(event, does);
     }
 
     fn standing(&self, name: &str) -> Standing {
-        self.verdicts.standing(Number(0), UDP, &wire(name))
+        self.verdicts.standing(UpstreamId(0), UDP, &wire(name))
     }
 
     fn told(&self, kind: Kind) -> usize {
@@ -108,6 +108,6 @@ impl World {
     }
 }
 
-fn always(does: Does) -> impl Fn(Number, &[u8]) -> Does {
+fn always(does: Does) -> impl Fn(UpstreamId, &[u8]) -> Does {
     move |_, _| does
 }

@@ -5,14 +5,14 @@ use std::collections::{HashMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
-use crate::guard::name::wire;
 use crate::guard::verdict::Standing;
+use crate::wire::name::wire;
 
 #[derive(Debug, Clone)]
 enum Move {
     Witness(u16, bool, u8),
     LoopPlugin,
-    Home(u8),
+    ProbeReturn(u8),
     Over(u8, Option<bool>),
     Wait(u64),
     Set(bool),
@@ -22,7 +22,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         4 => (0..3_u16, any::<bool>(), 0..4_u8).prop_map(|(upstream, tcp, name)| Move::Witness(upstream, tcp, name)),
         1 => Just(Move::LoopPlugin),
-        6 => any::<u8>().prop_map(Move::Home),
+        6 => any::<u8>().prop_map(Move::ProbeReturn),
         8 => (any::<u8>(), prop::option::of(any::<bool>())).prop_map(|(which, own)| Move::Over(which, own)),
         4 => (0..20_000_u64).prop_map(Move::Wait),
         1 => any::<bool>().prop_map(Move::Set),
@@ -45,7 +45,7 @@ impl Watch {
         for action in actions {
             match action {
                 Action::SendProbe { nonce, upstream, transport, message } => {
-                    let whom = (upstream.number, transport);
+                    let whom = (upstream.id, transport);
                     assert!(self.open.iter().all(|open| open.1 != whom), "one probe at a time");
                     let end = 51 + message[51..].iter().position(|byte| *byte == 0).unwrap() + 1;
                     self.open.push((nonce, whom, message[51..end].to_ascii_lowercase()));
@@ -56,7 +56,7 @@ impl Watch {
                     assert!(self.sent.len() <= 10, "ten a second in all");
                 }
                 Action::Tell(report) if matches!(report.kind, Kind::Looping | Kind::HalfLooping) => {
-                    let about = ((report.upstream.number, report.transport), report.suffix.to_vec());
+                    let about = ((report.upstream.id, report.transport), report.suffix.to_vec());
                     let last = self.last.get(&about).unwrap();
                     assert!(last.ends_with(&[true, true]), "home twice in a row, no own answer: {last:?}");
                 }
@@ -80,13 +80,13 @@ proptest! {
             let pick = |which: u8| watch.open.get(usize::from(which) % watch.open.len().max(1)).map(|open| open.0);
             let event = match one {
                 Move::Witness(upstream, tcp, name) => Event::Witness {
-                    upstream: Number(upstream),
+                    upstream: UpstreamId(upstream),
                     transport: if tcp { Transport::Tcp } else { Transport::Udp },
                     witness: [Witness::Tag, Witness::Spelling, Witness::Silence, Witness::Silence][usize::from(name)],
                     name: wire(["", "a.corp.example", "b.corp.example", "x"][usize::from(name)]).into(),
                 },
                 Move::LoopPlugin => Event::LoopPlugin,
-                Move::Home(which) => {
+                Move::ProbeReturn(which) => {
                     let Some(nonce) = pick(which) else { continue };
                     watch.homes.insert(nonce, ());
                     Event::ProbeHome { nonce, from: [10, 0, 0, 9].into(), over: Transport::Udp, onwards: 0 }
@@ -97,7 +97,7 @@ proptest! {
                     let (_, whom, suffix) = watch.open.remove(at);
                     let home = watch.homes.remove(&nonce).is_some() && own != Some(true);
                     watch.last.entry((whom, suffix)).or_default().push(home);
-                    Event::ProbeOver { nonce, heard: own.map(|own| Heard { own, spelling_kept: true }) }
+                    Event::ProbeOver { nonce, heard: own.map(|own| ProbeReply { own, spelling_kept: true }) }
                 }
                 Move::Wait(ms) => {
                     now += Duration::from_millis(ms);
@@ -108,7 +108,7 @@ proptest! {
             watch.see(judge.handle(event, now), now);
             prop_assert!(judge.tracks.len() <= REMEMBERED + 6 && judge.asked.len() <= judge.tracks.len().max(6));
             let worst = judge.published.all().iter().map(|verdict| verdict.standing).max();
-            prop_assert!(worst.is_none_or(|worst| worst >= Standing::AskedLast));
+            prop_assert!(worst.is_none_or(|worst| worst >= Standing::LastResort));
         }
     }
 }

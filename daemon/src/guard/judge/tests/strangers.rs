@@ -48,7 +48,7 @@ fn a_guessed_nonce_convicts_nothing() {
 #[test]
 fn a_zone_whose_server_sends_our_probe_back_convicts_its_own_names_only() {
     let evil = wire("evil.example");
-    let does = |_: Number, message: &[u8]| match name::is_within(&qname(message), &evil) {
+    let does = |_: UpstreamId, message: &[u8]| match name::is_within(&qname(message), &evil) {
         true => Does::Loops,
         false => Does::Answers,
     };
@@ -71,7 +71,7 @@ fn a_client_that_provokes_formerr_has_no_mark_switched_off_and_no_upstream_moved
         // What the engine makes of errors, whatever they are, is silence; it has no other word for the judge.
         world.witness(Witness::Silence, "broken.evil.example", &does);
         world.run(1, &does);
-        assert_eq!(world.verdicts.marks(Number(0)), Bears::ALL, "after {n} s");
+        assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks::ALL, "after {n} s");
         assert!(world.standing("www.corp.example") <= Standing::Suspect);
     }
 }

@@ -9,8 +9,8 @@ fn a_loop_at_start_is_convicted_over_both_transports_and_told_once_each() {
         _ => Does::Answers,
     });
     for transport in [UDP, Transport::Tcp] {
-        assert_eq!(world.verdicts.standing(Number(0), transport, &wire("any")), Standing::Quarantined);
-        assert_eq!(world.verdicts.standing(Number(1), transport, &wire("any")), Standing::Free);
+        assert_eq!(world.verdicts.standing(UpstreamId(0), transport, &wire("any")), Standing::Quarantined);
+        assert_eq!(world.verdicts.standing(UpstreamId(1), transport, &wire("any")), Standing::Free);
     }
     assert_eq!(world.told(Kind::Looping), 2);
     let report = world.told.iter().find(|report| report.kind == Kind::Looping).unwrap();
@@ -22,7 +22,7 @@ fn a_loop_that_forms_is_convicted_by_the_first_witness_with_two_probes() {
     for witness in [Witness::Tag, Witness::Spelling, Witness::Silence] {
         let mut world = World::new(&["10.0.0.2", "10.0.0.3"], always(Does::Answers));
         let mut first = None;
-        let does = |number: Number, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
+        let does = |number: UpstreamId, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
         world.witness(witness, "www.example.com", &does);
         first.get_or_insert_with(|| world.sent.iter().filter(|sent| sent.2 == UDP).count());
         assert_eq!((world.standing("other.example"), first), (Standing::Quarantined, Some(2)), "{witness}");
@@ -49,7 +49,7 @@ fn what_a_mark_says_is_looked_into_as_soon_as_the_limits_allow() {
 /// Listeners are open a moment before the judge is told of the first upstreams.
 #[test]
 fn a_witness_before_the_first_upstreams_are_known_is_heard_with_them() {
-    let one_zone = |_: Number, message: &[u8]| match qname(message).ends_with(&wire("loop.example")) {
+    let one_zone = |_: UpstreamId, message: &[u8]| match qname(message).ends_with(&wire("loop.example")) {
         true => Does::Loops,
         false => Does::Answers,
     };
@@ -81,9 +81,9 @@ fn a_witness_while_the_second_probe_is_under_way_costs_no_third() {
         let home = Event::ProbeHome { nonce: under_way, from: [10, 0, 0, 2].into(), over: UDP, onwards: 0 };
         let _ = world.judge.handle(home, world.now);
         let name = wire("www.example.com").into();
-        let witness = Event::Witness { upstream: Number(0), transport: UDP, witness: Witness::Tag, name };
+        let witness = Event::Witness { upstream: UpstreamId(0), transport: UDP, witness: Witness::Tag, name };
         assert_eq!(probe(&world.judge.handle(witness, world.now)), None);
-        let heard = Some(Heard { own: false, spelling_kept: true });
+        let heard = Some(ProbeReply { own: false, spelling_kept: true });
         actions = world.judge.handle(Event::ProbeOver { nonce: under_way, heard }, world.now);
         assert_eq!(probe(&actions).is_some(), number == 0);
         under_way = probe(&actions).unwrap_or(under_way);
@@ -98,7 +98,7 @@ fn a_witness_while_the_second_probe_is_under_way_costs_no_third() {
 #[test]
 fn silence_must_insist_before_one_zone_is_looked_at() {
     let zone = wire("corp.example");
-    let does = |_: Number, message: &[u8]| match name::is_within(&qname(message), &zone) {
+    let does = |_: UpstreamId, message: &[u8]| match name::is_within(&qname(message), &zone) {
         true => Does::Loops,
         false => Does::Answers,
     };
@@ -125,15 +125,19 @@ fn corednss_probe_makes_us_look_within_limits() {
 #[test]
 fn a_suspect_gets_the_tag_though_public() {
     let mut world = World::new(&["8.8.8.8"], always(Does::Answers));
-    let event =
-        Event::Witness { upstream: Number(0), transport: UDP, witness: Witness::Spelling, name: wire("a.b").into() };
+    let event = Event::Witness {
+        upstream: UpstreamId(0),
+        transport: UDP,
+        witness: Witness::Spelling,
+        name: wire("a.b").into(),
+    };
     let actions = world.judge.handle(event, world.now);
     let published = actions.iter().find_map(|action| match action {
         Action::Publish(verdicts) => Some(verdicts),
         _ => None,
     });
-    assert_eq!(published.unwrap().standing(Number(0), UDP, &wire("x")), Standing::Suspect);
-    assert!(published.unwrap().marks(Number(0)).tag);
+    assert_eq!(published.unwrap().standing(UpstreamId(0), UDP, &wire("x")), Standing::Suspect);
+    assert!(published.unwrap().marks(UpstreamId(0)).tag);
 }
 
 #[test]
@@ -143,7 +147,7 @@ fn a_quiet_node_with_public_upstreams_sends_no_probe_after_start() {
     world.tell(Event::SetChanged(set(&["8.8.8.8", "1.1.1.1"])), &does);
     world.run(90_000, &does);
     assert_eq!(world.sent.len(), 0);
-    assert!(!world.verdicts.marks(Number(0)).tag);
+    assert!(!world.verdicts.marks(UpstreamId(0)).tag);
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! One question's lookup through the upstreams, and each ask of one upstream in it: their state and their times. Pure.
+//!
+//! The rules of what follows what stand in `failover`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slotmap::DefaultKey;
+use smallvec::SmallVec;
+
+use super::pool::Socket;
+use super::{LookupRequest, OwnedUpstreamResponse};
+use crate::guard::Passed;
+use crate::upstream::{Upstream, UpstreamId};
+use crate::wire::{HEADER, QuestionKey};
+
+/// Every client gets an answer within this: CoreDNS gives up after 2 s.
+pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
+/// An exchange outlives its client, so that the client's next try finds the answer in the cache.
+pub(super) const LOOKUP_BUDGET: Duration = Duration::from_secs(6);
+/// After this the next upstream is asked, whatever the standards of the one before.
+const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
+/// A negative answer of another waits so long for an upstream that was asked before, unless that one is down.
+pub(super) const DUE: Duration = Duration::from_millis(1500);
+
+/// Names a lookup, which lasts six seconds at most. The same name comes again only after two thousand million others in
+/// the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct LookupId(pub(super) DefaultKey);
+
+/// Names an ask. It ends with its lookup, after six seconds at most; the same name comes again only after two thousand
+/// million others in the same slot, so that what comes late is not taken for the answer to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptId(pub(super) DefaultKey);
+
+/// A message that an upstream sent, kept for later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Who sent it.
+    pub(super) upstream: UpstreamId,
+    /// How it came.
+    pub(super) position: usize,
+    /// The message.
+    pub(super) message: Vec<u8>,
+}
+
+impl Kept {
+    /// The response to the question `key`, for others.
+    pub(super) fn said(&self, key: &QuestionKey) -> OwnedUpstreamResponse {
+        OwnedUpstreamResponse { key: key.clone(), upstream: self.upstream, message: self.message.clone() }
+    }
+}
+
+/// One question on its way through the upstreams.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    /// The question.
+    pub(super) key: QuestionKey,
+    /// The question's hash, by which it is found.
+    pub(super) hash: u64,
+    /// The packet of the first asker.
+    pub(super) packet: Arc<[u8]>,
+    /// The other Onwards that it has passed.
+    pub(super) passed: Passed,
+    /// Through whom it came back to us, if it did.
+    pub(super) came_back: Option<UpstreamId>,
+    /// Whom to ask, in this order.
+    pub(super) order: AskingOrder,
+    /// How many of them were asked.
+    pub(super) asked: usize,
+    /// Attempt one only: the question has passed another Onward, which fails over by itself.
+    pub(super) alone: bool,
+    /// How often it was asked again of an upstream that it came back through.
+    pub(super) again: u8,
+    /// What is still awaited.
+    pub(super) attempts: SmallVec<[AttemptId; 2]>,
+    /// The clients have their answer; what is still awaited only teaches how its upstream does.
+    pub(super) done: bool,
+    /// A negative answer that waits for a more important upstream.
+    pub(super) negative: Option<Kept>,
+    /// The first truncated response: what there is for clients over UDP where no stream brings the whole.
+    pub(super) truncated: Option<Kept>,
+    /// The first failure that an upstream told of.
+    pub(super) failure: Option<Kept>,
+    /// When clients whose time is up are to be answered next.
+    pub(super) overdue: Instant,
+    /// When it ends.
+    pub(super) ends: Instant,
+    /// What its timer is set to.
+    pub(super) timer: Option<Instant>,
+}
+
+/// Upstreams in the order in which they are asked.
+pub(super) type AskingOrder = SmallVec<[UpstreamId; 4]>;
+
+/// Over what an ask is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentOver {
+    /// As a datagram over a socket, with an ID.
+    Udp(Socket, u16),
+    /// Over a stream.
+    Stream,
+}
+
+/// How patient we are with an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It is in time.
+    Fresh,
+    /// It is late by its upstream's standards.
+    Late,
+    /// The next was asked; what this one says still counts before a negative answer of a later one.
+    Passed,
+    /// Nothing waits for it any more, but it is still welcome.
+    GivenUp,
+}
+
+/// One question to one upstream.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// The lookup that it belongs to.
+    pub(super) lookup: LookupId,
+    /// Who is asked.
+    pub(super) upstream: Arc<Upstream>,
+    /// Where the upstream stands in the lookup's order.
+    pub(super) position: usize,
+    /// Over what.
+    pub(super) sent_over: SentOver,
+    /// The query as sent.
+    pub(super) message: Vec<u8>,
+    /// Where its question ends.
+    pub(super) question_end: usize,
+    /// Whether it has an OPT.
+    pub(super) with_opt: bool,
+    /// Whether its name is spelled in a pattern of ours, which the answer must repeat.
+    pub(super) spelled: bool,
+    /// An answer came that was right but for its spelling.
+    pub(super) other_spelling: bool,
+    /// When it was first sent.
+    pub(super) sent: Instant,
+    /// How often.
+    pub(super) sends: u8,
+    /// How patient we still are.
+    pub(super) stage: Stage,
+    /// When that changes.
+    pub(super) step: Option<Instant>,
+    /// It only finds out whether an upstream that was down answers again.
+    pub(super) trial: bool,
+}
+
+impl Lookup {
+    /// A lookup that starts now.
+    #[must_use]
+    pub(super) fn new(question: LookupRequest, hash: u64, order: AskingOrder, now: Instant) -> Self {
+        Self {
+            alone: question.passed.foreign(),
+            key: question.key,
+            hash,
+            packet: question.packet,
+            passed: question.passed,
+            came_back: None,
+            order,
+            asked: 0,
+            again: 0,
+            attempts: SmallVec::new(),
+            done: false,
+            negative: None,
+            truncated: None,
+            failure: None,
+            overdue: now + CLIENT_BUDGET,
+            ends: now + LOOKUP_BUDGET,
+            timer: None,
+        }
+    }
+
+    /// The name as the first asker spelled it.
+    #[must_use]
+    pub(super) fn spelled(&self) -> &[u8] {
+        self.packet.get(HEADER..HEADER + self.key.name().len()).unwrap_or_default()
+    }
+
+    /// When something is to be done for it next, given when its asks' stages change.
+    #[must_use]
+    pub(super) fn next_time(&self, steps: impl Iterator<Item = Instant>) -> Instant {
+        let own = if self.done { self.ends } else { self.overdue.min(self.ends) };
+        steps.fold(own, Instant::min)
+    }
+
+    /// How long after it was asked the next is asked instead of an upstream that is late after `late_after`.
+    ///
+    /// The client's time is shared between all that may have to be asked.
+    #[must_use]
+    pub(super) fn patience(&self, late_after: Duration) -> Duration {
+        let share = CLIENT_BUDGET / u32::try_from(self.order.len()).unwrap_or(u32::MAX).max(1);
+        (late_after * 3).clamp(*PATIENCE.start(), *PATIENCE.end()).min(share.max(late_after))
+    }
+}

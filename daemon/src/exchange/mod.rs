@@ -1,0 +1,385 @@
+//! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
+//!
+//! A question flies through the upstreams in their order. The first is asked; the next when it has failed: it said
+//! SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), nothing listens at its port, or our
+//! patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is late by its
+//! own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an upstream that was
+//! asked before and is not down. Where nobody else is left to ask, a late question is sent again, with the same ID over
+//! the same socket, three times in all.
+//!
+//! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the lookup goes on for 6 s, so that their
+//! next try finds the answer. Upstreams that are down are asked last, save for a copy of one question a second.
+//!
+//! When each lookup is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they
+//! come to its top.
+//!
+//! An engine belongs to one thread and knows of no other. Who waits for an answer is not its business
+//! (`crate::waiters`), nor how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
+
+mod action;
+pub mod check;
+mod failover;
+pub mod health;
+mod lookup;
+pub mod pool;
+pub mod query;
+mod report;
+mod sending;
+pub mod sockets;
+pub mod stream;
+mod timers;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use rand::rngs::StdRng;
+use slotmap::{DefaultKey, SlotMap};
+use smallvec::SmallVec;
+
+use crate::guard::{self, Passed, Verdicts, tag};
+use crate::hash::BuildIdentity;
+use crate::upstream::{UpstreamId, UpstreamSet};
+use crate::wire::{QuestionKey, Response, u16_at};
+use check::{Match, Worth};
+use health::Health;
+use lookup::{Attempt, Lookup, LookupId, SentOver};
+use pool::{Pool, Socket};
+use timers::Timers;
+
+pub use action::{Action, Failure, OwnedUpstreamResponse, UpstreamResponse};
+pub use lookup::{AttemptId, CLIENT_BUDGET};
+pub use report::{EngineReport, UpstreamReport};
+
+/// A question is sent to one upstream this often at most.
+const SENDS: u8 = 3;
+
+/// A question to be asked.
+#[derive(Debug, Clone)]
+pub struct LookupRequest {
+    /// The question.
+    pub key: QuestionKey,
+    /// The packet of the first asker, whose spelling of the name ours will not be. Empty where nobody asked.
+    pub packet: Arc<[u8]>,
+    /// Who asks it, where that may be an upstream: it is then asked last, since it would only ask back.
+    pub from: Option<IpAddr>,
+    /// The upstream that seems to have sent it back to us: asked last, too.
+    pub through: Option<UpstreamId>,
+    /// The other Onwards that it has passed, if any: then one upstream is asked and no other, however that one fails.
+    /// Where that one is late it is sent again, as any question is: the repeats of an Onward before us join its lookup,
+    /// and would not make good what was lost behind us.
+    pub passed: Passed,
+}
+
+/// What the loop guard says of upstreams, and the key of its marks.
+#[derive(Debug, Clone)]
+pub struct Guidance {
+    /// Who is not to be asked, or last; which marks each bears.
+    pub verdicts: Arc<Verdicts>,
+    /// For tags and spellings.
+    pub key: Arc<guard::MarkKey>,
+}
+
+/// Asks upstreams. See the module.
+pub struct Engine {
+    set: Arc<UpstreamSet>,
+    guidance: Guidance,
+    tags: tag::Entries,
+    options: Vec<u8>, // of the message that is being made; kept, so that none is allocated
+    peers: Peers,
+    lookups: SlotMap<DefaultKey, Lookup>,
+    /// The lookups without an answer, by the hashes of their questions.
+    by_hash: HashMap<u64, LookupId, BuildIdentity>,
+    hasher: RandomState,
+    attempts: SlotMap<DefaultKey, Attempt>,
+    timers: Timers,
+    actions: VecDeque<Action>,
+    rng: StdRng,
+    sockets_each: usize,
+    payload: u16,
+    next_socket: u64,
+}
+
+struct Peer {
+    id: UpstreamId,
+    health: Health,
+    pool: Pool<AttemptId>,
+}
+
+/// Few, so that one is found soonest by looking at each.
+#[derive(Default)]
+struct Peers(Vec<Peer>);
+
+impl Peers {
+    fn get(&self, number: UpstreamId) -> Option<&Peer> {
+        self.0.iter().find(|peer| peer.id == number)
+    }
+
+    fn get_mut(&mut self, number: UpstreamId) -> Option<&mut Peer> {
+        self.0.iter_mut().find(|peer| peer.id == number)
+    }
+}
+
+impl Engine {
+    /// An engine that keeps `sockets_each` sockets open to an upstream, and tells it that we take `payload` bytes over
+    /// UDP; `rng` must not be guessable.
+    #[must_use]
+    pub fn new(set: Arc<UpstreamSet>, guidance: Guidance, sockets_each: usize, payload: u16, rng: StdRng) -> Self {
+        Self {
+            set,
+            guidance,
+            tags: tag::Entries::default(),
+            options: Vec::new(),
+            peers: Peers::default(),
+            lookups: SlotMap::new(),
+            by_hash: HashMap::default(),
+            hasher: RandomState::default(),
+            attempts: SlotMap::new(),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            rng,
+            sockets_each,
+            payload,
+            next_socket: 0,
+        }
+    }
+
+    /// The next thing to do, until there is none.
+    #[inline]
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Self::wake`] is to be called at the latest.
+    #[must_use]
+    pub fn next_wake(&mut self) -> Option<Instant> {
+        self.timers.next(holds(&self.lookups))
+    }
+
+    /// The message of an ask, to be sent.
+    #[must_use]
+    pub fn message(&self, ask: AttemptId) -> Option<&[u8]> {
+        self.attempts.get(ask.0).map(|ask| &ask.message[..])
+    }
+
+    /// Whether nothing is awaited from any upstream.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lookups.is_empty()
+    }
+
+    /// How many questions have no answer yet.
+    #[must_use]
+    pub fn lookups_running(&self) -> usize {
+        self.by_hash.len()
+    }
+
+    /// Event: a question is to be asked.
+    pub fn ask(&mut self, question: LookupRequest, now: Instant) {
+        let order = self.order(&question);
+        if order.is_empty() {
+            let why = self.set.upstreams.first().map_or(Failure::NoUpstream, |first| Failure::Loops(first.id));
+            self.actions.push_back(Action::Failed(question.key, why));
+            return;
+        }
+        let alone = question.passed.foreign();
+        let hash = self.hasher.hash_one(question.key.bytes());
+        let id = LookupId(self.lookups.insert(Lookup::new(question, hash, order, now)));
+        self.by_hash.insert(hash, id);
+        self.ask_next(id, now);
+        if !alone {
+            self.try_those_that_are_down(id, now);
+        }
+        self.set_timer(id);
+    }
+
+    /// Event: a datagram came from `upstream` over `socket`. Returns the question that has its answer by that.
+    #[must_use]
+    pub fn datagram<'m>(
+        &mut self,
+        upstream: UpstreamId,
+        socket: Socket,
+        message: &'m [u8],
+        now: Instant,
+    ) -> Option<UpstreamResponse<'m>> {
+        let peer = self.peers.get_mut(upstream)?;
+        let attempt_id = *peer.pool.who(socket, u16_at(message, 0)?)?;
+        let ask = self.attempts.get_mut(attempt_id.0)?;
+        let end = ask.question_end;
+        let is_header_alone = match check::matches(&ask.message, end, message) {
+            Match::Answer => false,
+            Match::OtherSpelling if ask.spelled => {
+                ask.other_spelling = true;
+                return None;
+            }
+            Match::OtherSpelling => false,
+            Match::HeaderAlone => true,
+            Match::Stranger => return None,
+        };
+        // Which of several sends it answers is not known (RFC 6298, section 3): then it is no measure.
+        let after = if ask.sends == 1 { now.duration_since(ask.sent) } else { peer.health.late_after() };
+        let was_down = peer.health.is_down();
+        peer.health.answered(after, now);
+        if was_down {
+            self.actions.push_back(Action::HealthChanged);
+        }
+        let with_opt = ask.with_opt;
+        if is_header_alone {
+            let message = check::header_alone(&ask.message, end, message);
+            let worth = check::worth(Response::read(&message, end).as_ref(), with_opt);
+            let answered = self.came(attempt_id, worth, &message, now);
+            debug_assert!(answered.is_none(), "a header alone is no answer");
+            return None;
+        }
+        let answer = Response::read(message, end);
+        let worth = check::worth(answer.as_ref(), with_opt);
+        let key = self.came(attempt_id, worth, message, now)?;
+        Some(UpstreamResponse { key, upstream, answer: answer? })
+    }
+
+    /// Event: nothing listens where `socket` is connected to, or it could not be opened.
+    pub fn refused(&mut self, upstream: UpstreamId, socket: Socket, now: Instant) {
+        let Some(peer) = self.peers.get_mut(upstream) else { return };
+        if !peer.health.is_down() {
+            self.actions.push_back(Action::HealthChanged);
+        }
+        peer.health.refused(now);
+        let lost = peer.pool.lose(socket);
+        self.actions.push_back(Action::Close(socket));
+        for attempt_id in lost {
+            if let Some(lookup) = self.end_ask(attempt_id).map(|ask| ask.lookup) {
+                self.go_on(lookup, now);
+                self.set_timer(lookup);
+            }
+        }
+    }
+
+    /// Event: an ask over a stream has its answer, or failed. Returns the question that has its answer by that.
+    #[must_use]
+    pub fn streamed<'m>(
+        &mut self,
+        attempt_id: AttemptId,
+        message: Option<&'m [u8]>,
+        now: Instant,
+    ) -> Option<UpstreamResponse<'m>> {
+        let ask = self.attempts.get(attempt_id.0)?;
+        let (upstream, end) = (ask.upstream.id, ask.question_end);
+        let Some(message) = message else {
+            let _ = self.came(attempt_id, Worth::Failure, &[], now);
+            return None;
+        };
+        if check::matches(&ask.message, end, message) == Match::HeaderAlone {
+            let message = check::header_alone(&ask.message, end, message);
+            let _ = self.came(attempt_id, Worth::Failure, &message, now);
+            return None;
+        }
+        let answer = Response::read(message, end);
+        let worth = match check::worth(answer.as_ref(), ask.with_opt) {
+            // A stream has room for all: what is cut even so will not get better.
+            Worth::Truncated => Worth::Failure,
+            worth => worth,
+        };
+        let key = self.came(attempt_id, worth, message, now)?;
+        Some(UpstreamResponse { key, upstream, answer: answer? })
+    }
+
+    /// Event: the time that [`Self::next_wake`] named has come.
+    ///
+    /// Each lookup that is due is looked at once: should one be due again by that, the next call sees to it. So this
+    /// ends whatever the lookups do.
+    pub fn wake(&mut self, now: Instant) {
+        let mut due: SmallVec<[LookupId; 16]> = SmallVec::new();
+        while let Some(id) = self.timers.take_due(now, holds(&self.lookups)) {
+            if let Some(lookup) = self.lookups.get_mut(id.0) {
+                lookup.timer = None;
+            }
+            due.push(id);
+        }
+        for id in due {
+            self.step(id, now);
+            self.set_timer(id);
+        }
+    }
+
+    /// The lookup that asks this and has no answer yet.
+    fn find(&self, key: &QuestionKey) -> Option<LookupId> {
+        let id = *self.by_hash.get(&self.hasher.hash_one(key.bytes()))?;
+        self.lookups.get(id.0).filter(|lookup| lookup.key == *key).map(|_| id)
+    }
+
+    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
+    pub fn remind(&mut self, key: &QuestionKey, at: Instant) {
+        let Some(id) = self.find(key) else { return };
+        if let Some(lookup) = self.lookups.get_mut(id.0) {
+            lookup.overdue = lookup.overdue.min(at);
+        }
+        self.set_timer(id);
+    }
+
+    /// Event: these are the upstreams now. Questions under way are finished with those that they were asked of.
+    pub fn adopt(&mut self, set: Arc<UpstreamSet>) {
+        self.set = set;
+        let set = &self.set;
+        for peer in self.peers.0.iter_mut().filter(|peer| set.get(peer.id).is_none()) {
+            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+        }
+        // Also what was asked over a stream, which its pool does not know of.
+        let is_asked = |peer: &Peer| self.attempts.values().any(|ask| ask.upstream.id == peer.id);
+        self.peers.0.retain(|peer| set.get(peer.id).is_some() || is_asked(peer));
+    }
+
+    /// Event: addresses or routes changed: sockets that are bound to what was are replaced.
+    pub fn renew_sockets(&mut self) {
+        for peer in &mut self.peers.0 {
+            self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
+        }
+    }
+
+    /// What the guard last said.
+    #[must_use]
+    pub fn guidance(&self) -> &Guidance {
+        &self.guidance
+    }
+
+    /// Event: the guard knows more. Nothing is awaited any longer from those that it has convicted.
+    pub fn guide(&mut self, guidance: Guidance, now: Instant) {
+        self.guidance = guidance;
+        self.leave_the_convicted(now);
+    }
+
+    /// Nothing more is awaited from an ask.
+    fn end_ask(&mut self, attempt_id: AttemptId) -> Option<Attempt> {
+        let ask = self.attempts.remove(attempt_id.0)?;
+        if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
+            lookup.attempts.retain(|id| *id != attempt_id);
+        }
+        if let SentOver::Udp(socket, id) = ask.sent_over
+            && let Some(peer) = self.peers.get_mut(ask.upstream.id)
+        {
+            self.actions.extend(peer.pool.forget(socket, id).map(Action::Close));
+        }
+        Some(ask)
+    }
+
+    fn set_timer(&mut self, id: LookupId) {
+        let Some(lookup) = self.lookups.get_mut(id.0) else { return };
+        let steps = lookup.attempts.iter().filter_map(|ask| self.attempts.get(ask.0)?.step);
+        let at = lookup.next_time(steps);
+        if lookup.timer != Some(at) {
+            lookup.timer = Some(at);
+            self.timers.set(at, id);
+        }
+    }
+}
+
+/// Whether a time is that of its lookup.
+fn holds(lookups: &SlotMap<DefaultKey, Lookup>) -> impl Fn(LookupId, Instant) -> bool {
+    |id, at| lookups.get(id.0).is_some_and(|lookup| lookup.timer == Some(at))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! What an engine knows of its upstreams and its work, for whoever asks: the service's status, metrics.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::upstream::UpstreamId;
+
+/// The state of one engine at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineReport {
+    /// The upstreams that it has asked.
+    pub upstreams: Vec<UpstreamReport>,
+    /// Lookups without an answer.
+    pub lookups: usize,
+}
+
+/// What an engine knows of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamReport {
+    /// Which.
+    pub id: UpstreamId,
+    /// Whether it does not answer.
+    pub is_down: bool,
+    /// When it answered last; none where it never did.
+    pub last_answer: Option<Instant>,
+    /// The mean time of its answers; none before there was one.
+    pub latency: Option<Duration>,
+}
+
+impl Engine {
+    /// Returns what is known now.
+    #[must_use]
+    pub fn report(&self) -> EngineReport {
+        let upstreams = self.peers.0.iter().filter(|peer| self.set.get(peer.id).is_some());
+        let upstreams = upstreams.map(|peer| UpstreamReport {
+            id: peer.id,
+            is_down: peer.health.is_down(),
+            last_answer: peer.health.last_answer(),
+            latency: peer.health.latency(),
+        });
+        EngineReport { upstreams: upstreams.collect(), lookups: self.lookups_running() }
+    }
+}

@@ -1,0 +1,117 @@
+//! Queries to upstreams over TCP: raw bytes out, raw bytes back.
+//!
+//! Each server has a queue of queries ([`mod@queue`]) and a few connections that take queries from it ([`connection`]). A
+//! connection is opened when the queue needs one and closed when it is idle. hickory frames the messages; IDs and matching
+//! are ours, since hickory's own exchange decodes each response and dies on one that it cannot read, with all queries in
+//! flight. Which upstream is asked, and when, is decided elsewhere.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+mod connection;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use queue::{Attempt, Queue, StreamRequest};
+
+/// Why a query over TCP has no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// No connection came about, for any other reason.
+    #[error("not reachable over TCP")]
+    Unreachable,
+    /// The server closed connections before it answered the query: several in which it answered others, or two in which
+    /// it answered none.
+    #[error("the server closed the connection before it answered")]
+    Closed,
+    /// The deadline passed.
+    #[error("no answer in time")]
+    Timeout,
+    /// The server's queue is full.
+    #[error("too many queries to this server at once")]
+    Busy,
+    /// The message is not a query with one question.
+    #[error("not a query")]
+    NotAQuery,
+}
+
+/// The bounds of the connections to each server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Maximum number of connections to a server that keeps them open; a second one is opened only when the first is full
+    /// (RFC 7766, section 6.2.2).
+    pub connections: usize,
+    /// Maximum number of connections to a server that closes each after a few responses.
+    pub short_connections: usize,
+    /// Maximum number of unanswered queries on each connection.
+    pub in_flight: usize,
+    /// Maximum number of queries that wait for room on a connection.
+    pub queued: usize,
+    /// Time until a connection without an unanswered query is closed (RFC 7766, section 6.2.3).
+    pub idle: Duration,
+    /// Maximum time for a connection to come about, whatever the deadlines of the queries that wait for it.
+    pub connect: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections: 2,
+            short_connections: 16,
+            in_flight: 100,
+            queued: 8192,
+            idle: Duration::from_secs(10),
+            connect: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The connections to all servers.
+#[derive(Debug)]
+pub struct Streams {
+    limits: StreamLimits,
+    queues: Mutex<HashMap<SocketAddr, Arc<Queue>>>,
+}
+
+impl Streams {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(limits: StreamLimits) -> Self {
+        Self { limits, queues: Mutex::default() }
+    }
+
+    /// Asks `server`, and returns its response as it came, but for the ID, which is the one of `query` again.
+    ///
+    /// A query that was not answered when the server closed the connection is sent again on another one, as long as time
+    /// is left: servers close connections when they like, and unanswered queries are the client's to retry (RFC 7766,
+    /// section 6.2.4).
+    ///
+    /// # Errors
+    /// See [`StreamError`]. A response to another question is ignored.
+    pub async fn ask(&self, server: SocketAddr, query: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, StreamError> {
+        let request = StreamRequest::of(query).ok_or(StreamError::NotAQuery)?;
+        let (reply, response) = oneshot::channel();
+        Queue::push(&self.queue(server), Attempt::new(request, deadline, reply))?;
+        match timeout_at(deadline, response).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StreamError::Closed), // the runtime ends
+            Err(_) => Err(StreamError::Timeout),
+        }
+    }
+
+    /// The queue of `server`; queues of servers without a connection are forgotten.
+    fn queue(&self, server: SocketAddr) -> Arc<Queue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|address, queue| *address == server || queue.is_in_use());
+        Arc::clone(queues.entry(server).or_insert_with(|| Arc::new(Queue::new(server, self.limits))))
+    }
+}

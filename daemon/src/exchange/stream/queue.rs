@@ -1,0 +1,232 @@
+//! The queries to one server that wait for room on a connection, and how many connections there are to be.
+//!
+//! A server may close a connection after a few responses, though queries are unanswered. Their queries come back to the
+//! front of the queue, and from then on a connection takes no more unanswered queries than such a server is known to
+//! answer, over more connections at once. A connection that answers more than that shows that the server has changed.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hickory_proto::op::Query;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::{StreamError, StreamLimits, connection};
+use crate::exchange::check::{self, Match};
+use crate::wire::{HEADER, flag};
+
+/// Maximum number of connections that close without any response before a query that was sent on each of them fails.
+const FRUITLESS: u8 = 2;
+/// Maximum number of connections that a query is sent on.
+const TRIES: u8 = 8;
+
+/// A query, and where its question section ends.
+#[derive(Debug)]
+pub(super) struct StreamRequest {
+    query: Vec<u8>,
+    end: usize,
+}
+
+/// A query that waits for its response.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) request: StreamRequest,
+    pub(super) deadline: Instant,
+    reply: oneshot::Sender<Result<Vec<u8>, StreamError>>,
+    tries: u8,
+    fruitless: u8,
+}
+
+/// The queries to one server.
+#[derive(Debug)]
+pub(super) struct Queue {
+    server: SocketAddr,
+    limits: StreamLimits,
+    state: Mutex<State>,
+    /// Rings once for each query that is put into the queue.
+    bell: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Attempt>,
+    /// Queries on connections.
+    in_flight: usize,
+    connections: usize,
+    /// Unanswered queries that a connection takes.
+    room: usize,
+}
+
+impl StreamRequest {
+    /// Takes a query with one question; `None` for any other message.
+    pub(super) fn of(query: Vec<u8>) -> Option<Self> {
+        if query.get(4..6) != Some(&[0, 1]) || u16::try_from(query.len()).is_err() {
+            return None;
+        }
+        let mut decoder = BinDecoder::new(&query);
+        decoder.read_slice(HEADER).ok()?;
+        Query::read(&mut decoder).ok()?;
+        let end = decoder.index();
+        Some(Self { query, end })
+    }
+
+    /// Returns the query with another ID.
+    pub(super) fn with_id(&self, id: u16) -> Vec<u8> {
+        let mut query = self.query.clone();
+        set_id(&mut query, id.to_be_bytes());
+        query
+    }
+
+    /// Whether `message` is a response to this query, in whatever spelling: names are equal without regard to case (RFC
+    /// 4343), and nobody off the path speaks over a stream. A server that changes the spelling is asked over one for that.
+    ///
+    /// An error may come without a question; then there is none to match (RFC 7766, section 7).
+    pub(super) fn is_answered_by(&self, message: &[u8]) -> bool {
+        match check::matches(&self.query, self.end, message) {
+            Match::Answer | Match::OtherSpelling => true,
+            Match::HeaderAlone => message.get(3).is_some_and(|low| low & flag::RCODE != 0),
+            Match::Stranger => false,
+        }
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(
+        request: StreamRequest,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Vec<u8>, StreamError>>,
+    ) -> Self {
+        Self { request, deadline, reply, tries: 0, fruitless: 0 }
+    }
+
+    /// Gives the result to whoever asked, if that is still wanted. A response gets the ID of the query.
+    pub(super) fn finish(self, mut result: Result<Vec<u8>, StreamError>) {
+        if let (Ok(response), Some(id)) = (&mut result, self.request.query.first_chunk()) {
+            set_id(response, *id);
+        }
+        let _ = self.reply.send(result);
+    }
+}
+
+impl Queue {
+    pub(super) fn new(server: SocketAddr, limits: StreamLimits) -> Self {
+        let state = State { waiting: VecDeque::new(), in_flight: 0, connections: 0, room: limits.in_flight.max(1) };
+        Self { server, limits, state: Mutex::new(state), bell: Notify::new() }
+    }
+
+    /// Puts a query to the end of the queue, and opens a connection if the queue needs one.
+    ///
+    /// # Errors
+    /// [`StreamError::Busy`] when the queue is full.
+    pub(super) fn push(queue: &Arc<Self>, attempt: Attempt) -> Result<(), StreamError> {
+        let mut state = queue.state();
+        if state.waiting.len() >= queue.limits.queued {
+            state.waiting.retain(|attempt| !attempt.reply.is_closed());
+            if state.waiting.len() >= queue.limits.queued {
+                return Err(StreamError::Busy);
+            }
+        }
+        state.waiting.push_back(attempt);
+        Self::open_connections(queue, &mut state);
+        drop(state);
+        queue.bell.notify_one();
+        Ok(())
+    }
+
+    /// Returns the next query that somebody still waits for.
+    pub(super) async fn next(&self) -> Attempt {
+        loop {
+            if let Some(attempt) = self.pop() {
+                return attempt;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    fn pop(&self) -> Option<Attempt> {
+        let mut state = self.state();
+        while let Some(mut attempt) = state.waiting.pop_front() {
+            if !attempt.reply.is_closed() {
+                attempt.tries += 1;
+                state.in_flight += 1;
+                return Some(attempt);
+            }
+        }
+        None
+    }
+
+    /// Number of unanswered queries that a connection takes now.
+    pub(super) fn room(&self) -> usize {
+        self.state().room
+    }
+
+    /// A query is not in flight any more. `answered` is the number of responses that its connection brought.
+    pub(super) fn left(&self, answered: usize) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        if answered > state.room {
+            state.room = self.limits.in_flight.max(1);
+        }
+    }
+
+    /// A connection has ended; it brought `answered` responses, and these queries are not answered. They are sent again on
+    /// other connections, except those that were sent too often already.
+    pub(super) fn ended(queue: &Arc<Self>, answered: usize, unanswered: Vec<Attempt>) {
+        let mut state = queue.state();
+        state.connections -= 1;
+        state.in_flight -= unanswered.len();
+        if answered > 0 && !unanswered.is_empty() {
+            state.room = answered.min(state.room);
+        }
+        let mut failed = Vec::new();
+        for mut attempt in unanswered.into_iter().rev() {
+            attempt.fruitless += u8::from(answered == 0);
+            if attempt.fruitless >= FRUITLESS || attempt.tries >= TRIES {
+                failed.push(attempt);
+            } else {
+                state.waiting.push_front(attempt);
+                queue.bell.notify_one();
+            }
+        }
+        Self::open_connections(queue, &mut state);
+        drop(state);
+        failed.into_iter().for_each(|attempt| attempt.finish(Err(StreamError::Closed)));
+    }
+
+    /// A connection did not come about: unless there is another, all queries that wait fail.
+    pub(super) fn not_connected(&self, error: StreamError) {
+        let mut state = self.state();
+        state.connections -= 1;
+        let failed = if state.connections == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+        drop(state);
+        failed.into_iter().for_each(|attempt| attempt.finish(Err(error)));
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.state().connections > 0
+    }
+
+    /// Opens as many connections as the unanswered queries need, within the limits.
+    fn open_connections(queue: &Arc<Self>, state: &mut State) {
+        let keeps_open = state.room >= queue.limits.in_flight;
+        let most = if keeps_open { queue.limits.connections } else { queue.limits.short_connections };
+        let needed = (state.waiting.len() + state.in_flight).div_ceil(state.room).min(most);
+        while state.connections < needed && !state.waiting.is_empty() {
+            state.connections += 1;
+            tokio::spawn(connection::run(queue.server, queue.limits, Arc::clone(queue)));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set_id(message: &mut [u8], id: [u8; 2]) {
+    if let Some(place) = message.first_chunk_mut() {
+        *place = id;
+    }
+}

@@ -1,0 +1,90 @@
+//! What becomes of a query, on one screen. This is the core: it decides about queries, responses, timers and events, and
+//! does no I/O. It knows no socket, no task and no clock.
+//!
+//! ```text
+//! handle_query     read ─► admitted? ─► in the cache? ─► Reply::Now               query.rs
+//!                             └─ no ─► for us to ask at all? ─► enqueue: join the query's lookup, or start one
+//! handle_datagram  the exchange checks it ─► respond: cache.learn ─► every waiter, each in its own spelling
+//! handle_stream    the same, for what a stream brought                            core.rs, respond.rs
+//! handle_event     what another thread decided or found out                       event.rs, core.rs
+//! handle_timeout   the exchange's timers, and what was held                       core.rs
+//! poll_transmit    what is to be sent: queries to upstreams, responses to clients, events to other workers
+//! ```
+//!
+//! Each worker has one [`Forwarder`]; all of them share one [`Shared`]. Who carries bytes is a shell: `server::worker` with
+//! epoll, `server::queries` for TCP, and the simulation with virtual time.
+
+mod core;
+mod event;
+mod incoming;
+mod query;
+mod respond;
+mod returned_query;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::admit::acl::AllowList;
+use crate::cache::{Cache, Seconds};
+use crate::guard::Guard;
+use crate::upstream::UpstreamSet;
+use crate::waiters::Waiters;
+
+pub use self::core::Forwarder;
+pub use event::{Event, Transmit};
+pub use incoming::{BatchContext, Incoming, Ingress, Intake};
+pub use query::{Disposition, Outcome, Reply};
+
+/// What all workers and TCP connections share. Nothing in it waits for anything.
+#[derive(Debug)]
+pub struct Shared {
+    /// What was learnt.
+    pub cache: Cache,
+    /// What is being asked, and who waits for it.
+    pub waiters: Waiters,
+    /// Who may ask.
+    pub allow: ArcSwap<AllowList>,
+    /// The upstreams.
+    pub set: ArcSwap<UpstreamSet>,
+    /// The loop guard.
+    pub guard: Guard,
+    /// The largest UDP message, in bytes, to clients and from upstreams.
+    pub payload: u16,
+    /// When the process began.
+    pub started: Instant,
+}
+
+impl Shared {
+    /// Returns what is the same for all queries that are handled at `now`.
+    #[must_use]
+    pub fn context(&self, now: Instant) -> BatchContext {
+        let seconds = self.seconds(now);
+        let next_second = self.started + Duration::from_secs(u64::from(seconds.0) + 1);
+        BatchContext::new(now, seconds, next_second, self.allow.load_full())
+    }
+
+    /// Refreshes a context that is kept between batches; rebuilds it once a second. The owner must replace it when the
+    /// allow-list changes.
+    #[inline]
+    pub fn renew(&self, context: &mut BatchContext, now: Instant) {
+        if !context.advance(now) {
+            *context = self.context(now);
+        }
+    }
+
+    /// Takes these upstreams into use, and forgets what only others said. Without any upstream nothing better can be said:
+    /// then what there is stays.
+    pub fn adopt(&self, set: &Arc<UpstreamSet>) {
+        self.set.store(Arc::clone(set));
+        if !set.upstreams.is_empty() {
+            self.cache.retain(|upstream| set.get(upstream).is_some());
+        }
+    }
+
+    fn seconds(&self, now: Instant) -> Seconds {
+        let seconds = now.saturating_duration_since(self.started).as_secs();
+        Seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,249 @@
+//! What becomes of a query that comes in: it is answered at once, or it waits for its lookup.
+//!
+//! The cached answer is the hot path: [`Shared::decide`] is a direct call without allocation. The rest stands apart.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::event::Event;
+use super::incoming::{Incoming, Intake};
+use super::returned_query::ReturnedQuery;
+use crate::admit::special_names;
+use crate::admit::triage::{self, triage};
+use crate::cache::Freshness;
+use crate::exchange::{CLIENT_BUDGET, LookupRequest};
+use crate::guard::returned::ReturnedMarks;
+use crate::guard::{HOLD, Passed, probe};
+use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
+use crate::waiters::{Join, Reach, Start, Waiter};
+use crate::wire::{Query, QuestionKey};
+
+/// What is to be done with a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Send the response that was written.
+    Respond,
+    /// The same, and ask for it again: it is popular and about to end.
+    RespondAndRefresh,
+    /// Send nothing.
+    Drop,
+    /// Send the response that was written after [`PROBE_HOLD`](crate::guard::PROBE_HOLD): it answers a probe of ours come
+    /// home, and a hop that hears SERVFAIL at once would ask others.
+    RespondLater,
+    /// It must be asked.
+    LookUp(ReturnedMarks),
+    /// Take this in the packet's place: the same query, plain.
+    Replace(Vec<u8>),
+}
+
+/// When a client is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Now, with what was written.
+    Now,
+    /// Later, through [`Incoming::reply_to`].
+    Later,
+    /// Never.
+    None,
+}
+
+/// What follows from a query beside its response.
+#[derive(Debug)]
+pub struct Outcome {
+    /// When the client is answered.
+    pub reply: Reply,
+    /// For one worker, whichever it is.
+    pub event: Option<Event>,
+    /// For all workers.
+    pub broadcast: Vec<Event>,
+}
+
+/// What becomes of a query that is to wait for its lookup.
+enum Enqueued {
+    /// It is the first: start its lookup.
+    LookUp(LookupRequest),
+    /// The same, but not before [`HOLD`] has gone by and the lookup is released.
+    Hold(LookupRequest),
+    /// Its lookup is under way.
+    Joined,
+    /// It does not wait: this is its response.
+    Respond(LocalResponse),
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Self { reply, event: None, broadcast: Vec::new() }
+    }
+}
+
+impl Shared {
+    /// Reads a packet and writes its response to `out` where that needs no upstream.
+    #[inline]
+    pub fn decide(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+        let Intake { query, context } = intake;
+        let packet = incoming.packet;
+        let plain = query.read(packet);
+        if !context.admits(incoming.from.ip()) {
+            if plain.is_ok() && query.wants_recursion() {
+                self.tell_guard(&self.marks(incoming, query, context.now), incoming, query);
+            }
+            let not_yours = Ede::new(Ede::PROHIBITED, "this resolver serves its node and pods; see `allow`");
+            return self.respond_locally(packet, &LocalResponse::Refused(Some(not_yours)), out);
+        }
+        if plain.is_err() {
+            return match triage(packet) {
+                triage::Verdict::Drop => Disposition::Drop,
+                triage::Verdict::LocalResponse(response) => self.respond_locally(packet, &response, out),
+                triage::Verdict::Forward(plain) => Disposition::Replace(plain),
+            };
+        }
+        let wants = ResponseParams::new(query, self.payload, incoming.ingress.transport());
+        let head = packet.get(..query.question_end()).unwrap_or_default();
+        let hit = self.cache.get(query.key(), context.seconds, |found| {
+            let age = match found.freshness {
+                Freshness::Fresh | Freshness::Ending => Age::Seconds(found.age),
+                Freshness::StaleHold => Age::Stale,
+                Freshness::Stale => return Freshness::Stale,
+            };
+            write_cached(head, wants, found.block, age, out);
+            found.freshness
+        });
+        match hit {
+            Some(Freshness::Fresh | Freshness::StaleHold) => Disposition::Respond,
+            Some(Freshness::Ending) => Disposition::RespondAndRefresh,
+            Some(Freshness::Stale) | None => self.decide_miss(intake, incoming, out),
+        }
+    }
+
+    /// Answers here what is not to be asked of any upstream. Apart, so that hits need not make room for it.
+    #[inline(never)]
+    fn decide_miss(&self, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
+        let (query, now) = (&intake.query, intake.context.now);
+        let packet = incoming.packet;
+        if probe::is_coredns_probe(query.name(), query.qtype()) {
+            self.guard.loop_plugin_seen();
+            return self.respond_locally(packet, &LocalResponse::NxDomain, out);
+        }
+        if special_names::is_about_the_resolver(query.name()) {
+            return self.respond_locally(packet, &LocalResponse::NoData, out);
+        }
+        // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
+        if !query.wants_recursion() {
+            let not_cached = Ede::new(Ede::NOT_AUTHORITATIVE, "not cached, and no recursion desired");
+            return self.respond_locally(packet, &LocalResponse::Refused(Some(not_cached)), out);
+        }
+        let marks = self.marks(incoming, query, now);
+        if let Some(nonce) = probe::nonce(query.name()).filter(|nonce| self.guard.knows(*nonce)) {
+            let by = (incoming.from.ip(), incoming.ingress.transport());
+            let is_first = self.guard.probe_home(nonce, by, marks.passed.onwards(), now);
+            let came_home = Ede::new(Ede::NETWORK_ERROR, "a probe of this node came back to it");
+            return match self.respond_locally(packet, &LocalResponse::ServFail(came_home), out) {
+                Disposition::Respond if is_first => Disposition::RespondLater,
+                other => other,
+            };
+        }
+        self.tell_guard(&marks, incoming, query);
+        Disposition::LookUp(marks)
+    }
+
+    fn respond_locally(&self, packet: &[u8], response: &LocalResponse, out: &mut Vec<u8>) -> Disposition {
+        local::write(packet, response, self.payload, out).map_or(Disposition::Drop, |()| Disposition::Respond)
+    }
+
+    /// Does what [`Self::decide`] found to be done.
+    pub fn carry_out(
+        &self,
+        disposition: Disposition,
+        intake: &mut Intake,
+        incoming: &Incoming<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        match disposition {
+            Disposition::Respond => Reply::Now.into(),
+            Disposition::RespondAndRefresh => {
+                Outcome { event: self.refresh(&intake.query).map(Event::LookUp), ..Reply::Now.into() }
+            }
+            Disposition::Drop => Reply::None.into(),
+            Disposition::RespondLater => {
+                let held = Event::HoldResponse(incoming.reply_to(), out.clone());
+                Outcome { event: Some(held), ..Reply::Later.into() }
+            }
+            Disposition::LookUp(marks) => self.wait(marks, intake, incoming, out),
+            Disposition::Replace(packet) => {
+                let incoming = Incoming { packet: &packet, ..*incoming };
+                match self.decide(intake, &incoming, out) {
+                    Disposition::Replace(_) => Reply::None.into(), // what was written anew is plain
+                    disposition => self.carry_out(disposition, intake, &incoming, out),
+                }
+            }
+        }
+    }
+
+    fn wait(&self, marks: ReturnedMarks, intake: &Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Outcome {
+        let mut broadcast = Vec::new();
+        let (reply, event) = match self.enqueue(marks, intake, incoming, &mut broadcast) {
+            Enqueued::LookUp(request) => (Reply::Later, Some(Event::LookUp(request))),
+            Enqueued::Hold(request) => (Reply::Later, Some(Event::Hold(request))),
+            Enqueued::Joined => (Reply::Later, None),
+            Enqueued::Respond(response) => match self.respond_locally(incoming.packet, &response, out) {
+                Disposition::Respond => (Reply::Now, None),
+                _ => (Reply::None, None),
+            },
+        };
+        Outcome { reply, event, broadcast }
+    }
+
+    /// Lets a query wait for its response; `broadcast` gets what all workers are to know.
+    fn enqueue(
+        &self,
+        marks: ReturnedMarks,
+        intake: &Intake,
+        incoming: &Incoming<'_>,
+        broadcast: &mut Vec<Event>,
+    ) -> Enqueued {
+        let (query, now) = (&intake.query, intake.context.now);
+        let through = marks.came_back.map(|back| back.through);
+        let is_sure = marks.came_back.is_some_and(|back| back.is_sure);
+        let deadline = now + if is_sure { HOLD } else { CLIENT_BUDGET };
+        let returned = marks.came_back.map(|back| self.returned(back, query, deadline, broadcast));
+        if returned == Some(ReturnedQuery::Refuse) {
+            self.waiters.was_refused(query.key(), now);
+            return Enqueued::Respond(LocalResponse::ServFail(self.loops(through)));
+        }
+        let packet: Arc<[u8]> = incoming.packet.into();
+        let is_single = marks.passed.foreign() || marks.came_back.is_some();
+        let waiter = Waiter {
+            packet: Arc::clone(&packet),
+            question_end: query.question_end(),
+            wants: ResponseParams::new(query, self.payload, incoming.ingress.transport()),
+            deadline,
+            returned_through: through.filter(|_| is_sure),
+            reach: if is_single { Reach::SingleUpstream } else { Reach::AllUpstreams },
+            start: if returned == Some(ReturnedQuery::Hold) { Start::Held } else { Start::AtOnce },
+            reply_to: incoming.reply_to(),
+        };
+        let key = QuestionKey::new(query.key());
+        let request =
+            |key| LookupRequest { key, packet, from: Some(incoming.from.ip()), through, passed: marks.passed };
+        match self.waiters.join(&key, waiter, now) {
+            Join::First => Enqueued::LookUp(request(key)),
+            Join::Held => Enqueued::Hold(request(key)),
+            Join::Waits => Enqueued::Joined,
+            Join::Widens => {
+                broadcast.push(Event::Widen(key));
+                Enqueued::Joined
+            }
+            Join::Refused => Enqueued::Respond(LocalResponse::ServFail(self.loops(through))),
+            Join::Full => {
+                Enqueued::Respond(LocalResponse::ServFail(Ede::new(Ede::NOT_READY, "too many queries in flight")))
+            }
+        }
+    }
+
+    /// Starts the lookup of what is popular and about to end in the cache. `None` where it is under way.
+    fn refresh(&self, query: &Query) -> Option<LookupRequest> {
+        let key = QuestionKey::new(query.key());
+        let starts = self.waiters.start(&key);
+        starts.then(|| LookupRequest { key, packet: [].into(), from: None, through: None, passed: Passed::default() })
+    }
+}

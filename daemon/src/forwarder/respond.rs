@@ -1,0 +1,222 @@
+//! What becomes of an upstream's response, or of the lack of one: it is remembered, and all who wait get it, each in its own
+//! spelling. What is due to clients is put in order here and written one by one by [`Forwarder::next_response`].
+
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::{Forwarder, Shared};
+use crate::cache::{CachedResponse, TtlBounds};
+use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
+use crate::guard::Standing;
+use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
+use crate::upstream::Transport;
+use crate::waiters::{Reach, ReplyTo, Waiter};
+use crate::wire::QuestionKey;
+
+/// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
+const SUSPECT_TTL: u32 = 5;
+/// Seconds for which it is remembered that no upstream answered. A client's timeout alone is no verdict on a name.
+const NO_ANSWER_TTL: u32 = 1;
+
+/// Why a client over TCP has no response.
+const TOO_LONG: &str = "the response does not fit into a datagram, and no upstream server gave it over TCP";
+
+/// Responses that are due.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// The same to each of these.
+    Same(smallvec::IntoIter<[Waiter; 1]>, Content),
+    /// These bytes to one client.
+    Written(ReplyTo, Vec<u8>),
+}
+
+/// What a waiter gets.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// What an upstream said.
+    Cached(CachedResponse, Age),
+    /// What we say ourselves.
+    Local(LocalResponse),
+}
+
+impl Forwarder {
+    /// Remembers what an upstream said, and gives it to all who wait.
+    pub(super) fn respond(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
+        let UpstreamResponse { key, upstream, answer } = response;
+        if self.shared.set.load().get(*upstream).is_none() {
+            // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
+            return self.respond_unremembered(response, now);
+        }
+        match self.shared.cache.learn(key.bytes(), answer, *upstream, self.shared.seconds(now)) {
+            Some(block) => self.respond_to_all(key, Content::Cached(block, Age::Seconds(0))),
+            None => self.fail(key, Failure::NoAnswer, now),
+        }
+    }
+
+    /// Gives a response that was kept for a while.
+    pub(super) fn respond_kept(&mut self, kept: &OwnedUpstreamResponse, now: Instant) {
+        match kept.landed() {
+            Some(response) => self.respond(&response, now),
+            None => self.fail(&kept.key, Failure::NoAnswer, now),
+        }
+    }
+
+    /// Gives a failure, which is all that upstreams said. What was known before is worth more (RFC 8767, section 4).
+    pub(super) fn respond_failure(&mut self, failure: &OwnedUpstreamResponse, now: Instant) {
+        let key = &failure.key;
+        let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
+        if self.shared.waiters.reach(key.bytes()) == Reach::SingleUpstream {
+            // One upstream was asked, which says nothing of the others.
+            return self.respond_unremembered(&response, now);
+        }
+        match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
+            Some(stale) => {
+                self.shared.remember_failure(key, Failure::NoAnswer, now);
+                self.respond_to_all(key, Content::Cached(stale, Age::Stale));
+            }
+            None => self.respond(&response, now),
+        }
+    }
+
+    /// Gives a response to all who wait, and has it remembered nowhere.
+    fn respond_unremembered(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
+        match CachedResponse::new(response.key.bytes(), &response.answer, TtlBounds::new(0, 0)) {
+            Some(block) => self.respond_to_all(&response.key, Content::Cached(block, Age::Seconds(0))),
+            None => self.fail(&response.key, Failure::NoAnswer, now),
+        }
+    }
+
+    /// Tells all who wait that no upstream answered, with what was known before if there is anything.
+    pub(super) fn fail(&mut self, key: &QuestionKey, why: Failure, now: Instant) {
+        self.shared.remember_failure(key, why, now);
+        let waiters = self.shared.waiters.finish(key.bytes());
+        self.respond_stale_or_servfail(key, waiters, why, now);
+    }
+
+    /// Answers the waiters whose time is up, though the lookup goes on: by a stale response, by what an upstream said
+    /// that was `truncated`, or else with SERVFAIL. Returns the next waiter's deadline.
+    pub(super) fn respond_overdue(
+        &mut self,
+        key: &QuestionKey,
+        truncated: Option<&OwnedUpstreamResponse>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let (waiters, next) = self.shared.waiters.overdue(key.bytes(), now);
+        let (returned, waiters): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| waiter.returned_through.is_some());
+        let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
+        let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
+        match truncated.filter(|_| self.shared.cache.stale(key.bytes(), self.shared.seconds(now)).is_none()) {
+            Some(block) => {
+                let waiters: SmallVec<[Waiter; 1]> = waiters.into();
+                self.due.push_back(Due::Same(waiters.into_iter(), Content::Cached(block, Age::Seconds(0))));
+            }
+            None => self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now),
+        }
+        for waiter in returned {
+            let loops = LocalResponse::ServFail(self.shared.loops(waiter.returned_through));
+            self.respond_locally(SmallVec::from_buf([waiter]), loops);
+        }
+        next
+    }
+
+    /// Ends a lookup: all who wait get the same.
+    fn respond_to_all(&mut self, key: &QuestionKey, content: Content) {
+        let waiters = self.shared.waiters.finish(key.bytes());
+        if !waiters.is_empty() {
+            self.due.push_back(Due::Same(waiters.into_iter(), content));
+        }
+    }
+
+    pub(super) fn respond_locally(&mut self, waiters: SmallVec<[Waiter; 1]>, response: LocalResponse) {
+        self.due.push_back(Due::Same(waiters.into_iter(), Content::Local(response)));
+    }
+
+    /// Gives a stale answer, or else SERVFAIL with the reason.
+    fn respond_stale_or_servfail(
+        &mut self,
+        key: &QuestionKey,
+        waiters: SmallVec<[Waiter; 1]>,
+        why: Failure,
+        now: Instant,
+    ) {
+        if waiters.is_empty() {
+            return;
+        }
+        let content = match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
+            Some(stale) => Content::Cached(stale, Age::Stale),
+            None => Content::Local(LocalResponse::ServFail(match why {
+                Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
+                Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
+                Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
+            })),
+        };
+        self.due.push_back(Due::Same(waiters.into_iter(), content));
+    }
+
+    /// Writes the next response that is due to `out`; returns its way.
+    pub(super) fn next_response(&mut self, out: &mut Vec<u8>) -> Option<ReplyTo> {
+        loop {
+            match self.due.front_mut()? {
+                Due::Same(waiters, content) => {
+                    let payload = self.shared.payload;
+                    let written = waiters.find(|waiter| content.write(waiter, payload, out));
+                    if let Some(waiter) = written {
+                        return Some(waiter.reply_to);
+                    }
+                    self.due.pop_front();
+                }
+                Due::Written(reply_to, bytes) => {
+                    let reply_to = *reply_to;
+                    std::mem::swap(out, bytes);
+                    self.due.pop_front();
+                    return Some(reply_to);
+                }
+            }
+        }
+    }
+}
+
+impl Content {
+    /// Writes the response to a waiter's query; false where silence is due.
+    fn write(&self, waiter: &Waiter, payload: u16, out: &mut Vec<u8>) -> bool {
+        let is_over_stream = matches!(waiter.reply_to, ReplyTo::Stream(_));
+        match self {
+            // Over TCP nothing is truncated: a client would take it for the whole (RFC 7766, section 5).
+            Self::Cached(block, _) if is_over_stream && block.is_truncated() => {
+                let too_long = LocalResponse::ServFail(Ede::new(Ede::NO_REACHABLE_AUTHORITY, TOO_LONG));
+                local::write(&waiter.packet, &too_long, payload, out).is_some()
+            }
+            Self::Cached(block, age) => {
+                let head = waiter.packet.get(..waiter.question_end).unwrap_or_default();
+                write_cached(head, waiter.wants, block, *age, out);
+                true
+            }
+            Self::Local(response) => local::write(&waiter.packet, response, payload, out).is_some(),
+        }
+    }
+}
+
+impl Shared {
+    /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the waiters'
+    /// entry ends.
+    fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {
+        let lifetime = match why {
+            Failure::NoUpstream => None,
+            _ if self.waiters.reach(key.bytes()) == Reach::SingleUpstream => None,
+            Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
+            Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
+        };
+        if let Some(lifetime) = lifetime {
+            self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
+        }
+    }
+
+    /// Whether a witness has spoken against an upstream, for this name.
+    fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
+        let (verdicts, set) = (self.guard.verdicts(), self.set.load());
+        let mut upstreams = set.upstreams.iter();
+        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.name()) > Standing::Free)
+    }
+}

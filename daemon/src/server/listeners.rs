@@ -1,0 +1,102 @@
+//! A worker's sockets that queries come in on, by the ids that the core knows them by.
+//!
+//! One that is closed is not read any more, but stays open for a while: clients still wait for responses that must leave
+//! from its address.
+
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use crate::exchange::CLIENT_BUDGET;
+use crate::waiters::ListenerId;
+
+/// A socket that queries come in on. Its family is asked of the kernel once.
+pub(super) struct Listener {
+    pub(super) id: ListenerId,
+    pub(super) socket: Arc<UdpSocket>,
+    pub(super) is_v4: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Listeners {
+    open: Vec<Listener>,
+    /// Those that are closed, and until when they are kept.
+    closing: Vec<(Instant, Listener)>,
+}
+
+impl Listeners {
+    /// Adds a socket, whose queries `epoll` tells with `token`.
+    pub(super) fn open(&mut self, id: ListenerId, socket: UdpSocket, epoll: &Epoll, token: u64) {
+        if let Err(error) = epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token)) {
+            log::error!(error:%; "cannot wait for queries");
+            return;
+        }
+        let is_v4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        self.open.push(Listener { id, socket: Arc::new(socket), is_v4 });
+    }
+
+    /// Reads no more queries from a listener; responses still leave from it until all who wait now are answered.
+    pub(super) fn close(&mut self, id: ListenerId, epoll: &Epoll, now: Instant) {
+        for listener in self.open.extract_if(.., |listener| listener.id == id) {
+            let _ = epoll.delete(listener.socket.as_fd());
+            self.closing.push((now + CLIENT_BUDGET, listener));
+        }
+    }
+
+    /// When [`Self::let_go`] has something to do.
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        self.closing.first().map(|(until, _)| *until)
+    }
+
+    /// Closes those that were kept long enough.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        self.closing.retain(|(until, _)| *until > now);
+    }
+
+    /// The ids of those that queries are read from.
+    pub(super) fn ids(&self) -> Vec<ListenerId> {
+        self.open.iter().map(|listener| listener.id).collect()
+    }
+
+    /// The listener that queries are read from under this id.
+    #[inline]
+    pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
+        self.open.iter().find(|listener| listener.id == id)
+    }
+
+    /// The socket that responses leave from under this id.
+    #[inline]
+    pub(super) fn socket(&self, id: ListenerId) -> Option<&Arc<UdpSocket>> {
+        let mut all = self.open.iter().chain(self.closing.iter().map(|(_, listener)| listener));
+        all.find(|listener| listener.id == id).map(|listener| &listener.socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::epoll::EpollCreateFlags;
+
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn one_that_is_closed_still_sends_for_as_long_as_a_client_may_wait() {
+        let (epoll, mut listeners) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap(), Listeners::default());
+        let (now, id) = (clock::now(), ListenerId(7));
+        listeners.open(id, UdpSocket::bind("127.0.0.1:0").unwrap(), &epoll, 1);
+        assert!(listeners.get(id).is_some_and(|listener| listener.is_v4) && listeners.next_time().is_none());
+        listeners.close(id, &epoll, now);
+        assert!(listeners.get(id).is_none() && listeners.ids().is_empty());
+        listeners.let_go(now + CLIENT_BUDGET - Duration::from_millis(1));
+        assert!(listeners.socket(id).is_some());
+        assert_eq!(listeners.next_time(), Some(now + CLIENT_BUDGET));
+        listeners.let_go(now + CLIENT_BUDGET);
+        assert!(listeners.socket(id).is_none() && listeners.next_time().is_none());
+    }
+}

@@ -1,0 +1,166 @@
+//! TCP from clients: accepts connections, bounds their number, and ends them in order.
+//!
+//! What happens on one connection is in `connection`; hickory frames messages and times idleness there. The accept loop is
+//! ours because hickory-server's has no bound, answers in order only, and ends on the first aborted connection. What a
+//! query deserves is the business of whoever implements [`Answer`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+mod connection;
+mod gate;
+mod idle;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use idle::Idle;
+
+/// How long to let go by when the system has no room for another connection; each one that ends makes room.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers queries, whatever they are.
+pub trait Answer: Send + Sync + 'static {
+    /// The answer to `query`, which came from `peer` to our address `local`.
+    fn answer(
+        &self,
+        query: Vec<u8>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send>;
+}
+
+/// An answer as bytes to send, 65,535 at most; `None` to stay silent.
+#[derive(Debug)]
+pub enum Answered<F> {
+    /// It is there.
+    Now(Option<Vec<u8>>),
+    /// It takes time. Dropped when the client hangs up; must end by itself in about two seconds.
+    Later(F),
+}
+
+/// The bounds of one listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// Connections at once. When all are taken, the one that is idle longest gives way to a newcomer.
+    pub connections: usize,
+    /// Queries of one connection that wait for their answer; further ones stay unread.
+    pub in_flight: usize,
+    /// How long one message may take to come in, or answers may take to be taken; also the idle time. Longer than an
+    /// answer takes, for the time runs on meanwhile.
+    pub idle: Duration,
+    /// How long connections have to send the answers that are due when the listener is told to stop.
+    pub drain: Duration,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            in_flight: 64,
+            // "On the order of a few seconds" (RFC 7766, section 6.2.3).
+            idle: Duration::from_secs(10),
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the connections of one listener share.
+struct Shared<A> {
+    answer: Arc<A>,
+    limits: TcpLimits,
+    idle: Idle,
+}
+
+/// Serves a listener until `shutdown` says true (or its sender is gone); then the answers that are due are still sent.
+///
+/// # Errors
+/// When the listener itself is broken, which time does not mend.
+pub async fn serve<A: Answer>(
+    listener: TcpListener,
+    limits: TcpLimits,
+    answer: Arc<A>,
+    mut shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let shared = Arc::new(Shared { answer, limits, idle: Idle::default() });
+    let mut connections = JoinSet::new();
+    let ended = loop {
+        let accepted = tokio::select! {
+            biased;
+            () = told(&mut shutdown) => break Ok(()),
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                if let Some(permit) = make_room(&room, &shared.idle).await {
+                    let run = connection::run(socket, peer, Arc::clone(&shared), shutdown.clone());
+                    connections.spawn(async move {
+                        run.await;
+                        drop(permit);
+                    });
+                }
+            }
+            Err(error) => match Trouble::of(&error) {
+                Trouble::Connection => {}
+                Trouble::Room => {
+                    shared.idle.end_oldest();
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Trouble::Listener => break Err(error),
+            },
+        }
+    };
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // What is not sent by then is cut off when the set of connections is dropped.
+    let _ = tokio::time::timeout(limits.drain, drained).await;
+    ended
+}
+
+/// Resolves when it is time to stop.
+async fn told(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone: the program is ending.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// A place for one more connection, at the cost of the one that is idle longest; `None` where none is idle.
+async fn make_room(room: &Arc<Semaphore>, idle: &Idle) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+        return Some(permit);
+    }
+    if !idle.end_oldest() {
+        return None;
+    }
+    // The one that was told to go does nothing else any more, so this takes no time worth speaking of.
+    Arc::clone(room).acquire_owned().await.ok()
+}
+
+/// What an error of accept(2) is about, and so what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// One connection that came to nothing: accept the next. Linux hands a connection's pending network errors to accept.
+    Connection,
+    /// No descriptor or memory is left: the connection stays in the queue, so an immediate retry would only spin.
+    Room,
+    /// The listener.
+    Listener,
+}
+
+impl Trouble {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => Self::Room,
+            Some(Errno::EBADF | Errno::EFAULT | Errno::EINVAL | Errno::ENOTSOCK | Errno::EOPNOTSUPP) => Self::Listener,
+            _ => Self::Connection,
+        }
+    }
+}

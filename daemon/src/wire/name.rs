@@ -1,0 +1,87 @@
+//! Names on the wire, as far as the guard looks into them: labels, parents, suffixes. Pure, bounds-checked.
+//!
+//! A name here is uncompressed (RFC 1035, section 3.1): length, label, …, and the zero of the root. Callers that
+//! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
+//! treated as text.
+
+/// Maximum length of a name on the wire, in bytes (RFC 1035, section 2.3.4).
+pub const NAME_MAX: usize = 255;
+/// Maximum length of a label, in bytes (RFC 1035, section 2.3.4).
+pub const LABEL_MAX: usize = 63;
+/// Maximum length of a name as text, in characters without the last dot: of [`NAME_MAX`] less the first length and the
+/// root's.
+pub const TEXT_MAX: usize = NAME_MAX - 2;
+
+/// The root, which every name is under.
+pub(crate) const ROOT: &[u8] = &[0];
+
+/// The first label of `name` and what follows it; none at the root and where the name is broken.
+pub(crate) fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = name.split_first()?;
+    if length == 0 || usize::from(length) > LABEL_MAX {
+        return None;
+    }
+    rest.split_at_checked(usize::from(length))
+}
+
+/// The name without its first label; the root is its own parent.
+pub(crate) fn parent(name: &[u8]) -> &[u8] {
+    split(name).map_or(ROOT, |(_, rest)| rest)
+}
+
+/// Whether `name` is `suffix` or under it. Both are lower-cased.
+pub(crate) fn is_within(name: &[u8], suffix: &[u8]) -> bool {
+    if suffix == ROOT {
+        return true;
+    }
+    let mut rest = name;
+    loop {
+        if rest == suffix {
+            return true;
+        }
+        match split(rest) {
+            Some((_, next)) => rest = next,
+            None => return false,
+        }
+    }
+}
+
+/// The wire form of a name that a test writes.
+#[cfg(test)]
+pub(crate) fn wire(text: &str) -> Vec<u8> {
+    let mut name = Vec::new();
+    for label in text.split('.').filter(|label| !label.is_empty()) {
+        name.push(u8::try_from(label.len()).unwrap());
+        name.extend(label.as_bytes());
+    }
+    name.push(0);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_end_at_labels() {
+        for (name, suffix, within) in [
+            ("a.corp.example", "corp.example", true),
+            ("corp.example", "corp.example", true),
+            ("acorp.example", "corp.example", false),
+            ("example", "corp.example", false),
+            ("anything", "", true),
+            ("", "", true),
+            ("", "example", false),
+        ] {
+            assert_eq!(is_within(&wire(name), &wire(suffix)), within, "{name} under {suffix}");
+        }
+    }
+
+    #[test]
+    fn broken_names_end_where_they_break() {
+        assert_eq!(split(&[5, b'a']), None);
+        assert_eq!(split(&[0xc0, 0x0c]), None);
+        assert_eq!(parent(&[9, b'a']), ROOT);
+        assert!(!is_within(&[9, b'a'], &wire("a")));
+    }
+}

@@ -1,0 +1,468 @@
+//! Reading what an upstream sent: where its records are, how long they live, what its OPT says.
+//!
+//! It walks over the records without decoding their data, so that a type nobody knows, or data in an order that a parser
+//! would refuse, passes as it came (RFC 3597). Whether the answer belongs to a question is for `exchange::check` to say.
+
+use smallvec::SmallVec;
+
+use super::{HEADER, flag, name_end, rcode, rtype, ttl, u16_at};
+
+/// Extended error codes (RFC 8914; IANA, "Extended DNS Error Codes").
+const EDE_OPTION: u16 = 15;
+
+/// A response, read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response<'m> {
+    message: &'m [u8],
+    question_end: usize,
+    records: [Span; 2],
+    counts: [u16; 3],
+    ttls: SmallVec<[u16; 16]>,
+    spelled: SmallVec<[usize; 2]>,
+    least_ttl: Option<u32>,
+    negative_ttl: Option<u32>,
+    has_asked_type: bool,
+    edns: Option<Edns>,
+    errors: Vec<(u16, Span)>,
+}
+
+/// Where something begins and ends in the message.
+type Span = (usize, usize);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edns {
+    high_rcode: u8,
+}
+
+/// The record that the walk stands at.
+struct Record {
+    start: usize,
+    rtype: u16,
+    ttl_at: usize,
+    data: Span,
+}
+
+impl<'m> Response<'m> {
+    /// Reads `message`, whose question (one, uncompressed) ends at `question_end`.
+    ///
+    /// An OPT may stand anywhere in the additional section, and nowhere else (RFC 6891, section 6.1.1). Address records
+    /// behind it are kept; anything else behind it is left out, as are signatures of the transaction, which a forwarder
+    /// must not pass on (RFC 8945, section 5.5).
+    ///
+    /// What the header says holds though the records cannot be walked: a truncated response and an error are read as a
+    /// header and a question.
+    ///
+    /// # Errors
+    /// `None` where another response cannot be walked: a record runs over the end, an OPT stands outside of the
+    /// additional section or twice in it, or the message is longer than 65,535 bytes.
+    #[must_use]
+    pub fn read(message: &'m [u8], question_end: usize) -> Option<Self> {
+        let counts = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
+        let header = Self::header(message, question_end);
+        let mut response = header.clone();
+        match response.walk(counts) {
+            Some(()) => Some(response),
+            None => Some(header).filter(|header| header.is_truncated() || header.is_error()),
+        }
+    }
+
+    /// The response without its records.
+    fn header(message: &'m [u8], question_end: usize) -> Self {
+        Self {
+            message,
+            question_end,
+            records: [(question_end, question_end); 2],
+            counts: [0; 3],
+            ttls: SmallVec::new(),
+            spelled: SmallVec::new(),
+            least_ttl: None,
+            negative_ttl: None,
+            has_asked_type: false,
+            edns: None,
+            errors: Vec::new(),
+        }
+    }
+
+    fn walk(&mut self, counts: [u16; 3]) -> Option<()> {
+        let message = self.message;
+        let asked = u16_at(message, self.question_end.checked_sub(4)?)?;
+        let mut at = self.question_end;
+        self.counts = counts;
+        for section in 0..counts.len() {
+            for index in 0..*counts.get(section)? {
+                let record = Record::read(message, at)?;
+                if record.rtype == rtype::OPT {
+                    return if section == 2 {
+                        self.walk_behind_opt(&record, index, counts[2] - index - 1)
+                    } else {
+                        None
+                    };
+                }
+                at = record.data.1;
+                self.note(section, &record, asked)?;
+                self.records = [(self.question_end, at), (at, at)];
+            }
+        }
+        Some(())
+    }
+
+    /// Reads the OPT, behind `before` other additional records, and the `behind` records that follow it: as many address
+    /// records as keep their meaning when the OPT in front of them is taken out.
+    fn walk_behind_opt(&mut self, opt: &Record, before: u16, behind: u16) -> Option<()> {
+        self.read_opt(opt)?;
+        self.counts[2] = before;
+        let (mut at, mut is_kept) = (opt.data.1, true);
+        self.records[1] = (at, at);
+        for _ in 0..behind {
+            let record = Record::read(self.message, at)?;
+            at = record.data.1;
+            is_kept &= matches!(record.rtype, rtype::A | rtype::AAAA) && self.moves_freely(&record, opt.start);
+            match record.rtype {
+                rtype::OPT => return None,
+                _ if !is_kept => {}
+                _ => {
+                    self.note_behind(&record, opt.data.1 - opt.start)?;
+                    self.counts[2] += 1;
+                    self.records[1].1 = at;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Whether the owner name of `record` has no compression pointer, or one to somewhere before `limit` (RFC 1035, section
+    /// 4.1.4): then it means the same when what follows `limit` moves.
+    fn moves_freely(&self, record: &Record, limit: usize) -> bool {
+        let owner = self.message.get(..record.ttl_at - 4).unwrap_or_default();
+        let mut at = record.start;
+        loop {
+            match owner.get(at) {
+                None => return true,
+                Some(&length @ 0..=63) => at += 1 + usize::from(length),
+                Some(64..) => return u16_at(owner, at).is_some_and(|pointer| usize::from(pointer & 0x3fff) < limit),
+            }
+        }
+    }
+
+    /// Notes a record that moves `by` bytes to the front.
+    fn note_behind(&mut self, record: &Record, by: usize) -> Option<()> {
+        let ttl = read_ttl(self.message, record.ttl_at)?;
+        self.ttls.push(u16::try_from(record.ttl_at - by - self.question_end).ok()?);
+        self.least_ttl = Some(self.least_ttl.map_or(ttl, |least| least.min(ttl)));
+        Some(())
+    }
+
+    fn note(&mut self, section: usize, record: &Record, asked: u16) -> Option<()> {
+        let ttl = read_ttl(self.message, record.ttl_at)?;
+        self.ttls.push(u16::try_from(record.ttl_at - self.question_end).ok()?);
+        if self.repeats_question(record.start) {
+            self.spelled.push(record.start - self.question_end);
+        }
+        self.least_ttl = Some(self.least_ttl.map_or(ttl, |least| least.min(ttl)));
+        if section == 0 && (record.rtype == asked || asked == rtype::ANY) {
+            self.has_asked_type = true;
+        }
+        if section == 1 && record.rtype == rtype::SOA {
+            // The negative TTL is the lesser of the SOA's own TTL and its last field (RFC 2308, section 5).
+            let minimum = read_ttl(self.message, record.data.1.checked_sub(4).filter(|at| *at >= record.data.0)?)?;
+            self.negative_ttl = Some(minimum.min(ttl));
+        }
+        Some(())
+    }
+
+    /// Whether the name at `at` is the question's, spelled out.
+    fn repeats_question(&self, at: usize) -> bool {
+        let Some(name) = self.question_end.checked_sub(4).and_then(|end| self.message.get(HEADER..end)) else {
+            return false;
+        };
+        let spelled = self.message.get(at..at + name.len());
+        name.len() > 1 && spelled.is_some_and(|owner| owner.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads the OPT (RFC 6891, section 6.1.3) and the errors in it (RFC 8914, section 2).
+    fn read_opt(&mut self, record: &Record) -> Option<()> {
+        self.edns = Some(Edns { high_rcode: *self.message.get(record.ttl_at)? });
+        let (mut at, end) = record.data;
+        while at + 4 <= end {
+            let (code, length) = (u16_at(self.message, at)?, usize::from(u16_at(self.message, at + 2)?));
+            let data = (at + 4, at + 4 + length);
+            if data.1 > end {
+                break; // a cut option: what was read stands
+            }
+            if code == EDE_OPTION && length >= 2 {
+                self.errors.push((u16_at(self.message, data.0)?, (at, data.1)));
+            }
+            at = data.1;
+        }
+        Some(())
+    }
+
+    /// The response code, with the upper bits of the OPT where there is one.
+    #[must_use]
+    pub fn rcode(&self) -> u16 {
+        let low = u16::from(self.message.get(3).copied().unwrap_or(0) & flag::RCODE);
+        self.edns.map_or(low, |edns| u16::from(edns.high_rcode) << 4 | low)
+    }
+
+    /// Whether the answer was cut to fit.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.message.get(2).is_some_and(|high| high & flag::TC != 0)
+    }
+
+    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308, section 2).
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        match self.rcode() {
+            code if code == u16::from(rcode::NXDOMAIN) => true,
+            code => code == u16::from(rcode::NOERROR) && !self.has_asked_type,
+        }
+    }
+
+    /// Whether it tells of an error: neither NOERROR nor NXDOMAIN.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        !matches!(u8::try_from(self.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN))
+    }
+
+    /// Whether the answer has an OPT.
+    #[must_use]
+    pub fn has_edns(&self) -> bool {
+        self.edns.is_some()
+    }
+
+    /// The codes of its extended errors (RFC 8914).
+    pub fn extended_errors(&self) -> impl Iterator<Item = u16> + '_ {
+        self.errors.iter().map(|(code, _)| *code)
+    }
+
+    /// The EDNS options that carry its extended errors, as they came.
+    pub fn extended_error_options(&self) -> impl Iterator<Item = &'m [u8]> + '_ {
+        self.errors.iter().filter_map(|(_, (from, to))| self.message.get(*from..*to))
+    }
+
+    /// How long it may be kept, in seconds, before anyone's limits: the least TTL of its records, for a negative answer
+    /// that of RFC 2308, section 5. `None`: not at all.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<u32> {
+        let ttl = if self.is_negative() {
+            // Without an SOA a negative answer is not to be kept (RFC 2308, section 5). The chain before it counts too.
+            self.negative_ttl?.min(self.least_ttl?)
+        } else {
+            self.least_ttl?
+        };
+        (ttl > 0).then_some(ttl)
+    }
+
+    /// Third and fourth byte of the header. A response code that needs an OPT to be told (BADVERS and above: RFC 6891,
+    /// section 6.1.3) concerns this hop only, and is SERVFAIL here; its lower bits alone would mean another code.
+    #[must_use]
+    pub fn flags(&self) -> [u8; 2] {
+        match self.message.get(2..4) {
+            Some(&[high, low]) if self.rcode() > u16::from(flag::RCODE) => [high, low & !flag::RCODE | rcode::SERVFAIL],
+            Some(&[high, low]) => [high, low],
+            _ => [0; 2],
+        }
+    }
+
+    /// The numbers of records in the three sections, without the OPT and what is left out behind it.
+    #[must_use]
+    pub fn counts(&self) -> [u16; 3] {
+        self.counts
+    }
+
+    /// The bytes of the records in two parts: those before the OPT, and those behind it, mostly none.
+    #[must_use]
+    pub fn records(&self) -> [&'m [u8]; 2] {
+        self.records.map(|(from, to)| self.message.get(from..to).unwrap_or_default())
+    }
+
+    /// Where in [`Self::records`] the question's name stands spelled out, as an upstream that does not compress does it; and
+    /// how many bytes it has. It repeats the spelling that we sent, which must not reach a client.
+    pub fn spelled(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        let length = self.question_end.saturating_sub(HEADER + 4);
+        self.spelled.iter().map(move |at| *at..*at + length)
+    }
+
+    /// Where each record's TTL stands within [`Self::records`].
+    #[must_use]
+    pub fn ttls(&self) -> &[u16] {
+        &self.ttls
+    }
+}
+
+impl Record {
+    fn read(message: &[u8], start: usize) -> Option<Self> {
+        let fixed = name_end(message, start)?;
+        let rtype = u16_at(message, fixed)?;
+        let data = fixed + 10;
+        let end = data + usize::from(u16_at(message, fixed + 8)?);
+        (end <= message.len()).then_some(Self { start, rtype, ttl_at: fixed + 4, data: (data, end) })
+    }
+}
+
+fn read_ttl(message: &[u8], at: usize) -> Option<u32> {
+    Some(ttl(*message.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUESTION: &[u8] = b"\x01a\x07example\0\0\x01\0\x01";
+    const END: usize = HEADER + 15;
+
+    /// A message of answer records, authority records and an OPT, each given as (type, TTL, data).
+    fn message(
+        code: u8,
+        answers: &[(u16, u32, &[u8])],
+        authority: &[(u16, u32, &[u8])],
+        opt: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let count = |n: usize| u8::try_from(n).unwrap();
+        let mut m = vec![0, 1, 0x81, 0x80 | code, 0, 1, 0, count(answers.len()), 0, count(authority.len()), 0, 0];
+        m.extend(QUESTION);
+        for (rtype, ttl, data) in answers.iter().chain(authority) {
+            m.extend([0xc0, 12]);
+            m.extend(rtype.to_be_bytes());
+            m.extend([0, 1]);
+            m.extend(ttl.to_be_bytes());
+            m.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            m.extend(*data);
+        }
+        if let Some(options) = opt {
+            m[11] = 1;
+            m.extend([0, 0, 41, 4, 208, 0, 0, 0, 0]);
+            m.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+            m.extend(options);
+        }
+        m
+    }
+
+    const SOA: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 60];
+
+    #[test]
+    fn the_least_ttl_is_the_lifetime_and_the_opt_is_cut() {
+        let m = message(0, &[(1, 300, &[1, 2, 3, 4]), (1, 200, &[1, 2, 3, 5])], &[], Some(&[]));
+        let answer = Response::read(&m, END).unwrap();
+        assert_eq!(
+            (answer.lifetime(), answer.counts(), answer.records().map(<[u8]>::len)),
+            (Some(200), [2, 0, 0], [32, 0])
+        );
+        assert!(answer.has_edns() && !answer.is_negative());
+        assert_eq!(answer.ttls(), [6, 22]);
+    }
+
+    #[test]
+    fn a_negative_answer_lives_as_its_soa_says() {
+        let m = message(3, &[], &[(rtype::SOA, 900, SOA)], None);
+        assert_eq!(Response::read(&m, END).unwrap().lifetime(), Some(60));
+        let m = message(0, &[(rtype::CNAME, 30, b"\0")], &[(rtype::SOA, 900, SOA)], None);
+        let nodata = Response::read(&m, END).unwrap();
+        assert!(nodata.is_negative());
+        assert_eq!(nodata.lifetime(), Some(30));
+        assert_eq!(Response::read(&message(3, &[], &[], None), END).unwrap().lifetime(), None);
+    }
+
+    #[test]
+    fn ttl_zero_and_ttl_with_the_top_bit_are_not_kept() {
+        for ttl in [0, 0x8000_0000] {
+            let m = message(0, &[(1, ttl, &[1, 2, 3, 4])], &[], None);
+            assert_eq!(Response::read(&m, END).unwrap().lifetime(), None);
+        }
+    }
+
+    #[test]
+    fn extended_errors_are_found_and_a_cut_option_does_no_harm() {
+        let m = message(2, &[], &[], Some(&[0, 15, 0, 4, 0, 6, b'n', b'o', 0, 10, 0, 99, 1]));
+        let answer = Response::read(&m, END).unwrap();
+        assert_eq!(answer.extended_errors().collect::<Vec<_>>(), [6]);
+        assert_eq!(answer.extended_error_options().next(), Some(&[0, 15, 0, 4, 0, 6, b'n', b'o'][..]));
+    }
+
+    #[test]
+    fn a_record_that_runs_over_the_end_is_refused() {
+        let mut m = message(0, &[(1, 300, &[1, 2, 3, 4])], &[], None);
+        m.pop();
+        assert_eq!(Response::read(&m, END), None);
+    }
+
+    #[test]
+    fn the_header_of_a_truncated_response_or_an_error_holds_though_its_records_do_not() {
+        for (code, cut, read) in [(0, flag::TC, true), (3, flag::TC, true), (2, 0, true), (5, 0, true), (3, 0, false)] {
+            let mut m = message(code, &[(1, 300, &[1, 2, 3, 4])], &[], None);
+            m[2] |= cut;
+            m.pop();
+            let response = Response::read(&m, END).map(|response| (response.rcode(), response.counts()));
+            assert_eq!(response, read.then_some((code.into(), [0; 3])), "{code} {cut}");
+        }
+    }
+
+    /// An OPT with these upper bits of the response code, as a record.
+    fn opt(high_rcode: u8) -> Vec<u8> {
+        vec![0, 0, 41, 4, 208, high_rcode, 0, 0, 0, 0, 0]
+    }
+
+    #[test]
+    fn an_opt_outside_of_the_additional_section_or_a_second_one_is_no_response() {
+        for section in [7, 9] {
+            let mut m = message(0, &[], &[], None);
+            m[section] = 1;
+            m.extend(opt(0));
+            assert_eq!(Response::read(&m, END), None);
+        }
+        let mut m = message(0, &[], &[], Some(&[]));
+        m[11] = 2;
+        m.extend(opt(0));
+        assert_eq!(Response::read(&m, END), None);
+    }
+
+    #[test]
+    fn address_records_behind_an_opt_are_kept_and_signatures_are_not() {
+        let mut m = message(0, &[(33, 300, b"\0\0\0\0\0\x35\xc0\x0c")], &[], Some(&[]));
+        m[11] = 4;
+        m.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\x01\x02\x03\x04");
+        m.extend(b"\x01b\xc0\x0e\0\x1c\0\x01\0\0\0\x3c\0\x10");
+        m.extend([9; 16]);
+        let whole = m.len();
+        m.extend([0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 1, 7]); // TSIG
+        let response = Response::read(&m, END).unwrap();
+        let before = 20;
+        assert_eq!(response.counts(), [1, 0, 2]);
+        assert_eq!(response.records().map(<[u8]>::len), [before, whole - END - before - 11]);
+        assert_eq!(response.ttls(), [6, 26, 44], "where they stand without the OPT");
+        assert_eq!(response.lifetime(), None, "it has no record of the type asked, and no SOA");
+    }
+
+    #[test]
+    fn a_record_behind_an_opt_that_points_behind_it_is_left_out() {
+        let mut m = message(0, &[(1, 300, &[1, 2, 3, 4])], &[], Some(&[]));
+        m[11] = 3;
+        let first = u8::try_from(m.len()).unwrap();
+        m.extend(b"\x01c\x01d\0\0\x01\0\x01\0\0\0\x1e\0\x04\x01\x02\x03\x04");
+        m.extend([0xc0, first, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 1, 2, 3, 5]);
+        assert_eq!(Response::read(&m, END).unwrap().counts(), [1, 0, 1]);
+    }
+
+    #[test]
+    fn an_extended_response_code_is_a_failure_and_never_told_by_its_lower_bits() {
+        for (low, high, code) in [(0, 1, 16), (3, 1, 19), (5, 0, 5)] {
+            let mut m = message(low, &[], &[], None);
+            m[11] = 1;
+            m.extend(opt(high));
+            let response = Response::read(&m, END).unwrap();
+            assert_eq!((response.rcode(), response.is_negative(), response.is_error()), (code, false, true));
+            assert_eq!(response.flags()[1] & flag::RCODE, if high == 0 { 5 } else { rcode::SERVFAIL });
+        }
+    }
+
+    #[test]
+    fn names_spelled_out_are_found() {
+        let mut m = message(0, &[], &[], None);
+        m[7] = 1;
+        m.extend(b"\x01A\x07ExAmPle\0\0\x01\0\x01\0\0\0\x05\0\x04\x01\x02\x03\x04");
+        let answer = Response::read(&m, END).unwrap();
+        let spelled: Vec<_> = answer.spelled().map(|name| (name.start, name.end)).collect();
+        assert_eq!(spelled, [(0, 11)]);
+    }
+}

@@ -1,0 +1,38 @@
+//! The tag, an EDNS option that strangers can write: whatever it says, what Onward sends on carries Onward's own entry,
+//! which it knows again, and never more entries than a list may have.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use onward::guard::tag::{Entries, MOST, find, read, write};
+use onward::guard::{Bucket, MarkKey, Secret};
+use onward::upstream::UpstreamId;
+
+/// Reads `options`, the data of an OPT record, and passes on the tag in them.
+pub fn check(options: &[u8]) {
+    let (key, now) = key();
+    let passed = find(options).map(|data| read(data, key, *now)).unwrap_or_default();
+    assert!(passed.onwards() <= MOST, "{} entries", passed.onwards());
+    assert_eq!(passed.foreign(), passed.onwards() > 0);
+
+    let (upstream, mut sent) = (UpstreamId(7), vec![]);
+    write(&passed, upstream, key, *now, &mut sent);
+    let mut kept = vec![];
+    Entries::default().write(&passed, upstream, (key, *now), &mut kept);
+    assert_eq!(sent, kept, "an entry that was kept is the one that would be made");
+
+    let back = read(find(&sent).expect("the option is found in what was written"), key, *now);
+    assert_eq!(back.own, Some(upstream), "our own entry is known when it comes back");
+    assert_eq!(back.onwards(), passed.onwards().min(MOST - 1), "the oldest entry makes room in a full list");
+}
+
+/// One key for all runs: a run tells of its bytes alone.
+fn key() -> &'static (MarkKey, Bucket) {
+    static KEY: OnceLock<(MarkKey, Bucket)> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let born = Instant::now();
+        let key = MarkKey::new(&Secret::new(*b"not any longer 1"), &[], born);
+        let bucket = key.bucket(born);
+        (key, bucket)
+    })
+}
