@@ -20,6 +20,21 @@ pub fn until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option
     }
 }
 
+/// Waits until what `measure` gives has not changed for as long as `still`, for `limit` at most, and returns it: how many
+/// datagrams a question was worth, once no more come.
+pub fn settled<T: PartialEq>(still: Duration, limit: Duration, mut measure: impl FnMut() -> T) -> T {
+    let end = Instant::now() + limit;
+    let (mut last, mut since) = (measure(), Instant::now());
+    while since.elapsed() < still && Instant::now() < end {
+        sleep(STEP);
+        let now = measure();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    last
+}
+
 /// The better of two tries, for claims of what is possible within a time: a busy machine may be late once. Each is to begin
 /// anew, so that the second finds nothing that the first one learnt.
 ///

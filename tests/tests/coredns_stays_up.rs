@@ -20,7 +20,7 @@ const POD: &str = "10.244.0.10";
 const RIGHT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The plugin probes at its start, again each second while there is no answer, and judges for 30 s at most; a loop ends
 /// CoreDNS in the first seconds.
-const LONG_ENOUGH: std::time::Duration = wait::seconds(6);
+const LONG_ENOUGH: std::time::Duration = wait::seconds(4);
 
 /// One server block, as kubeadm writes it.
 const PLAIN: &str = ".:53 {\n errors\n loop\n forward . /etc/resolv.conf\n}\n";

@@ -38,13 +38,13 @@ fn a_renamed_file_is_followed_and_an_empty_one_is_no_news() {
     let mut process = onward::start(&lab.node, NODE, &[]);
 
     let load = Load::start(lab.pod.net(), NODE_IP);
-    sleep(wait::millis(700));
+    sleep(wait::millis(200));
     let changed = Instant::now();
     lab.node.write(FILE, &nameserver(1));
-    sleep(wait::millis(1_700));
+    sleep(wait::millis(1_200));
     let emptied = Instant::now();
     lab.node.write(FILE, "");
-    sleep(wait::millis(1_000));
+    sleep(wait::millis(700));
     let asked = addresses(&load.finish());
 
     assert!(asked.iter().filter(|(sent, _)| *sent < changed).all(|(_, address)| *address == FIRST));

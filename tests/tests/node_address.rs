@@ -37,7 +37,7 @@ fn an_address_that_comes_late_is_waited_for() {
     lab.node.net().ip(&format!("address del {NODE}/24 dev eth0"));
     lab.node.net().ip("address del 10.244.0.1/24 dev pod0");
     let mut process = onward::spawn(&lab.node, &["--upstream", UPSTREAMS[0]]);
-    sleep(wait::seconds(2));
+    sleep(wait::seconds(1));
     assert_eq!(process.ended(), None, "it waits:\n{}", process.output());
     assert!(!lab.node.path(onward::RESOLV_CONF).exists(), "no file before there is a listener");
     lab.node.net().address("eth0", &format!("{NODE}/24"));

@@ -62,8 +62,9 @@ impl Several {
 
     /// How many queries there were for a name, the client's among them.
     fn queries(&self, name: &str, since: Instant) -> usize {
-        std::thread::sleep(wait::millis(2_500));
-        self.tap.since(since).iter().filter(|one| !one.answer && one.name == name).count()
+        let count = || self.tap.since(since).iter().filter(|one| !one.answer && one.name == name).count();
+        // Longer than any server is waited for before the next is asked.
+        wait::settled(wait::millis(800), wait::millis(2_500), count)
     }
 
     fn output(&self) -> String {
@@ -134,7 +135,8 @@ fn a_full_mesh_of_eight_makes_at_most_sixty_queries_of_one_question() {
     let others = |node: usize| (0..8).filter(|other| *other != node).map(|other| NODES[other]).collect();
     let Some(mesh) = Several::new(&(0..8).map(others).collect::<Vec<_>>()) else { return };
     // Probes of the start have an end too.
-    std::thread::sleep(wait::seconds(1));
+    let begun = Instant::now();
+    wait::settled(wait::millis(300), wait::seconds(2), || mesh.tap.since(begun).len());
     for number in 0..3 {
         let name = format!("www.mesh{number}.example");
         let begun = Instant::now();

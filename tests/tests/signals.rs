@@ -27,11 +27,11 @@ fn configuration(number: usize) -> String {
 fn sigterm_answers_what_is_in_flight() {
     let Some(lab) = Lab::new() else { return };
     let slow = |seen: &Seen| Reply::after(wait::millis(600), seen.address(FIRST.octets(), 60));
-    let _upstream = upstream(&lab, 0, slow);
+    let upstream = upstream(&lab, 0, slow);
     let mut process = onward::with_upstreams(&lab, &[UPSTREAMS[0]]);
     let socket = lab.client().socket();
     socket.send(&Query::new("flight.test", types::A).bytes()).unwrap();
-    sleep(wait::millis(150));
+    wait::until(wait::seconds(1), || (upstream.count("flight.test") > 0).then_some(())).expect("it is in flight");
     process.signal(Signal::SIGTERM);
     let answer = receive(&socket).expect("an answer after SIGTERM");
     assert_eq!(answer.addresses(), [FIRST]);
@@ -66,11 +66,11 @@ fn sighup_reads_the_configuration_again_and_loses_no_query() {
     let process = onward::start(&lab.node, NODE, &[]);
 
     let load = Load::start(lab.pod.net(), NODE_IP);
-    sleep(wait::millis(500));
+    sleep(wait::millis(200));
     lab.node.write(onward::CONFIGURATION, &configuration(1));
     let changed = Instant::now();
     process.signal(Signal::SIGHUP);
-    sleep(wait::millis(1_500));
+    sleep(wait::millis(1_400));
     let asked = addresses(&load.finish());
     let later = asked.iter().filter(|(sent, _)| *sent > changed + wait::seconds(1));
     assert!(later.clone().count() > 20 && later.clone().all(|(_, address)| *address == SECOND));

@@ -1,8 +1,11 @@
 //! What people are told of a loop: once, with evidence and a remedy, and again when they are told of the upstreams.
 
+use std::time::Instant;
+
 use nix::sys::signal::Signal;
 use onward_tests::dns::Client;
 use onward_tests::hops::{self, BEYOND, GOOD, Hop, Kind, NODE};
+use onward_tests::tap::{Datagram, Tap};
 use onward_tests::{can_run, onward, wait};
 
 #[test]
@@ -26,7 +29,7 @@ fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_ups
     }
     let verdict = process.wait_for_line("back to us over UDP", wait::seconds(3));
     process.wait_for_line("back to us over TCP", wait::seconds(3));
-    std::thread::sleep(wait::seconds(2));
+    wait::settled(wait::seconds(1), wait::seconds(2), || lines(&process, "not asking it").len());
     // On a terminal, fields whose value the sentence has are not said twice.
     let parts = ["event looping", "from configuration", "home from 10.99.0.1", "witness tag", "tags_seen"];
     let remedy = ["take this node out there", "/etc/onward/onward.toml"];
@@ -52,6 +55,19 @@ fn a_verdict_is_told_once_with_evidence_and_again_at_a_reload_and_with_other_ups
     process.wait_for_line("by itself again", wait::seconds(10));
 }
 
+/// Waits until it is probed, and for what comes of that.
+fn probed_again(tap: &Tap) {
+    let begun = Instant::now();
+    let probes = || {
+        let heard = tap.since(begun);
+        let probe =
+            |one: &&Datagram| !one.answer && one.name.starts_with("probe.") && one.to == hops::port(hops::HOPS[0]);
+        heard.iter().find(probe).map(|_| ())
+    };
+    wait::until(wait::seconds(12), probes).expect("it is probed");
+    wait::settled(wait::millis(500), wait::seconds(2), || tap.since(begun).len());
+}
+
 /// What closes the loop may only be restarting: no answer is no answer of its own.
 #[test]
 fn silence_ends_no_quarantine() {
@@ -60,13 +76,14 @@ fn silence_ends_no_quarantine() {
     }
     let host = hops::host(&[]);
     let _servers = [hops::server(&host, BEYOND, 2), hops::server(&host, GOOD, 1)];
+    let tap = Tap::start(host.net());
     let hop = Hop::start(&host, Kind::CoreDns, NODE);
     let mut process = onward::start(&host, NODE, &["--listen", NODE, "--upstream", hops::HOPS[0], "--upstream", GOOD]);
     process.wait_for_line("back to us over UDP", wait::seconds(3));
     drop(hop);
-    std::thread::sleep(wait::seconds(4));
+    probed_again(&tap);
     let mut again = Hop::start(&host, Kind::CoreDns, NODE);
-    std::thread::sleep(wait::seconds(2));
+    probed_again(&tap);
     let output = process.output();
     assert!(!output.contains("by itself again"), "{output}");
     assert_eq!(output.matches("back to us over UDP").count(), 1, "one verdict, which holds all the while: {output}");

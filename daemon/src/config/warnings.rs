@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::{Effective, Fault, Origin, Settings};
 use crate::admit::acl::Allow;
+use crate::net::reach::{is_link_local, is_private};
 use crate::node_address::choose::Place;
-use crate::node_address::reach::{is_link_local, is_private};
 use crate::upstream::server::DNS_PORT;
 
 /// Minimum prefix length of an allowed network that is not told as a part of the Internet, IPv4 and IPv6.

@@ -1,9 +1,11 @@
-//! Sockets and batches of datagrams. Nothing here knows DNS.
+//! Sockets, batches of datagrams, and what an address says by its value. Nothing here knows DNS.
 //!
 //! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails, [`batch`]
-//! receives and sends many datagrams with one system call, and [`outbox`] collects datagrams that leave through one socket.
+//! receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through one socket, and
+//! [`reach`] tells private addresses from public ones.
 
 pub mod batch;
 pub mod bind;
 pub mod outbox;
 pub mod port_holder;
+pub mod reach;

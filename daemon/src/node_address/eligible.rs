@@ -5,8 +5,8 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use super::reach;
 use super::table::{Address, Link, Route, Scope, Tables};
+use crate::net::reach;
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,6 @@ pub mod eligible;
 mod messages;
 pub mod netlink;
 mod node;
-pub mod reach;
 pub mod table;
 
 pub use bell::Bell;

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::choose::{Awaited, Chosen, Families, ListenAddress, NoAddress, Origin, Wanted};
 use super::eligible::{self, Family};
-use super::reach;
 use super::table::{Address, Link, Route, Tables};
+use crate::net::reach;
 
 /// Returns the families to look for, where they are known: asked for, those that pods have, or those that they were given.
 pub(super) fn families(wanted: &Wanted) -> Option<Vec<Family>> {

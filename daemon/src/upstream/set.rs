@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Server;
-use crate::node_address::reach;
+use crate::net::reach;
 
 /// Stands for one server for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

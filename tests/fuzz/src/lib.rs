@@ -5,10 +5,16 @@ pub mod query;
 pub mod resolv_conf;
 pub mod response;
 pub mod tag;
+pub mod wire;
 
 /// A target: its name, which is also the folder of its corpus, and its check.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("query", query::check), ("resolv_conf", resolv_conf::check), ("response", response::check), ("tag", tag::check)];
+pub const TARGETS: &[Target] = &[
+    ("query", query::check),
+    ("resolv_conf", resolv_conf::check),
+    ("response", response::check),
+    ("tag", tag::check),
+    ("wire", wire::check),
+];

@@ -26,6 +26,12 @@ pub fn check(options: &[u8]) {
     assert_eq!(back.onwards(), passed.onwards().min(MOST - 1), "the oldest entry makes room in a full list");
 }
 
+/// Reads `data` as the data of the option.
+pub(crate) fn read_data(data: &[u8]) {
+    let (key, now) = key();
+    assert!(read(data, key, *now).onwards() <= MOST);
+}
+
 /// One key for all runs: a run tells of its bytes alone.
 fn key() -> &'static (MarkKey, Bucket) {
     static KEY: OnceLock<(MarkKey, Bucket)> = OnceLock::new();

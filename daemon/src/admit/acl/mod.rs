@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::node_address::reach;
+use crate::net::reach;
 use crate::node_address::table::{LinkIndex, Route, RouteKind, Tables};
 
 /// A route as wide as this leads to the internet, whatever it is called: VPNs cover the default route with 0.0.0.0/1 and
