@@ -26,7 +26,7 @@ fn a_response_cut_in_the_middle_of_a_record_is_asked_again_over_tcp() {
         .when(names(&["name.example"]), Manner::Makes(|seen| cut(seen, 1)))
         .when(names(&["data.example"]), Manner::Makes(|seen| cut(seen, 14)))
         .when(names(&["none.example"]), Manner::Makes(|seen| cut(seen, 0)))
-        .always(Manner::CutsInARecord);
+        .when(names(&["last.example"]), Manner::CutsInARecord);
     let _server = server.start(host.net(), hops::port(PRIVATE));
     let node = Node::start(&host, &[PRIVATE], "");
     for zone in ["last.example", "name.example", "data.example", "none.example"] {
@@ -159,7 +159,7 @@ fn a_header_alone_to_edns_teaches_that_edns_is_not_borne() {
                     assert!(took < AT_ONCE, "{label}");
                 }
                 let once = (15..20).all(|number| server.count(&format!("www{number}.old.example")) == 1);
-                assert!(once, "{code}: it is learnt, so each question is asked once");
+                assert!(once, "{code}, from the start {from_the_start}: it is learnt, so each question is asked once");
             });
         }
     });
