@@ -144,8 +144,17 @@ pub fn resolved(host: &Host, upstream: &str) -> Process {
 /// If the program is not there.
 #[must_use]
 pub fn start_resolved(host: &Host, upstream: &str) -> Process {
+    start_resolved_with(host, &format!("DNS={upstream}\nFallbackDNS=\n"))
+}
+
+/// Starts systemd-resolved with these lines of resolved.conf, and does not wait for it.
+///
+/// # Panics
+/// If the program is not there.
+#[must_use]
+pub fn start_resolved_with(host: &Host, lines: &str) -> Process {
     std::fs::create_dir_all(host.path("/run/dbus")).expect("make the directory of D-Bus");
-    let settings = format!("[Resolve]\nDNS={upstream}\nFallbackDNS=\nDNSSEC=no\nLLMNR=no\nMulticastDNS=no\n");
+    let settings = format!("[Resolve]\n{lines}DNSSEC=no\nLLMNR=no\nMulticastDNS=no\n");
     host.write("/run/systemd/resolved.conf.d/test.conf", &settings);
     let files = host.path("/run/systemd/resolve");
     std::fs::create_dir_all(&files).expect("make resolved's directory");

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 
 use nix::sys::signal::Signal;
-use onward_tests::host::RESOLVE_USER;
 use onward_tests::lab::{Lab, NODE, UPSTREAMS};
 use onward_tests::process::Process;
 use onward_tests::query::{Query, types};
@@ -43,9 +42,7 @@ fn the_last_good_list_stays_where_resolveds_stub_answers_and_knows_no_server() {
     // DHCP's lease is lost: resolved starts anew and names nothing.
     resolved.signal(Signal::SIGTERM);
     resolved.wait(wait::seconds(10));
-    lab.node.write("/run/systemd/resolved.conf.d/test.conf", "[Resolve]\nDNS=\nFallbackDNS=\nLLMNR=no\n");
-    std::os::unix::fs::chown(lab.node.path("/run/systemd/resolve"), Some(RESOLVE_USER), Some(RESOLVE_USER)).unwrap();
-    let _resolved = lab.node.start(&[&onward_tests::peers::resolved().display().to_string()]);
+    let _resolved = servers::start_resolved_with(&lab.node, "DNS=\nFallbackDNS=\n");
     let emptied = wait::until(wait::seconds(20), || (!lab.node.read(list).contains(UPSTREAMS[0])).then_some(()));
     assert!(emptied.is_some(), "resolved still lists {}", UPSTREAMS[0]);
     sleep(wait::seconds(3));

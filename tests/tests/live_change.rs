@@ -9,7 +9,7 @@ use onward_tests::lab::{Lab, NODE, NODE_IP, UPSTREAMS};
 use onward_tests::load::{Load, addresses};
 use onward_tests::query::{Query, types};
 use onward_tests::upstream::{Reply, Scripted};
-use onward_tests::{onward, wait};
+use onward_tests::{onward, servers, wait};
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -85,4 +85,19 @@ fn a_file_in_a_directory_that_comes_late_is_found() {
         (lab.client().addresses(&format!("late{round}.test")) == [FIRST]).then_some(())
     });
     assert!(found.is_some(), "{}", process.output());
+}
+
+#[test]
+fn a_link_that_is_told_something_over_dbus_moves_queries_to_resolveds_own_stub() {
+    let Some(lab) = Lab::new() else { return };
+    let _knot = servers::knot(&lab.upstream, UPSTREAMS[0]);
+    let _resolved = servers::resolved(&lab.node, UPSTREAMS[0]);
+    lab.node.write("/etc/resolv.conf", "nameserver 127.0.0.53\n");
+    let mut process = onward::start(&lab.node, NODE, &[]);
+    process.wait_for_line(&format!("asking {}:53", UPSTREAMS[0]), wait::seconds(3));
+    // What `resolvectl domain` and NetworkManager leave behind; what is in it is for resolved alone.
+    lab.node.write("/run/systemd/resolve/netif/2", "");
+    process.wait_for_line("asking 127.0.0.54:53", wait::seconds(3));
+    assert!(process.output().contains("over D-Bus"), "{}", process.output());
+    assert_eq!(lab.client().addresses("www.odd.example"), [Ipv4Addr::new(192, 0, 2, 10)]);
 }

@@ -109,16 +109,26 @@ fn a_copy_of_our_file_in_place_of_the_hosts_is_seen_through_after_a_reboot() {
 fn real_resolved_that_reads_our_file_as_its_configuration_makes_no_loop() {
     let Some(lab) = Lab::new() else { return };
     let _knot = servers::knot(&lab.upstream, UPSTREAMS[0]);
-    let _resolved = servers::resolved(&lab.node, UPSTREAMS[0]);
+    lab.node.write("/etc/resolv.conf", &format!("nameserver {}\n", UPSTREAMS[0]));
+    let mut resolved = servers::start_resolved_with(&lab.node, &format!("FallbackDNS={}\n", UPSTREAMS[0]));
+    servers::answers(&lab.node, "127.0.0.53", "www.odd.example", &mut resolved);
     let process = onward::start(&lab.node, NODE, &[]);
     let asked = || lab.client().udp(&Query::new("www.odd.example", types::A)).addresses();
     assert_eq!(asked(), [Ipv4Addr::new(192, 0, 2, 10)]);
+
     link(&lab, "../run/onward/resolv.conf");
+    resolved.signal(Signal::SIGTERM);
+    resolved.wait(wait::seconds(10));
+    let _resolved = servers::start_resolved_with(&lab.node, &format!("FallbackDNS={}\n", UPSTREAMS[0]));
+    let ours = format!("nameserver {NODE}\n");
+    let took_over = wait::until(wait::seconds(10), || lab.node.read(FILE).contains(&ours).then_some(()));
+    assert!(took_over.is_some(), "{}", lab.node.read(FILE));
     end(process);
     let process = onward::start(&lab.node, NODE, &[]);
     let found = wait::until(wait::seconds(3), || (asked() == [Ipv4Addr::new(192, 0, 2, 10)]).then_some(()));
     assert!(found.is_some(), "{}", process.output());
     assert!(!asks(&process, NODE), "{}", process.output());
+    assert!(kept(&lab).contains(UPSTREAMS[0]), "{}", kept(&lab));
 }
 
 #[test]

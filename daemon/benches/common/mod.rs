@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use onward::admit::acl::{AllowList, Allowed};
-use onward::cache::{Cache, Limits, Seconds, TtlBounds};
+use onward::cache::{Cache, Limits, Origin, Seconds, TtlBounds};
 use onward::clock;
 use onward::exchange::{Engine, Guidance};
 use onward::forwarder::{Forwarder, Incoming, Ingress, Shared};
@@ -21,6 +21,9 @@ use rand::rngs::StdRng;
 pub(crate) const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 244, 0, 10)), 40_000);
 /// The upstream that all answers came from.
 pub(crate) const UPSTREAM: UpstreamId = UpstreamId(0);
+
+/// Whom all answers came from.
+const ORIGIN: Origin = Origin { upstream: UPSTREAM, provisional: None };
 
 /// A query for the `n`th name, type A, spelled in mixed case; with an OPT (1232 bytes, no options) or without.
 pub(crate) fn query(n: usize, opt: bool) -> Vec<u8> {
@@ -67,7 +70,7 @@ pub(crate) fn cache(names: usize) -> Cache {
         let packet = query(n, false);
         let message = answer(&packet);
         let learnt = Response::read(&message, packet.len())
-            .and_then(|answer| cache.learn(key(&packet).bytes(), &answer, UPSTREAM, Seconds(0)));
+            .and_then(|answer| cache.learn(key(&packet).bytes(), &answer, ORIGIN, Seconds(0)));
         assert!(learnt.is_some() && packet.len() > HEADER, "the benchmark's answers can be kept");
     }
     cache

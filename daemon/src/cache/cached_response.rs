@@ -10,7 +10,7 @@
 //! Where something ends or stands is told in the machine's own byte order, since no one else reads it.
 
 use super::TtlBounds;
-use crate::wire::{self, Response, flag, rcode};
+use crate::wire::{self, Response, flag, rcode, rtype};
 
 /// RFC 8914: the error is one that the server remembers.
 const EDE_CACHED_ERROR: u16 = 13;
@@ -113,6 +113,32 @@ impl CachedResponse {
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.parts().flags[0] & flag::TC != 0
+    }
+
+    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308, section 2).
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        match self.rcode() {
+            rcode::NXDOMAIN => true,
+            rcode::NOERROR => !self.has_asked_type(),
+            _ => false,
+        }
+    }
+
+    /// Whether the answer section has a record of the type asked.
+    fn has_asked_type(&self) -> bool {
+        let View { counts: [high, low, ..], records, .. } = self.parts();
+        let asked = self.key().len().checked_sub(4).and_then(|at| wire::u16_at(self.key(), at));
+        let mut at = 0;
+        for _ in 0..u16::from_be_bytes([high, low]) {
+            let Some(fixed) = wire::name_end(records, at) else { return false };
+            let (rtype, length) = (wire::u16_at(records, fixed), wire::u16_at(records, fixed + 8));
+            if rtype == asked || asked == Some(rtype::ANY) {
+                return true;
+            }
+            at = fixed + 10 + usize::from(length.unwrap_or(0));
+        }
+        false
     }
 
     /// The block's size in bytes.

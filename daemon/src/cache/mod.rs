@@ -1,36 +1,33 @@
 //! The cache: one for all threads, bounded in entries and bytes, least recently used goes first.
 //!
 //! Keys are spread over shards, each behind a lock of its own that is held for a lookup and never across a system call.
-//! What an answer is and how long it may live is read in [`crate::wire::response`]; here stands how long it *is* kept, when it
-//! is worth refreshing, and how long after its end it still serves when nobody answers (RFC 8767). Time is [`Seconds`] since
-//! the process began, handed in.
+//! What an answer is and how long it may live is read in [`crate::wire::response`]; what is remembered of it, and what it may
+//! replace, stands in `learn`; when it is worth refreshing, and how long after its end it still serves when no upstream
+//! answers (RFC 8767), in `life`. Time is [`Seconds`] since the process began, handed in.
 
 mod cached_response;
+mod learn;
+mod life;
 mod settings;
 mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
 pub use cached_response::{CachedResponse, View};
+pub use learn::Origin;
+pub use life::{Freshness, STALE_TTL};
 pub use settings::Settings;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
-use crate::upstream::UpstreamId;
-use crate::wire::Response;
+use life::Life;
 
-/// A stale answer is served with this TTL, and for as long nobody is asked again (RFC 8767, sections 4 and 5), in seconds.
-pub const STALE_TTL: u32 = 30;
-/// What an entry costs beside its block: list node, table slot, the allocator's own.
+/// Bytes that an entry costs beside its block: list node, table slot, the allocator's own.
 const OVERHEAD: usize = 120;
-/// How often an entry must have been used to be worth asking for again before it ends.
-const POPULAR: u8 = 3;
-/// What no upstream said. A number that an upstream could have in theory: it would only lose its stale answers.
-const NOBODY: u16 = u16::MAX;
 const SHARDS: usize = 64;
 
 /// Seconds since the process began.
@@ -67,19 +64,6 @@ pub struct Found<'c> {
     pub freshness: Freshness,
 }
 
-/// Whether an entry may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// It lives.
-    Fresh,
-    /// It lives, is popular and will soon end: use it, and ask again.
-    Ending,
-    /// It has ended and a try to renew it failed within the last 30 s: use it as a stale answer, ask nobody.
-    StaleHold,
-    /// It has ended: ask; use it only where nobody answers.
-    Stale,
-}
-
 /// The cache. See the module.
 #[derive(Debug)]
 pub struct Cache {
@@ -112,27 +96,12 @@ struct Entry {
     life: Life,
 }
 
-/// So many stretches make a turn: about as much is put in during them as there is room for.
+/// Number of stretches in a turn, in which about as much is put in as there is room for.
 const STRETCHES: usize = 8;
 
 /// A stretch of a shard's life, in which an eighth of its room is written anew. Those of 32 turns can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretch(u8);
-
-/// Kept small, since there is one for each entry.
-#[derive(Debug, Clone, Copy)]
-struct Life {
-    stored: Seconds,
-    ends: Seconds,
-    /// When it is worth asking for again: while it lives, if it is popular; once it has ended, by whoever wants it.
-    ask_from: Seconds,
-    /// The number of the upstream that it was learnt from, or [`NOBODY`].
-    upstream: u16,
-    /// Counted up to where it is popular and no further, so that a popular entry is only read.
-    hits: u8,
-    /// The stretch that it was last used in.
-    used: Stretch,
-}
 
 impl Cache {
     /// An empty cache.
@@ -159,7 +128,7 @@ impl Cache {
         let mut shard = self.shard(hash);
         let stretch = shard.stretch;
         let Entry { block, life } = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)?;
-        let freshness = life.freshness(now, &self.limits)?;
+        let freshness = life.use_at(now, &self.limits)?;
         let age = now.0.saturating_sub(life.stored.0);
         let is_first_use = life.is_first_use_in(stretch);
         let result = read(Found { block, age, freshness });
@@ -169,103 +138,20 @@ impl Cache {
         Some(result)
     }
 
-    /// Keeps `answer` under `key`, as learnt from `upstream`, if it may be kept; returns the block to answer with now.
-    ///
-    /// `None` for what cannot be an answer's block (see [`CachedResponse::new`]).
-    pub fn learn(
-        &self,
-        key: &[u8],
-        answer: &Response<'_>,
-        upstream: UpstreamId,
-        now: Seconds,
-    ) -> Option<CachedResponse> {
-        let limits = &self.limits;
-        let bounds = if answer.is_negative() { limits.negative_ttl } else { limits.ttl };
-        let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(0 | 3));
-        let lifetime = match answer.lifetime() {
-            _ if answer.is_truncated() => None,
-            _ if is_failure => Some(limits.failure_ttl),
-            ttl => ttl.map(|ttl| bounds.apply(ttl)),
-        };
-        // TTL 0 is passed on as it came: raising it would tell the client to keep what is not to be kept.
-        let bounds = if lifetime.is_some() { bounds } else { bounds.from_zero() };
-        let block = CachedResponse::new(key, answer, bounds)?;
-        if let Some(lifetime) = lifetime {
-            // A failure never serves as a stale answer, and another upstream may do better: it is nobody's.
-            self.put(block.clone(), lifetime, (!is_failure).then_some(upstream), now);
-        }
-        Some(block)
-    }
-
-    /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer still serves as
-    /// a stale one it stays, and rests.
-    pub fn learn_failure(&self, key: &[u8], lifetime: u32, now: Seconds) {
+    /// Returns the answer under `key` that lives, with its age, or else that may be served stale, with `None`. Not a failure.
+    #[must_use]
+    pub fn fallback(&self, key: &[u8], now: Seconds) -> Option<(CachedResponse, Option<u32>)> {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        if let Some(entry) = shard.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)
-            && entry.life.freshness(now, &self.limits).is_some()
-        {
-            entry.life.ask_from = Seconds(now.0.saturating_add(STALE_TTL));
-            return;
-        }
-        drop(shard);
-        if let Some(block) = CachedResponse::failure(key) {
-            self.put(block, lifetime, None, now);
-        }
-    }
-
-    /// The answer under `key` that has ended but still serves where nothing better is to be had.
-    #[must_use]
-    pub fn stale(&self, key: &[u8], now: Seconds) -> Option<CachedResponse> {
-        let is_stale = |found: Found<'_>| {
-            matches!(found.freshness, Freshness::Stale | Freshness::StaleHold).then(|| found.block.clone())
-        };
-        self.get(key, now, is_stale).flatten()
-    }
-
-    fn put(&self, block: CachedResponse, lifetime: u32, upstream: Option<UpstreamId>, now: Seconds) {
-        let ends = Seconds(now.0.saturating_add(lifetime));
-        let upstream = upstream.map_or(NOBODY, |number| number.0);
-        let early = match self.limits.prefetch && upstream != NOBODY {
-            true => (lifetime / 10).max(1).min(lifetime), // a tenth of its life, or the last second of a short one
-            false => 0,
-        };
-        let most = self.limits.bytes / SHARDS;
-        let hash = self.hash(block.key());
-        let mut shard = self.shard(hash);
-        let used = shard.stretch;
-        let life = Life { stored: now, ends, ask_from: Seconds(ends.0 - early), upstream, hits: 0, used };
-        shard.remove(hash);
-        if shard.entries.len() >= shard.room {
-            shard.remove_oldest();
-        }
-        let cost = cost(&block);
-        shard.bytes += cost;
-        shard.entries.put(hash, Entry { block, life });
-        while shard.bytes > most && shard.remove_oldest() {}
-        shard.was_put(cost, most);
-    }
-
-    /// Drops what was learnt from upstreams that `stays` denies, and all failures: another upstream may do better.
-    pub fn retain(&self, stays: impl Fn(UpstreamId) -> bool) {
-        for shard in &self.shards {
-            let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone: Vec<u64> = shard
-                .entries
-                .iter()
-                .filter(|(_, entry)| entry.life.upstream == NOBODY || !stays(UpstreamId(entry.life.upstream)))
-                .map(|(hash, _)| *hash)
-                .collect();
-            for hash in gone {
-                shard.remove(hash);
-            }
-        }
+        let Entry { block, life } = shard.entry(hash, key).filter(|entry| entry.life.may_serve(now, &self.limits))?;
+        let age = (life.rest(now) > 0).then(|| now.0.saturating_sub(life.stored.0));
+        Some((block.clone(), age))
     }
 
     /// How many entries there are, dead ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner).entries.len()).sum()
+        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
     }
 
     /// Whether there is none.
@@ -282,16 +168,39 @@ impl Cache {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> std::sync::MutexGuard<'_, Inner> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Inner> {
         // Other bits than those that the table inside the shard uses.
         let index = usize::try_from(hash >> 40).unwrap_or(0) % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
         let shard = &self.shards[index];
-        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(shard)
     }
 }
 
+#[inline]
+fn lock(shard: &Shard) -> MutexGuard<'_, Inner> {
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Inner {
+    /// The entry of `key`, whose hash this is; it is not counted as used.
+    fn entry(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        self.entries.peek_mut(&hash).filter(|entry| entry.block.key() == key)
+    }
+
+    /// Puts a block in the place of what has its hash; `most` are the bytes that the shard may have.
+    fn put(&mut self, hash: u64, block: CachedResponse, life: Life, most: usize) {
+        self.remove(hash);
+        if self.entries.len() >= self.room {
+            self.remove_oldest();
+        }
+        let cost = cost(&block);
+        self.bytes += cost;
+        self.entries.put(hash, Entry { block, life });
+        while self.bytes > most && self.remove_oldest() {}
+        self.was_put(cost, most);
+    }
+
     /// Counts what was put in; with an eighth of the room another stretch begins.
     fn was_put(&mut self, cost: usize, most: usize) {
         let (entries, bytes) = &mut self.put;
@@ -313,41 +222,6 @@ impl Inner {
         let Some((_, entry)) = self.entries.pop_lru() else { return false };
         self.bytes = self.bytes.saturating_sub(cost(&entry.block));
         true
-    }
-}
-
-impl Life {
-    /// Whether it has not been used in this stretch before: only then it takes its place among the most recently used. So
-    /// what is in use is never among the seven eighths that go first, and what many ask for is mostly just read, by
-    /// whichever worker.
-    #[inline]
-    fn is_first_use_in(&mut self, now: Stretch) -> bool {
-        let is_first = self.used != now;
-        if is_first {
-            self.used = now;
-        }
-        is_first
-    }
-
-    /// `None` for an entry past all use.
-    #[inline]
-    fn freshness(&mut self, now: Seconds, limits: &Limits) -> Option<Freshness> {
-        if now < self.ends {
-            if self.hits <= POPULAR {
-                self.hits += 1;
-            }
-            if now >= self.ask_from && self.hits > POPULAR {
-                self.hits = 0;
-                return Some(Freshness::Ending);
-            }
-            return Some(Freshness::Fresh);
-        }
-        let serves_stale = self.upstream != NOBODY && now.0 - self.ends.0 < limits.stale_max;
-        match serves_stale {
-            false => None,
-            true if now < self.ask_from => Some(Freshness::StaleHold),
-            true => Some(Freshness::Stale),
-        }
     }
 }
 

@@ -1,5 +1,10 @@
+//! What is kept, for how long, and what may replace it.
+
+mod refresh_and_stale;
+
 use super::*;
-use crate::wire::rtype;
+use crate::upstream::UpstreamId;
+use crate::wire::{Response, rtype};
 
 const LIMITS: Limits = Limits {
     entries: 6400,
@@ -35,9 +40,22 @@ fn message(name: &str, code: u8, ttl: Option<u32>, size: u16) -> Vec<u8> {
     m
 }
 
+/// NXDOMAIN or NODATA, with an SOA record whose last field is `minimum`.
+fn denial(name: &str, code: u8, minimum: u32) -> Vec<u8> {
+    let mut m = message(name, code, None, 0);
+    m[9] = 1;
+    m.extend([0xc0, 12]);
+    m.extend(rtype::SOA.to_be_bytes());
+    m.extend([0, 1, 0, 0, 3, 132, 0, 22, 0, 0]);
+    m.extend([0; 16]);
+    m.extend(minimum.to_be_bytes());
+    m
+}
+
 fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> CachedResponse {
     let end = 12 + question(name).len();
-    cache.learn(&key(name), &Response::read(m, end).unwrap(), UPSTREAM, Seconds(now)).unwrap()
+    let origin = Origin { upstream: UPSTREAM, provisional: None };
+    cache.learn(&key(name), &Response::read(m, end).unwrap(), origin, Seconds(now)).unwrap()
 }
 
 fn look(cache: &Cache, name: &str, now: u32) -> Option<(u32, Freshness)> {
@@ -90,28 +108,6 @@ fn failures_are_remembered_for_seconds_and_never_serve_stale() {
 }
 
 #[test]
-fn a_failed_renewal_lets_the_stale_answer_rest() {
-    let cache = Cache::new(LIMITS);
-    learn(&cache, "a", &message("a", 0, Some(10), 4), 0);
-    assert_eq!(look(&cache, "a", 10), Some((10, Freshness::Stale)));
-    cache.learn_failure(&key("a"), 1, Seconds(12));
-    assert_eq!(look(&cache, "a", 41), Some((41, Freshness::StaleHold)));
-    assert_eq!(look(&cache, "a", 42), Some((42, Freshness::Stale)));
-}
-
-#[test]
-fn a_popular_entry_asks_once_to_be_refreshed() {
-    let cache = Cache::new(LIMITS);
-    learn(&cache, "a", &message("a", 0, Some(100), 4), 0);
-    for _ in 0..3 {
-        assert_eq!(look(&cache, "a", 1), Some((1, Freshness::Fresh)));
-    }
-    assert_eq!(look(&cache, "a", 89), Some((89, Freshness::Fresh)));
-    assert_eq!(look(&cache, "a", 90), Some((90, Freshness::Ending)));
-    assert_eq!(look(&cache, "a", 90), Some((90, Freshness::Fresh)));
-}
-
-#[test]
 fn entries_and_bytes_are_bounded() {
     let cache = Cache::new(Limits { entries: 640, ..LIMITS });
     for i in 0..5000 {
@@ -142,27 +138,9 @@ fn a_new_answer_takes_the_place_of_the_old() {
 }
 
 #[test]
-fn what_a_lost_upstream_said_is_dropped() {
-    let cache = Cache::new(LIMITS);
-    learn(&cache, "a", &message("a", 0, Some(100), 4), 0);
-    cache.learn_failure(&key("f"), 5, Seconds(0));
-    cache.retain(|upstream| upstream == UPSTREAM);
-    assert_eq!(cache.len(), 1);
-    cache.retain(|_| false);
-    assert!(cache.is_empty());
-}
-
-#[test]
 fn a_negative_answer_is_kept_as_long_as_its_soa_says() {
     let cache = Cache::new(LIMITS);
-    let mut m = message("nx", 3, None, 0);
-    m[9] = 1;
-    m.extend([0xc0, 12]);
-    m.extend(rtype::SOA.to_be_bytes());
-    m.extend([0, 1, 0, 0, 3, 132, 0, 22, 0, 0]);
-    m.extend([0; 16]);
-    m.extend(60_u32.to_be_bytes());
-    learn(&cache, "nx", &m, 0);
+    learn(&cache, "nx", &denial("nx", 3, 60), 0);
     assert_eq!(look(&cache, "nx", 59), Some((59, Freshness::Fresh)));
     assert_eq!(look(&cache, "nx", 60), Some((60, Freshness::Stale)));
 }

@@ -20,6 +20,12 @@ impl TtlBounds {
         Self { min: 0, max: self.max }
     }
 
+    /// Returns the same range with an upper bound of `most` seconds at most.
+    #[must_use]
+    pub const fn at_most(self, most: u32) -> Self {
+        Self::new(self.min, if most < self.max { most } else { self.max })
+    }
+
     /// Brings a TTL into the range.
     #[must_use]
     pub fn apply(self, ttl: u32) -> u32 {

@@ -86,6 +86,13 @@ impl Preference {
         self.current = Some(Current { offer, empty_since: None });
     }
 
+    /// Takes another hold, and forgets the list in use where its source does not stay: else a reload at a moment when no
+    /// source has servers would end all answers.
+    pub fn reconfigure(&mut self, hold: Duration, stays: impl Fn(&str) -> bool) {
+        self.hold = hold;
+        self.current = self.current.take().filter(|current| stays(&current.offer.name));
+    }
+
     /// Takes what the sources say, in order of preference, and decides.
     pub fn update(&mut self, offers: &[Offer], now: Instant) -> Decision {
         let used =
@@ -210,6 +217,18 @@ mod tests {
         let (mut preference, start) = (Preference::default(), crate::clock::now());
         preference.update(&[offer("configuration", &["10.0.0.2"]), offer("b", &["10.0.0.3"])], start);
         assert_eq!(used(&preference.update(&[offer("b", &["10.0.0.3"])], start)), ("b".into(), false));
+    }
+
+    #[test]
+    fn a_reload_keeps_the_list_of_a_source_that_stays_and_no_other() {
+        let (mut preference, start) = (Preference::default(), crate::clock::now());
+        preference.update(&[offer("a", &["10.0.0.2"])], start);
+        preference.reconfigure(seconds(5), |name| name == "a");
+        let empty = [offer("a", &[]), offer("b", &["10.0.0.3"])];
+        let held = preference.update(&empty, start);
+        assert_eq!((used(&held), held.look_again), (("a".into(), true), Some(start + seconds(5))));
+        preference.reconfigure(seconds(5), |name| name == "b");
+        assert_eq!(preference.update(&[offer("b", &[])], start).offer, None);
     }
 
     #[test]

@@ -125,12 +125,6 @@ impl Use {
 }
 
 impl Found {
-    /// Whether the same servers are in use, in the same order: then there is no news.
-    #[must_use]
-    pub fn has_same_servers(&self, other: &Self) -> bool {
-        self.source == other.source && self.servers == other.servers
-    }
-
     /// What may be kept on disk: the list, where it is fresh.
     #[must_use]
     pub fn offer(&self) -> Option<Offer> {
@@ -166,9 +160,10 @@ impl Memory {
         self.own = last.own;
     }
 
-    /// Forgets which source was in use, as when the configuration names others.
-    pub fn forget_choice(&mut self, hold: Duration) {
-        self.preference = Preference::new(hold);
+    /// Other sources are configured now. A list whose source is none of them is forgotten, and so is one that the
+    /// configuration itself named.
+    pub fn reconfigure(&mut self, hold: Duration, sources: &[SourceName]) {
+        self.preference.reconfigure(hold, |name| sources.iter().any(|source| source.to_string() == name));
     }
 
     /// Takes what kubelet's files say, and adds what they said before where they are not all known now.

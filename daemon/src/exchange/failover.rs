@@ -296,6 +296,19 @@ impl Engine {
         }
     }
 
+    /// Event: no time is left. Each lookup ends with what there is.
+    pub fn finish(&mut self) {
+        let open = self.lookups.iter().filter(|(_, lookup)| !lookup.done);
+        let open: Vec<_> = open.map(|(id, lookup)| (LookupId(id), lookup.negative.is_some())).collect();
+        for (id, has_negative) in open {
+            if has_negative {
+                self.finish_with_negative(id);
+            } else {
+                self.end_without_answer(id);
+            }
+        }
+    }
+
     /// Sends an ask once more, where nobody is left to be asked instead.
     fn send_again(&mut self, attempt_id: AttemptId) {
         let Some(ask) = self.attempts.get_mut(attempt_id.0) else { return };

@@ -14,7 +14,7 @@ use super::incoming::{Incoming, Intake};
 use super::query::{Disposition, Outcome, Reply};
 use super::respond::Due;
 use crate::exchange::pool::Socket;
-use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Guidance, LookupRequest};
+use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Failure, Guidance, LookupRequest};
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
 use crate::waiters::{Reach, ReplyTo};
@@ -163,6 +163,19 @@ impl Forwarder {
         }
         while let Some(request) = take_due(&mut self.held_lookups, now) {
             self.release(request, now);
+        }
+    }
+
+    /// Event: no time is left. All who wait get what there is.
+    pub fn finish(&mut self, now: Instant) {
+        self.engine.finish();
+        for (_, (reply_to, bytes)) in std::mem::take(&mut self.held_responses) {
+            self.due.push_back(Due::Written(reply_to, bytes));
+        }
+        for (_, request) in std::mem::take(&mut self.held_lookups) {
+            if self.shared.waiters.release(request.key.bytes()) {
+                self.fail(&request.key, Failure::NoAnswer, now);
+            }
         }
     }
 

@@ -20,6 +20,8 @@ mod incoming;
 mod query;
 mod respond;
 mod returned_query;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,12 +76,12 @@ impl Shared {
         }
     }
 
-    /// Takes these upstreams into use, and forgets what only others said. Without any upstream nothing better can be said:
-    /// then what there is stays.
-    pub fn adopt(&self, set: &Arc<UpstreamSet>) {
+    /// Takes these upstreams into use. What only others answered is asked anew, and serves only where none of these answers.
+    /// Without any upstream nothing better can be said: then what there is stays.
+    pub fn adopt(&self, set: &Arc<UpstreamSet>, now: Instant) {
         self.set.store(Arc::clone(set));
         if !set.upstreams.is_empty() {
-            self.cache.retain(|upstream| set.get(upstream).is_some());
+            self.cache.change_upstreams(|upstream| set.get(upstream).is_some(), self.seconds(now));
         }
     }
 

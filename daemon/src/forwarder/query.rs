@@ -23,7 +23,7 @@ use crate::wire::{Query, QuestionKey};
 pub enum Disposition {
     /// Send the response that was written.
     Respond,
-    /// The same, and ask for it again: it is popular and about to end.
+    /// The same, and ask for it again: it is popular and about to end, or it has ended and could not be renewed.
     RespondAndRefresh,
     /// Send nothing.
     Drop,
@@ -102,7 +102,7 @@ impl Shared {
         let hit = self.cache.get(query.key(), context.seconds, |found| {
             let age = match found.freshness {
                 Freshness::Fresh | Freshness::Ending => Age::Seconds(found.age),
-                Freshness::StaleHold => Age::Stale,
+                Freshness::StaleHold | Freshness::StaleRetry => Age::Stale,
                 Freshness::Stale => return Freshness::Stale,
             };
             write_cached(head, wants, found.block, age, out);
@@ -110,7 +110,7 @@ impl Shared {
         });
         match hit {
             Some(Freshness::Fresh | Freshness::StaleHold) => Disposition::Respond,
-            Some(Freshness::Ending) => Disposition::RespondAndRefresh,
+            Some(Freshness::Ending | Freshness::StaleRetry) => Disposition::RespondAndRefresh,
             Some(Freshness::Stale) | None => self.decide_miss(intake, incoming, out),
         }
     }

@@ -6,13 +6,13 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::{Forwarder, Shared};
-use crate::cache::{CachedResponse, TtlBounds};
+use crate::cache::{CachedResponse, Origin, TtlBounds};
 use crate::exchange::{Failure, OwnedUpstreamResponse, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::Transport;
 use crate::waiters::{Reach, ReplyTo, Waiter};
-use crate::wire::QuestionKey;
+use crate::wire::{QuestionKey, rcode};
 
 /// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -48,8 +48,12 @@ impl Forwarder {
             // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.respond_unremembered(response, now);
         }
-        match self.shared.cache.learn(key.bytes(), answer, *upstream, self.shared.seconds(now)) {
-            Some(block) => self.respond_to_all(key, Content::Cached(block, Age::Seconds(0))),
+        let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
+        let older = self.shared.fallback(key, now).filter(|_| is_failure);
+        let origin = Origin { upstream: *upstream, provisional: None };
+        let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
+        match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
+            Some(content) => self.respond_to_all(key, content),
             None => self.fail(key, Failure::NoAnswer, now),
         }
     }
@@ -70,10 +74,10 @@ impl Forwarder {
             // One upstream was asked, which says nothing of the others.
             return self.respond_unremembered(&response, now);
         }
-        match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
-            Some(stale) => {
+        match self.shared.fallback(key, now) {
+            Some(older) => {
                 self.shared.remember_failure(key, Failure::NoAnswer, now);
-                self.respond_to_all(key, Content::Cached(stale, Age::Stale));
+                self.respond_to_all(key, older);
             }
             None => self.respond(&response, now),
         }
@@ -107,7 +111,8 @@ impl Forwarder {
             waiters.into_iter().partition(|waiter| waiter.returned_through.is_some());
         let truncated = truncated.and_then(OwnedUpstreamResponse::landed).filter(|_| !waiters.is_empty());
         let truncated = truncated.and_then(|it| CachedResponse::new(key.bytes(), &it.answer, TtlBounds::new(0, 0)));
-        match truncated.filter(|_| self.shared.cache.stale(key.bytes(), self.shared.seconds(now)).is_none()) {
+        self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
+        match truncated.filter(|_| self.shared.fallback(key, now).is_none()) {
             Some(block) => {
                 let waiters: SmallVec<[Waiter; 1]> = waiters.into();
                 self.due.push_back(Due::Same(waiters.into_iter(), Content::Cached(block, Age::Seconds(0))));
@@ -133,7 +138,7 @@ impl Forwarder {
         self.due.push_back(Due::Same(waiters.into_iter(), Content::Local(response)));
     }
 
-    /// Gives a stale answer, or else SERVFAIL with the reason.
+    /// Gives what is remembered, stale mostly, or else SERVFAIL with the reason.
     fn respond_stale_or_servfail(
         &mut self,
         key: &QuestionKey,
@@ -144,8 +149,8 @@ impl Forwarder {
         if waiters.is_empty() {
             return;
         }
-        let content = match self.shared.cache.stale(key.bytes(), self.shared.seconds(now)) {
-            Some(stale) => Content::Cached(stale, Age::Stale),
+        let content = match self.shared.fallback(key, now) {
+            Some(older) => older,
             None => Content::Local(LocalResponse::ServFail(match why {
                 Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
                 Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
@@ -199,6 +204,12 @@ impl Content {
 }
 
 impl Shared {
+    /// What was known before, where no upstream tells better: what lives, or may be served stale.
+    fn fallback(&self, key: &QuestionKey, now: Instant) -> Option<Content> {
+        let (block, age) = self.cache.fallback(key.bytes(), self.seconds(now))?;
+        Some(Content::Cached(block, age.map_or(Age::Stale, Age::Seconds)))
+    }
+
     /// Remembers that no upstream answered, unless that says nothing of the next try. To be called before the waiters'
     /// entry ends.
     fn remember_failure(&self, key: &QuestionKey, why: Failure, now: Instant) {

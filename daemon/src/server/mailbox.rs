@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -26,8 +27,8 @@ pub enum Mail {
     Unlisten(ListenerId),
     /// Say there what you know.
     Report(Reports),
-    /// Take no more queries, finish those in flight, end.
-    Drain,
+    /// Go on until no client waits, or until this time; then end.
+    Drain(Instant),
 }
 
 impl From<Event> for Mail {

@@ -4,6 +4,8 @@
 //! connections, and [`queries`] is what becomes of their queries. [`mailbox`] carries events from other threads to a worker,
 //! [`notice`] news of a worker to the service, and [`clients`] a worker's responses to the connections.
 
+use std::time::Duration;
+
 mod batches;
 pub mod clients;
 mod listeners;
@@ -12,3 +14,6 @@ pub mod notice;
 pub mod queries;
 pub mod tcp;
 pub mod worker;
+
+/// Maximum time that is given to what is in flight when the process ends. Clients are answered as ever meanwhile.
+pub const DRAIN: Duration = Duration::from_secs(1);

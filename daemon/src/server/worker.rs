@@ -34,8 +34,6 @@ const BUSY: usize = 4;
 const LINGER: Duration = Duration::from_millis(5);
 /// Maximum length of an upstream's message over UDP, in bytes: the most that `limits.udp_payload` allows.
 const MESSAGE_MAX: usize = 4096;
-/// Time that a worker that is told to end waits for what is in flight.
-const DRAIN: Duration = Duration::from_secs(2);
 /// Epoll tokens: sockets to upstreams count up from one, listeners down from here, the bell has the last number.
 const BELL: u64 = u64::MAX;
 const LISTENERS: u64 = u64::MAX - 1;
@@ -102,7 +100,7 @@ impl Worker {
         })
     }
 
-    /// Works until it is told to drain.
+    /// Works until it is told to drain, and has.
     pub fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
@@ -112,7 +110,7 @@ impl Worker {
             let mut now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
-                    BELL => self.read_mail(&mut buffers, now),
+                    BELL => self.read_mail(now),
                     token => match listener(token) {
                         Some(id) if self.serve(id, &mut buffers, now) && count == 1 => {
                             self.linger(id, &mut buffers, now);
@@ -131,9 +129,19 @@ impl Worker {
             }
             buffers.outbox.flush();
             if self.ends.is_some_and(|ends| now >= ends || self.forwarder.is_done()) {
-                return;
+                return self.end(&mut buffers, now);
             }
         }
+    }
+
+    /// Answers what has come to the last moment: hits as ever, all others with what there is.
+    fn end(mut self, buffers: &mut Buffers, now: Instant) {
+        for id in self.listeners.ids() {
+            self.serve(id, buffers, now);
+        }
+        self.forwarder.finish(now);
+        self.transmit(buffers, now);
+        buffers.outbox.flush();
     }
 
     fn timeout(&mut self) -> EpollTimeout {
@@ -251,7 +259,7 @@ impl Worker {
     }
 
     /// Does what other threads want done.
-    fn read_mail(&mut self, buffers: &mut Buffers, now: Instant) {
+    fn read_mail(&mut self, now: Instant) {
         self.parts.inbox.clear();
         while let Some(mail) = self.parts.inbox.next() {
             match mail {
@@ -262,13 +270,7 @@ impl Worker {
                 }
                 Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
                 Mail::Report(to) => drop(to.send(WorkerReport { engine: self.forwarder.report() })),
-                Mail::Drain => {
-                    for id in self.listeners.ids() {
-                        self.serve(id, buffers, now); // what already came is answered, too
-                        self.listeners.close(id, &self.epoll, now);
-                    }
-                    self.ends = Some(now + DRAIN);
-                }
+                Mail::Drain(until) => self.ends = Some(until),
             }
         }
     }

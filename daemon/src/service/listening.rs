@@ -4,12 +4,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::node_address::{Chosen, Tables};
+use crate::server::DRAIN;
 use crate::server::mailbox::{Mail, Mailboxes};
 use crate::server::queries::Queries;
 use crate::server::tcp::{TcpLimits, serve};
@@ -128,11 +130,12 @@ impl Listening {
         }
     }
 
-    /// Stops all; returns when the answers over TCP that were due are sent.
-    pub(super) async fn drain(mut self) {
+    /// Stops TCP, then the workers, which answer over UDP to the last; returns when the former is done and the latter are
+    /// told. Both together have [`DRAIN`].
+    pub(super) async fn drain(mut self, now: Instant) {
         self.listeners.clear();
         // The workers ask what is due over TCP, so they end after that.
         while self.streams.join_next().await.is_some() {}
-        self.workers.tell_all(|| Mail::Drain);
+        self.workers.tell_all(|| Mail::Drain(now + DRAIN));
     }
 }

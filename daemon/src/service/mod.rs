@@ -257,7 +257,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let own: Vec<SocketAddr> = self.listening.addresses().collect();
         if let Some(set) = self.upstreams.look(&own, clock::now()) {
-            self.shared.adopt(&set);
+            self.shared.adopt(&set, clock::now());
             if !own.is_empty() {
                 self.shared.guard.set_changed(Arc::clone(&set));
             }
@@ -377,7 +377,7 @@ impl Service {
         log::info!("ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {
-            listening.drain().await;
+            listening.drain(clock::now()).await;
             let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         };
         tokio::select! {

@@ -62,7 +62,7 @@ impl Upstreams {
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), Failure> {
         self.watch = watch(&self.root, settings)?;
         if settings.upstreams != self.settings.upstreams {
-            self.memory.forget_choice(settings.upstreams.hold);
+            self.memory.reconfigure(settings.upstreams.hold, &settings.upstreams.sources);
         }
         self.settings = settings.clone();
         self.told.clear();

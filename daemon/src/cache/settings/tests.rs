@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::cache::{Cache, CachedResponse, Freshness, Limits, Seconds};
+use crate::cache::{Cache, CachedResponse, Freshness, Limits, Origin, Seconds};
 use crate::config::{self, Overrides, Roots, Settings};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
 use crate::upstream::{Transport, UpstreamId};
@@ -136,21 +136,21 @@ fn serve(settings: &Settings, rng: &mut StdRng) {
         };
         cache.get(query.key(), now, |found| match found.freshness {
             Freshness::Fresh | Freshness::Ending => give(found.block, Age::Seconds(found.age)),
-            Freshness::StaleHold | Freshness::Stale => give(found.block, Age::Stale),
+            _ => give(found.block, Age::Stale),
         });
         let message = response(&packet[HEADER..end], rng);
         let key = QuestionKey::new(query.key());
         match Response::read(&message, end) {
             Some(answer) => {
                 cache
-                    .learn(key.bytes(), &answer, UpstreamId(0), now)
+                    .learn(key.bytes(), &answer, Origin { upstream: UpstreamId(0), provisional: None }, now)
                     .iter()
                     .for_each(|kept| give(kept, Age::Seconds(0)));
             }
             None => cache.learn_failure(key.bytes(), rng.random_range(1..=5), now),
         }
-        let stale = cache.stale(key.bytes(), now);
-        stale.iter().for_each(|stale| give(stale, Age::Stale));
+        let older = cache.fallback(key.bytes(), now);
+        older.iter().for_each(|(block, age)| give(block, age.map_or(Age::Stale, Age::Seconds)));
         local::write(&packet, &LocalResponse::ServFail(Ede::new(Ede::NOT_READY, "x")), payload, &mut out).unwrap();
     }
 }

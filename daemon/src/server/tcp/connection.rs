@@ -70,15 +70,16 @@ struct Connection<'a, A> {
 impl<'a, A: Answer> Connection<'a, A> {
     async fn serve(&mut self, shutdown: &mut watch::Receiver<bool>) {
         let mut stopped = pin!(told(shutdown));
-        let mut others_turn = false;
-        loop {
+        let (mut others_turn, mut stopping) = (false, false);
+        // While an answer is due the client is served, also when the listener stops.
+        while !stopping || !self.in_flight.is_empty() {
             let open = !others_turn && self.in_flight.len() < self.shared.limits.in_flight;
             // What is to be written is written all the same.
             self.gate_handle.set(if open { GateState::Open } else { GateState::Paused });
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
-                () = &mut stopped => break, // before the turns, which a busy client never lets end
+                () = &mut stopped, if !stopping => stopping = true, // before the turns, which a busy client never lets end
                 turn = self.turns.next() => match turn {
                     Some(Ok(turn)) => {
                         others_turn = matches!(turn, Turn::Enough);

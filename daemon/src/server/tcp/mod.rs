@@ -21,6 +21,7 @@ mod idle;
 mod tests;
 mod turns;
 
+use super::DRAIN;
 use idle::Idle;
 
 /// How long to let go by when the system has no room for another connection; each one that ends makes room.
@@ -56,7 +57,7 @@ pub struct TcpLimits {
     /// How long one message may take to come in, or answers may take to be taken; also the idle time. Longer than an
     /// answer takes, for the time runs on meanwhile.
     pub idle: Duration,
-    /// How long connections have to send the answers that are due when the listener is told to stop.
+    /// Time that connections have to send the answers that are due when the listener is told to stop.
     pub drain: Duration,
 }
 
@@ -67,7 +68,7 @@ impl Default for TcpLimits {
             in_flight: 64,
             // "On the order of a few seconds" (RFC 7766, section 6.2.3).
             idle: Duration::from_secs(10),
-            drain: Duration::from_secs(2),
+            drain: DRAIN,
         }
     }
 }

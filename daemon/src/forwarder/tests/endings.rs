@@ -1,0 +1,34 @@
+//! The end of the process: what clients get that still wait.
+
+use super::*;
+
+#[test]
+fn at_the_end_all_who_wait_get_what_there_is() {
+    let mut w = world(&["10.0.0.2"]);
+    w.ask("stale.example");
+    w.answer(address(1, 1));
+    w.until(5_000);
+    w.answered();
+    let probe = w.probes.pop().unwrap();
+    w.take(&probe, LISTENER);
+    w.ask("stale.example");
+    w.ask("new.example");
+    assert!(!w.forwarder.is_done());
+    w.forwarder.finish(w.now);
+    w.act();
+    let mut answers: Vec<_> = w.answered().iter().map(|answer| read(answer)).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [(0, Some(1), Some(3)), (2, None, Some(22)), (2, None, Some(23))]);
+    assert!(w.forwarder.is_done());
+}
+
+#[test]
+fn hits_are_answered_while_misses_are_waited_for() {
+    let mut w = world(&["10.0.0.2"]);
+    w.ask("www.example");
+    w.answer(address(1, 60));
+    w.ask("slow.example");
+    assert!(!w.forwarder.is_done() && w.ask("www.example").is_some());
+    w.answer(address(2, 60));
+    assert!(w.forwarder.is_done());
+}
