@@ -105,8 +105,9 @@ fn a_refresh_that_brings_nothing_to_keep_is_not_repeated() {
                 let (_, asked) =
                     asked_gently(&node, "hot.example", born, Duration::from_secs(LIFE.into()) - wait::millis(300));
                 let refreshes = server.count("hot.example") - before;
-                // An ask that is not answered is sent again, which is no other refresh.
-                let most = if label == "silence" { 3 } else { 2 };
+                // A query that is not answered is sent again, which is no other refresh; and whether the server is down is
+                // found out by health probes for a name that it has answered before.
+                let most = if label == "silence" { 6 } else { 2 };
                 println!("{label}: {refreshes} questions upstream for {asked} of a client");
                 assert!(refreshes <= most, "{label}: {refreshes} questions upstream before the answer's end");
             });
