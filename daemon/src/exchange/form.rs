@@ -70,7 +70,7 @@ impl Borne {
 
     /// Takes a response that may be for the query's form, as FORMERR is: what was known is not any more.
     pub(super) fn refused(&mut self, form: Form) {
-        if form < Form::Bare {
+        if matches!(self, Self::Usual) && form < Form::Bare {
             *self = Self::Unknown;
         }
     }
@@ -112,8 +112,8 @@ mod tests {
         borne.refused(Form::Usual);
         borne.answered(Form::Bare, now);
         assert_eq!(borne.form(now), Form::Bare);
-        borne.refused(Form::Bare);
-        assert_eq!(borne.form(now), Form::Bare, "an error without an OPT says nothing of it");
+        borne.refused(Form::Usual);
+        assert_eq!(borne.form(now), Form::Bare, "what is known is only confirmed");
     }
 
     #[test]
