@@ -95,11 +95,12 @@ impl Topology {
         reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
     }
 
-    /// Whether one of the marks of `place` survives whatever a question to `upstream` goes through.
-    fn keeps_a_mark(&self, place: Place, upstream: Place) -> bool {
+    /// Whether the tag of `place` survives whatever a question to `upstream` goes through. Names are spelled for suspects alone, so
+    /// where the tag is lost, silence has to speak first.
+    fn keeps_the_tag(&self, place: Place, upstream: Place) -> bool {
         let reach = self.reach(upstream, Some(place));
-        let hops = || reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
-        hops().all(|manners| !manners.strips) || hops().all(|manners| !manners.lowers)
+        let mut hops = reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
+        hops.all(|manners| !manners.strips)
     }
 
     fn is_good(&self, place: Place) -> bool {
@@ -170,7 +171,7 @@ proptest! {
                 let first = topology.edges[place][0];
                 let convicted = onward.standing(first) >= Standing::LastResort;
                 // Where only silence speaks, of an upstream that was late before, it may take until the next probe of routine.
-                let is_seen = topology.is_loop(place, first) && topology.keeps_a_mark(place, first);
+                let is_seen = topology.is_loop(place, first) && topology.keeps_the_tag(place, first);
                 prop_assert!(convicted || !is_seen, "{place} asks {first}: {topology:?}");
             }
         }
