@@ -47,4 +47,6 @@ pub mod service;
 pub mod wire;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod simulation;

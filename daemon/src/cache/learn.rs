@@ -139,7 +139,16 @@ impl Cache {
         }
     }
 
-    /// Takes note that upstreams which `stays` denies are not asked any more. What they answered ends now, and serves only
+    /// Forgets what is under `key`, if an upstream told it for which `is_outdated` holds.
+    pub fn forget_answer(&self, key: &[u8], is_outdated: impl Fn(UpstreamId) -> bool) {
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        if shard.entry(hash, key).and_then(|entry| entry.life.upstream()).is_some_and(is_outdated) {
+            shard.remove(hash);
+        }
+    }
+
+    /// Takes note that what upstreams said which `stays` denies does not count any more. Their answers end now, and serve only
     /// where no upstream answers; that they knew nothing of a name is forgotten, as are all failures: another upstream may
     /// do better.
     pub fn change_upstreams(&self, stays: impl Fn(UpstreamId) -> bool, now: Seconds) {

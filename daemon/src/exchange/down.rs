@@ -24,6 +24,7 @@ impl Engine {
         let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
+        peer.counters.has_answered(after);
         if transport == Transport::Udp {
             peer.borne.answered(attempt.form, now);
         }
@@ -93,18 +94,22 @@ impl Engine {
         }
     }
 
-    /// Asks upstreams that are down and come before the one that was asked: it was to go there anyway, and who is back is
-    /// found sooner. Once a second for each. Those that come later are never tried so, since names would leave for servers
-    /// that were not to be asked.
-    pub(super) fn try_those_before(&mut self, id: LookupId, now: Instant) {
+    /// Asks upstreams that are down and come before the one that is asked now: the query was to go there anyway, and who is
+    /// back is found sooner, also where it does not answer probes. Once a second for each. Those that come later are never
+    /// tried so, since names would leave for servers that were not to be asked.
+    pub(super) fn try_those_before(&mut self, id: LookupId, asked: usize, now: Instant) {
         if !self.guidance.verdicts.is_any_down() {
             return;
         }
         let Some(lookup) = self.lookups.get(id.0) else { return };
+        if lookup.passed.foreign() {
+            return; // each Onward on its way would try them
+        }
         let Some(route) = self.set.route(lookup.key.name()) else { return };
-        let asked = lookup.order.first().and_then(|first| route.rank(*first)).unwrap_or(0);
-        let before: Vec<_> = route.upstreams.iter().take(asked).cloned().collect();
-        for (rank, upstream) in before.into_iter().enumerate() {
+        let was_asked = |id: UpstreamId| lookup.order.iter().take(lookup.asked).any(|asked| *asked == id);
+        let before = route.upstreams.iter().take(asked).cloned().enumerate();
+        let before: Vec<_> = before.filter(|(_, upstream)| !was_asked(upstream.id)).collect();
+        for (rank, upstream) in before {
             if self.is_down(upstream.id, Transport::Udp)
                 && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
             {

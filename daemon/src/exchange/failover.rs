@@ -159,6 +159,9 @@ impl Engine {
         };
         let attempt_id = AttemptId(self.attempts.insert(ask));
         lookup.attempts.push(attempt_id);
+        if let Some(peer) = self.peers.get_mut(upstream.id) {
+            peer.counters.asked += 1;
+        }
         self.actions.push_back(Action::Stream(attempt_id, upstream, lookup.ends));
     }
 
@@ -256,7 +259,7 @@ impl Engine {
         (stage, ask.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
             Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
-            Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).max(now))),
+            Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
         ask.stage = stage;
@@ -380,7 +383,11 @@ impl Engine {
     pub(super) fn remove(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.remove(id.0) else { return };
         for ask in lookup.attempts {
-            self.end_ask(ask);
+            if let Some(ask) = self.end_ask(ask)
+                && let Some(peer) = self.peers.get_mut(ask.upstream.id)
+            {
+                peer.counters.timed_out += 1;
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) const LOOKUP_BUDGET: Duration = Duration::from_secs(6);
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
 /// Time until a negative response of a later upstream no longer waits for an earlier one that was asked.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
+/// Time before the first client's deadline at which nothing more is waited for that could only contradict what there is.
+const LAST_CALL: Duration = Duration::from_millis(50);
 
 /// Names a lookup, which lasts six seconds at most. The same name comes again only after two thousand million others in
 /// the same slot.
@@ -206,6 +208,12 @@ impl Lookup {
     pub(super) fn next_time(&self, steps: impl Iterator<Item = Instant>) -> Instant {
         let own = if self.done.is_some() { self.ends } else { self.overdue.min(self.ends) };
         steps.fold(own, Instant::min)
+    }
+
+    /// The time at which a negative response that is withheld must be told, to be in time for the first client.
+    #[must_use]
+    pub(super) fn last_call(&self) -> Instant {
+        self.ends - LOOKUP_BUDGET + CLIENT_BUDGET - LAST_CALL
     }
 
     /// How long after it was asked the next is asked instead of an upstream that is late after `late_after`.

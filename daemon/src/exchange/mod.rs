@@ -20,6 +20,7 @@
 
 mod action;
 pub mod check;
+mod counters;
 mod down;
 mod failover;
 mod form;
@@ -57,6 +58,7 @@ use pool::Socket;
 use timers::Timers;
 
 pub use action::{Action, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
+pub use counters::{Histogram, LATENCY_ENDS, UpstreamCounters};
 pub use lookup::{AttemptId, CLIENT_BUDGET};
 pub use report::{EngineReport, UpstreamReport};
 
@@ -170,14 +172,10 @@ impl Engine {
             self.actions.push_back(Action::Failed(question.key, why));
             return;
         }
-        let is_relayed = question.passed.foreign();
         let hash = self.hasher.hash_one(question.key.bytes());
         let id = LookupId(self.lookups.insert(Lookup::new(question, hash, order, now)));
         self.by_hash.insert(hash, id);
         self.ask_next(id, now);
-        if !is_relayed {
-            self.try_those_before(id, now);
-        }
         self.set_timer(id);
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::counters::UpstreamCounters;
 use super::form::Borne;
 use super::health::Health;
 use super::lookup::AttemptId;
@@ -21,6 +22,8 @@ pub(super) struct Peer {
     udp: Health,
     tcp: Health,
     answered: Option<(Box<[u8]>, Instant)>,
+    /// What it was asked, and what came of it.
+    pub(super) counters: UpstreamCounters,
 }
 
 impl Peer {
@@ -33,6 +36,7 @@ impl Peer {
             udp: Health::default(),
             tcp: Health::default(),
             answered: None,
+            counters: UpstreamCounters::default(),
         }
     }
 

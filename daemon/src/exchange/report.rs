@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
+use super::{Engine, UpstreamCounters};
 use crate::upstream::{Transport, UpstreamId};
 
 /// The state of one engine at one moment.
@@ -25,6 +25,8 @@ pub struct UpstreamReport {
     pub last_answer: Option<Instant>,
     /// The mean time of its answers; none before there was one.
     pub latency: Option<Duration>,
+    /// What was counted of it while it is in use.
+    pub counters: UpstreamCounters,
 }
 
 impl Engine {
@@ -37,6 +39,7 @@ impl Engine {
             is_down: self.is_down(peer.id, Transport::Udp),
             last_answer: peer.health(Transport::Udp).last_answer(),
             latency: peer.health(Transport::Udp).latency(),
+            counters: peer.counters.clone(),
         });
         EngineReport { upstreams: upstreams.collect(), lookups: self.lookups_running() }
     }

@@ -71,9 +71,10 @@ impl Engine {
             let key = lookup.key.clone();
             let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the lookup began
             if let Some(target) = self.target(number, &key, now).filter(|_| !loops) {
-                let upstream = target.upstream.id;
+                let (upstream, rank) = (target.upstream.id, target.rank);
                 self.send(id, target, now);
                 self.send_where_in_doubt(id, upstream, now);
+                self.try_those_before(id, rank, now);
                 return true;
             }
         }
@@ -162,6 +163,7 @@ impl Engine {
         });
         let (attempt_id, Some(assigned)) = (AttemptId(attempt_id), assigned) else { return };
         lookup.attempts.push(attempt_id);
+        peer.counters.asked += 1;
         self.actions.extend(assigned.closes.map(Action::Close));
         if assigned.opens {
             self.actions.push_back(Action::Open(assigned.socket, upstream));

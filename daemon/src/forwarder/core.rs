@@ -23,7 +23,7 @@ use crate::waiters::{Asker, ReplyTo};
 /// See the module.
 pub struct Forwarder {
     pub(super) shared: Arc<Shared>,
-    engine: Engine,
+    pub(super) engine: Engine,
     intake: Intake,
     /// Responses to probes that came home, which nobody can forge, so they are few.
     held_responses: VecDeque<(Instant, (ReplyTo, Vec<u8>))>,

@@ -78,12 +78,12 @@ impl Shared {
         }
     }
 
-    /// Takes these upstreams into use. What only others answered is asked anew, and serves only where none of these answers.
-    /// Without any upstream nothing better can be said: then what there is stays.
+    /// Takes these upstreams into use. What only others answered, or one that another precedes now, is asked again, and
+    /// serves only where none of these answers. Without any upstream nothing better can be said: then what there is stays.
     pub fn adopt(&self, set: &Arc<UpstreamSet>, now: Instant) {
-        self.set.store(Arc::clone(set));
+        let old = self.set.swap(Arc::clone(set));
         if !set.upstreams.is_empty() {
-            self.cache.change_upstreams(|upstream| set.get(upstream).is_some(), self.seconds(now));
+            self.cache.change_upstreams(|upstream| set.still_heeds(upstream, &old), self.seconds(now));
         }
     }
 

@@ -50,13 +50,21 @@ impl Forwarder {
             return self.respond_unremembered(response, now);
         }
         let is_failure = !matches!(u8::try_from(answer.rcode()), Ok(rcode::NOERROR | rcode::NXDOMAIN));
-        if !is_failure {
+        let is_provisional = *certainty == Certainty::Provisional;
+        if is_provisional {
+            // An old address is worth more, but for one that this upstream or a later one told: it has changed.
+            let route = self.shared.set.load();
+            let rank = |id| route.route(key.name()).and_then(|route| route.rank(id));
+            self.shared.cache.forget_answer(key.bytes(), |older| rank(older) >= rank(*upstream));
+        }
+        let is_worth_more = |older: &Content| is_failure || (is_provisional && !older.is_negative());
+        let older = self.shared.fallback(key, now).filter(is_worth_more);
+        let provisional = is_provisional.then_some(PROVISIONAL_TTL);
+        let origin = Origin { upstream: *upstream, provisional };
+        // By the engine's copy of the verdicts: the shared one costs more to look at, for each miss.
+        if !is_failure && !self.engine.guidance().verdicts.all().is_empty() {
             self.shared.guard.answered(*upstream, key.name());
         }
-        let is_doubtful = is_failure || *certainty == Certainty::Provisional;
-        let older = self.shared.fallback(key, now).filter(|_| is_doubtful);
-        let provisional = (*certainty == Certainty::Provisional).then_some(PROVISIONAL_TTL);
-        let origin = Origin { upstream: *upstream, provisional };
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
             Some(content) => self.respond_to_all(key, content),
@@ -204,6 +212,11 @@ impl Forwarder {
 }
 
 impl Content {
+    /// Whether it says that there is nothing.
+    fn is_negative(&self) -> bool {
+        matches!(self, Self::Cached(block, _) if block.is_negative())
+    }
+
     /// Writes the response to a waiter's query; false where silence is due.
     fn write(&self, waiter: &Waiter, payload: u16, out: &mut Vec<u8>) -> bool {
         let is_over_stream = matches!(waiter.reply_to, ReplyTo::Stream(_));

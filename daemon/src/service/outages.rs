@@ -80,7 +80,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::exchange::{EngineReport, UpstreamReport};
+    use crate::exchange::{EngineReport, UpstreamCounters, UpstreamReport};
     use crate::upstream::set::UpstreamIds;
 
     fn set(servers: &[&str]) -> UpstreamSet {
@@ -95,6 +95,7 @@ mod tests {
             is_down: *is_down,
             last_answer: last.map(|second| start + Duration::from_secs(second)),
             latency: None,
+            counters: UpstreamCounters::default(),
         });
         WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 }, ..WorkerReport::default() }
     }

@@ -95,8 +95,7 @@ impl Topology {
         reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
     }
 
-    /// Whether the tag of `place` survives whatever a question to `upstream` goes through. Names are spelled for suspects alone, so
-    /// where the tag is lost, silence has to speak first.
+    /// Whether the tag of `place` survives whatever a query to `upstream` goes through. (Ordinary queries are not spelled.)
     fn keeps_the_tag(&self, place: Place, upstream: Place) -> bool {
         let reach = self.reach(upstream, Some(place));
         let mut hops = reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
@@ -146,8 +145,9 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
 }
 
 /// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each. It is far more
-/// than usual where several forwarders lose all marks, ask again by themselves for seconds, and nobody knows the answer.
-const BOUND: usize = 300;
+/// than usual where several forwarders lose the tag, the only mark of ordinary queries, ask again by themselves for seconds,
+/// and nobody knows the answer.
+const BOUND: usize = 450;
 /// And on the average of all questions in a network.
 const AVERAGE: usize = 80;
 

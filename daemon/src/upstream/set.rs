@@ -136,6 +136,19 @@ impl UpstreamSet {
         self.routes.iter().find(|route| name::is_within(name, &route.suffix))
     }
 
+    /// Whether what the upstream said while `old` was in use still counts: it is in use, and no upstream comes before it now,
+    /// on any route, that did not then. One that does may say otherwise, unless they know the same.
+    #[must_use]
+    pub fn still_heeds(&self, id: UpstreamId, old: &Self) -> bool {
+        let is_first_as_before = |route: &Route| {
+            let before = |route: &Route, one, other| route.rank(one).is_some_and(|rank| Some(rank) < route.rank(other));
+            let old = old.routes.iter().find(|old| old.suffix == route.suffix);
+            let mut earlier = route.upstreams.iter().filter(|earlier| before(route, earlier.id, id));
+            earlier.all(|earlier| old.is_some_and(|old| before(old, earlier.id, id)))
+        };
+        self.get(id).is_some() && self.routes.iter().all(|route| route.equivalent || is_first_as_before(route))
+    }
+
     /// All routes, the longest suffix first.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
@@ -183,6 +196,28 @@ mod tests {
         let two = UpstreamSet::new(servers(&[("10.0.0.3", "a"), ("10.0.0.2", "b")]), None, &mut ids);
         assert_eq!(one.upstreams[0].id, two.upstreams[1].id);
         assert_ne!(two.upstreams[0].id, two.upstreams[1].id);
+    }
+
+    #[test]
+    fn what_an_upstream_said_counts_until_another_comes_before_it() {
+        let mut ids = UpstreamIds::default();
+        let mut set = |listed: &[&str], equivalent| {
+            let listed: Vec<_> = listed.iter().map(|server| (*server, "a")).collect();
+            UpstreamSet::new(servers(&listed), Some(equivalent), &mut ids)
+        };
+        let old = set(&["10.0.0.1", "10.0.0.2"], false);
+        let [first, second] = [0, 1].map(|rank: usize| old.upstreams[rank].id);
+        for (listed, equivalent, heeded) in [
+            (&["10.0.0.1", "10.0.0.2"][..], false, [true, true]),
+            (&["10.0.0.1", "10.0.0.2", "10.0.0.3"], false, [true, true]),
+            (&["10.0.0.2", "10.0.0.1"], false, [false, true]),
+            (&["10.0.0.2", "10.0.0.1"], true, [true, true]),
+            (&["10.0.0.3", "10.0.0.1"], false, [false, false]),
+            (&["10.0.0.2"], false, [false, true]),
+        ] {
+            let new = set(listed, equivalent);
+            assert_eq!([first, second].map(|id| new.still_heeds(id, &old)), heeded, "{listed:?} {equivalent}");
+        }
     }
 
     #[test]

@@ -50,6 +50,20 @@ fn failures_and_stale_answers_are_counted_by_client() {
 }
 
 #[test]
+fn what_an_upstream_does_is_counted() {
+    let mut w = world(&["10.0.0.2"]);
+    w.ask("www.example");
+    w.until(5);
+    w.answer(address(1, 60));
+    w.ask("dead.example");
+    w.until(7_000);
+    let report = w.forwarder.report();
+    let counters = &report.upstreams[0].counters;
+    assert_eq!([counters.answered, counters.timed_out], [1, counters.asked - 1]);
+    assert_eq!(counters.latency.buckets().iter().position(|count| *count == 1), Some(2), "from 3 to 10 ms");
+}
+
+#[test]
 fn what_came_back_is_counted() {
     let mut w = world(&["10.0.0.2", "10.0.0.3"]);
     w.ask("www.example");

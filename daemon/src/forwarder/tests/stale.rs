@@ -83,6 +83,27 @@ fn stale_answers_of_the_old_list_serve_where_the_new_one_is_dead() {
 }
 
 #[test]
+fn a_no_of_a_later_server_while_the_first_is_closed_takes_no_address_away_and_does_not_last() {
+    let mut w = world(&["10.0.0.2", "192.0.2.53"]);
+    w.ask("www.example");
+    w.answer(address(1, 20));
+    w.answered();
+    w.until(30_000);
+    for name in ["www.example", "new.example"] {
+        w.ask(name);
+        w.refuse();
+        assert_eq!(w.sent.last().unwrap().upstream.0, 1, "{name}: the later one is asked");
+        w.answer(denial);
+    }
+    let answers = w.answered();
+    assert_eq!(answers.iter().map(|answer| read(answer)).collect::<Vec<_>>(), [(0, Some(1), Some(3)), (3, None, None)]);
+    w.until(34_900);
+    assert_eq!(w.ask("new.example").map(|answer| read(&answer).0), Some(3));
+    w.until(35_100);
+    assert_eq!(w.ask("new.example"), None, "after 5 s it is asked again");
+}
+
+#[test]
 fn what_the_old_list_denied_is_not_denied_where_the_new_one_is_dead() {
     let mut w = world(&["10.0.0.2"]);
     w.ask("www.example");
