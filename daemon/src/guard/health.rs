@@ -63,6 +63,15 @@ impl Health {
         }
     }
 
+    /// Takes a probe that another has just sent for the first one. A no-op where one was sent.
+    pub(super) fn is_probed(&mut self, now: Instant) {
+        if let State::Suspected { sent, next, .. } = &mut self.state
+            && *sent == 0
+        {
+            (*sent, *next) = (1, now + PATIENCE);
+        }
+    }
+
     /// Takes a sign of life.
     pub(super) fn heard(&mut self) {
         self.state = State::Up;

@@ -18,7 +18,12 @@ impl Judge {
     /// An upstream let queries wait over this transport, and may be down.
     pub(super) fn perhaps_down(&mut self, whom: Whom, answered: Option<Box<[u8]>>, now: Instant) {
         if self.set.get(whom.0).is_some() {
-            self.health.entry(whom).or_default().suspect(answered, now);
+            let is_probed = self.tracks.get(&whom).is_some_and(|track| track.asked.is_some());
+            let health = self.health.entry(whom).or_default();
+            health.suspect(answered, now);
+            if is_probed {
+                health.is_probed(now); // what is said to the judge's own probe is life, too
+            }
         }
     }
 
