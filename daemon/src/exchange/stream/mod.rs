@@ -1,6 +1,6 @@
 //! Queries to upstreams over TCP: raw bytes out, raw bytes back.
 //!
-//! Each server has a queue of queries ([`mod@queue`]) and a few connections that take queries from it ([`connection`]). A
+//! Each server has a queue of queries (`queue`) and a few connections that take queries from it (`connection`). A
 //! connection is opened when the queue needs one and closed when it is idle. hickory frames the messages; IDs and matching
 //! are ours, since hickory's own exchange decodes each response and dies on one that it cannot read, with all queries in
 //! flight. Which upstream is asked, and when, is decided elsewhere.
