@@ -17,7 +17,7 @@ pub const DOMAINS: usize = KUBELET_DOMAINS - CLUSTER_DOMAINS;
 pub const KUBELET_CHARACTERS: usize = 2_048;
 /// Maximum length of the search list that we write; the rest of kubelet's is left to the cluster's domains.
 pub const CHARACTERS: usize = 1_792;
-/// Maximum number of options that we write; the C library knows half as many.
+/// Maximum number of options that we write; the C library knows half that number.
 pub const OPTIONS: usize = 32;
 /// Maximum length of an option's name, in characters; the C library's own are half as long.
 pub const OPTION_NAME: usize = 32;

@@ -18,7 +18,7 @@ use crate::wait;
 const SOURCES: usize = 16;
 /// How long a slow client waits before it connects again, once it was sent away.
 const AGAIN: Duration = wait::millis(500);
-/// What a client writes that never reads: so many queries at a time.
+/// Number of queries that a client which never reads writes at a time.
 const PIPELINE: usize = 64;
 
 /// A running flood. It ends when it is dropped.

@@ -1,5 +1,5 @@
 //! An upstream that is like real ones. It knows one zone, and it has manners: each is shown to the queries that a
-//! condition picks, and several together make the server that somebody has.
+//! condition picks, and several together make a server as real networks have it.
 //!
 //! ```no_run
 //! # use onward_tests::realistic::{Manner::*, Realistic, names, over_tcp};
@@ -43,9 +43,9 @@ pub enum Manner {
     Lame,
     /// Makes a referral to the servers of this zone, AA=0 and RA=0.
     Refers(&'static str),
-    /// Makes NXDOMAIN with an SOA whose minimum is so many seconds.
+    /// Makes NXDOMAIN with an SOA whose minimum is this number of seconds.
     Denies(u32),
-    /// Makes NOERROR without an answer, with an SOA whose minimum is so many seconds.
+    /// Makes NOERROR without an answer, with an SOA whose minimum is this number of seconds.
     HasNone(u32),
     /// Makes NXDOMAIN or NOERROR (the code) without an SOA.
     DeniesWithoutSoa(u16),
@@ -71,7 +71,7 @@ pub enum Manner {
         /// Seconds.
         from: u32,
     },
-    /// Closes a connection after so many answers, whatever else was asked on it.
+    /// Closes a connection after this number of responses, whatever else was asked on it.
     ClosesAfter(usize),
     /// Sets each TTL of the answer section to this.
     Ttl(u32),

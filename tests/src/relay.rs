@@ -50,7 +50,7 @@ impl Relay {
         Self { shared, _threads: threads }
     }
 
-    /// Asks somebody else from now on.
+    /// Asks the server at `target` from now on.
     ///
     /// # Panics
     /// If a thread did.

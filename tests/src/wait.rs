@@ -35,8 +35,8 @@ pub fn settled<T: PartialEq>(still: Duration, limit: Duration, mut measure: impl
     last
 }
 
-/// The better of two tries, for claims of what is possible within a time: a busy machine may be late once. Each is to begin
-/// anew, so that the second finds nothing that the first one learnt.
+/// The better of two tries, for claims of what is possible within a time: a busy machine may be late once. Each try
+/// must start its own processes, so that the second finds nothing that the first one learnt.
 ///
 /// # Panics
 /// If both fail, with what they say.

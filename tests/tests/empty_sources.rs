@@ -39,7 +39,7 @@ fn the_last_good_list_stays_where_resolveds_stub_answers_and_knows_no_server() {
     let mut process = onward::start(&lab.node, NODE, &[]);
     assert_eq!(lab.client().addresses("first.test"), [GOOD]);
 
-    // DHCP's lease is lost: resolved starts anew and names nothing.
+    // DHCP's lease is lost: resolved restarts and lists no server.
     resolved.signal(Signal::SIGTERM);
     resolved.wait(wait::seconds(10));
     let _resolved = servers::start_resolved_with(&lab.node, "DNS=\nFallbackDNS=\n");

@@ -34,7 +34,7 @@ const OUTLIVES: Duration = wait::millis(6_500);
 const LATE: Duration = wait::seconds(60);
 /// Names that are kept in the cache by being asked.
 const KNOWN: usize = 20;
-/// Of every name. So long that none ends, or is asked for early, before a test does.
+/// TTL of every name, in seconds: no entry ends, or is asked for early, before a test ends.
 const TTL: u32 = 3600;
 
 /// The settings from which the bound of the memory follows; what one of each may take, with what the allocator adds.

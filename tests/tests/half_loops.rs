@@ -1,4 +1,4 @@
-//! Forwarders that have us *and* a good server among their servers: half of a loop, and still somebody who answers.
+//! Forwarders that have us *and* a good server among their servers: half of a loop, and still a server that answers.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -73,7 +73,7 @@ fn half_a_loop_by_chance_answers_no_fewer_than_without_the_guard() {
         };
         (0..NAMES).filter(ask).count()
     };
-    // In our place somebody who refuses at once what comes back, and knows of no guard.
+    // In our place a server that answers SERVFAIL at once to what comes back, and knows of no guard.
     let refusing = Scripted::start(host.net(), hops::port(NODE), |seen| Reply::now(seen.code(rcode::SERVFAIL)));
     let without = count(hop, "without", Duration::ZERO);
     drop(refusing);

@@ -271,7 +271,7 @@ fn probes_provoked_without_bound() {
     let probes: usize = servers.iter().map(Scripted::count_of_probes).sum();
     let replays = asked * addresses.len();
     println!("{replays} replays in ten seconds provoked {probes} probes of three upstreams");
-    // Each: two at start; three of the root in ten seconds, since each is acquitted; as many under a parent.
+    // Each: two at start; three of the root in ten seconds, since each is acquitted; three under a parent.
     assert!(probes <= 3 * (2 + 3 + 3), "{probes} probes");
     let mut sent: Vec<_> = tap
         .since(begun)

@@ -67,7 +67,7 @@ fn ordinary(number: usize) -> Vec<u8> {
     query.id(id(number)).bytes()
 }
 
-/// Asks them over one socket, so many at once; counts the response codes.
+/// Sends the queries of `numbers` over one socket, at most `UNDER_WAY` at a time; counts the response codes.
 fn ask_all(socket: &UdpSocket, numbers: std::ops::Range<usize>) -> HashMap<u16, usize> {
     socket.set_read_timeout(Some(wait::millis(2_500))).unwrap();
     let (mut next, mut codes) = (numbers.clone(), HashMap::new());

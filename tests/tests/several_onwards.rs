@@ -82,7 +82,8 @@ fn in_time(took: Duration, ring: &Several) -> Result<(), String> {
     if took < wait::millis(400) { Ok(()) } else { Err(format!("{took:?}\n{}", ring.output())) }
 }
 
-/// A ring of so many, entered by a client at the first.
+/// Checks that a ring of `size` Onwards, entered by a client at the first, is ended with SERVFAIL in time, by at most
+/// `size + 2` queries, and told in a log.
 fn ring(size: usize) -> Result<(), String> {
     let next = |node: usize| vec![NODES[(node + 1) % size]];
     let Some(ring) = Several::new(&(0..size).map(next).collect::<Vec<_>>()) else { return Ok(()) };

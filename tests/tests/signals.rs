@@ -1,4 +1,5 @@
-//! How it ends and how it begins anew: SIGTERM drains, a second one does not wait, SIGHUP loses nothing.
+//! How Onward ends and how it reads its configuration again: SIGTERM drains, a second one does not wait, SIGHUP loses
+//! nothing.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;

@@ -99,7 +99,8 @@ struct Entry {
 /// Number of stretches in a turn, in which about as much is put in as there is room for.
 const STRETCHES: usize = 8;
 
-/// A stretch of a shard's life, in which an eighth of its room is written anew. Those of 32 turns can be told apart.
+/// A stretch of a shard's life. It ends when the entries put in since it began take an eighth of the shard's room, by
+/// number or by bytes. The stretches of 32 turns can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretch(u8);
 
@@ -107,7 +108,7 @@ impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        // A table with room for all from the start would spread a few names over as many pages of memory, and the
+        // A table with room for all from the start would spread a few names over a page of memory each, and the
         // processor would miss most of them. One that grows moves what it has under the lock: some 0.1 ms for a thousand
         // entries, a dozen times in a shard's life.
         let shard = || Inner {

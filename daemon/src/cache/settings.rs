@@ -21,7 +21,7 @@ pub struct Settings {
     pub failure_ttl: Duration,
     /// For how long after its end an answer may still be served; 0 (never) to 7 days (RFC 8767, section 4).
     pub stale_max: Duration,
-    /// Whether popular entries are asked anew before they end.
+    /// Whether popular entries are looked up again before they end.
     pub prefetch: bool,
 }
 

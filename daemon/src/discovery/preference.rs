@@ -1,9 +1,9 @@
 //! Which source's list is in use.
 //!
 //! The first source with a usable server gives the whole list. One that falls empty, or gives less than it did, keeps its
-//! list for a while before the next takes over, since programs empty their files for a moment when they start anew; if none
-//! has any, the last list stays for good. A source before the one in use takes over at once. Where a source encrypts, no
-//! later one takes its place, and no list of a time when it did not encrypt stays.
+//! list for a while before the next takes over, since programs empty their files for a moment when they restart. If
+//! none has any, the last list stays for good. A source before the one in use takes over at once. Where a source
+//! encrypts, no later one takes its place, and no list of a time when it did not encrypt stays.
 //!
 //! Pure: what the sources say and `now` go in, a decision comes out.
 

@@ -21,7 +21,7 @@ pub enum Match {
 /// What an answer is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worth {
-    /// It has what was asked for, or is a refusal for good reason: nothing better is to be had.
+    /// It has what was asked for, or is a refusal for good reason: no other upstream need be asked.
     Good,
     /// It says that there is nothing; a more important server that is still due may know better.
     Negative,

@@ -35,7 +35,7 @@ pub(super) enum Borne {
     Unknown,
     /// The usual form.
     Usual,
-    /// This form only, as it seems since then, with so many doubts left.
+    /// This form only, as it seems since then; with the number of queries still to go out in the usual form, too.
     Only(Form, Instant, u8),
 }
 

@@ -283,7 +283,8 @@ impl Engine {
         self.lookups.get(id.0).filter(|lookup| lookup.key == *key).map(|_| id)
     }
 
-    /// Event: somebody who waits for `key` wants to be remembered at `at`: [`Action::Overdue`] comes by then.
+    /// Event: a waiter for `key` is to have a response at `at`. [`Action::Overdue`] comes by then, unless the lookup is
+    /// done before. Does nothing where there is no lookup for `key`.
     pub fn remind(&mut self, key: &QuestionKey, at: Instant) {
         let Some(id) = self.find(key) else { return };
         if let Some(lookup) = self.lookups.get_mut(id.0) {

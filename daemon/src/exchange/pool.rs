@@ -27,7 +27,7 @@ pub struct Socket(pub u64);
 #[derive(Debug)]
 pub struct Pool<A> {
     slots: Vec<Option<Slot>>,
-    /// Sockets that have had their time and still wait for so many answers.
+    /// Sockets that were taken out of use, each with the number of its queries that still wait for a response.
     retired: Vec<(Socket, u32)>,
     asked: HashMap<(Socket, u16), A, RandomState>,
 }

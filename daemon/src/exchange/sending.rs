@@ -13,15 +13,16 @@ use crate::guard::{Marks, Standing, probe, silence, spelling};
 use crate::upstream::{Transport, Upstream, UpstreamId};
 use crate::wire::{HEADER, QuestionKey};
 
-/// A question that came back through an upstream that answers some is asked of it so often again.
+/// Maximum number of times that a lookup asks upstreams again through which its query came back. Only those that answer
+/// some queries themselves are asked again.
 const AGAIN: u8 = 3;
 
 /// Time until an upstream that has never answered is asked in plainer forms, too.
 const UNKNOWN: Duration = Duration::from_millis(150);
 
-/// The probe of another Onward is asked of so many at most: the second shows him that we have somebody else. Its second
-/// probe has no mark by which we would ask one only, and in a mesh each would be asked of all, and again by all of
-/// those.
+/// Maximum number of upstreams that the probe of another Onward is passed on to: the second shows that Onward that we
+/// have another upstream. A probe with a foreign tag goes to one only, but that Onward's second probe carries no mark:
+/// in a mesh each Onward would pass it on to all its upstreams.
 const PROBE_ASKS: usize = 2;
 
 impl Engine {

@@ -236,7 +236,7 @@ impl Shared {
             Disposition::Replace(packet) => {
                 let incoming = Incoming { packet: &packet, ..*incoming };
                 match self.decide(intake, &incoming, out) {
-                    Disposition::Replace(_) => Reply::None.into(), // what was written anew is plain
+                    Disposition::Replace(_) => Reply::None.into(), // what triage wrote is plain
                     disposition => self.carry_out(disposition, intake, &incoming, out),
                 }
             }

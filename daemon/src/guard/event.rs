@@ -32,7 +32,7 @@ pub enum Event {
         /// The query's name, lower-cased wire form.
         name: Box<[u8]>,
     },
-    /// CoreDNS's `loop` plugin is at work: somebody near us fears a loop.
+    /// CoreDNS's `loop` plugin sent its query: a CoreDNS near us checks whether it is in a loop.
     LoopPlugin,
     /// A probe of ours arrived at our door.
     ProbeHome {

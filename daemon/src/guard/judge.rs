@@ -43,7 +43,8 @@ use crate::wire::name;
 const SUSPECT: Duration = Duration::from_secs(5);
 /// A probe that could not be confirmed is repeated after this.
 const UNSURE: Duration = Duration::from_secs(5);
-/// Witnesses that spoke before the first upstreams were known are heard then, so many: listeners open a moment earlier.
+/// Maximum number of witnesses that are kept until the first upstreams are known, and heard then: listeners open a
+/// moment earlier.
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;

@@ -2,7 +2,7 @@
 //!
 //! The secret is drawn from the system's randomness when the process starts and is never stored, so that no two starts
 //! and no two machines of one image share it. The key is made of the secret *and* the node's own addresses, and is to
-//! be made anew whenever those change: a machine that was cloned with its memory shares the secret with its twin, but
+//! be made again whenever those change: a machine that was cloned with its memory shares the secret with its twin, but
 //! as soon as it has an address of its own it has a key of its own too. (Twins with the same addresses are not in one
 //! network, so no query can walk from one to the other.) A new key makes marks that are on their way unknown, which
 //! means no more than that those questions carry none.

@@ -51,7 +51,7 @@ pub use verdict::{Asked, Standing, Verdict, Verdicts, Witness};
 /// to answer first.
 pub const HOLD: Duration = Duration::from_millis(50);
 
-/// How long a probe that came home is held before it is answered SERVFAIL: time for another server of the hop to answer
-/// first. Two of them in a row stand between a client whom nobody else can answer and the verdict that frees it, which is
-/// to be had within 100 ms.
+/// Time for which a probe that came home is held before it is answered SERVFAIL: another server of the hop may answer
+/// first. Where no other upstream can answer a client, it waits for two such probes in a row, and then for the verdict,
+/// which must be given within 100 ms.
 pub const PROBE_HOLD: Duration = Duration::from_millis(25);

@@ -5,7 +5,7 @@
 //! bits and a MAC over them, in hexadecimal: it cannot be guessed, and the front knows one of ours without looking
 //! anything up, also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is passed on
 //! like a question, so that a loop through several Onwards shows, but to two upstreams at most, and nothing that becomes
-//! of it is a witness: in a mesh of eight each probe would provoke others, four times as many in all.
+//! of it is a witness: in a mesh of eight each probe would provoke others, which would be four times the probes in all.
 
 use super::key::{Bucket, MarkKey, Purpose};
 use super::mark_support::Marks;

@@ -25,7 +25,7 @@ pub enum Kind {
     Released,
     /// No probe comes home through it any more, though it answers none.
     Faded,
-    /// A verdict that was given so long ago still holds, and the upstreams are being told.
+    /// A verdict still holds while the upstreams are being told; with the time since it was given.
     Holds(Standing, Duration),
     /// Probes with and without marks taught what it bears.
     Learnt(Marks),

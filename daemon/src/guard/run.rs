@@ -24,7 +24,8 @@ use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
 /// What waits for the judge at most.
 const QUEUE: usize = 256;
 
-/// Probes that came home are remembered, the latest so many: those of a few seconds.
+/// Maximum number of probes that are remembered as come home, and of those that are remembered as sent: the latest,
+/// those of a few seconds.
 const HOME: usize = 64;
 
 /// The guard, as the front and the engine see it. Cheap to clone.
@@ -294,8 +295,8 @@ impl Published {
         probes.push_front((nonce, upstream));
     }
 
-    /// Bounded: numbers of upstreams that nobody uses any more could gather over a long life, so a full table starts
-    /// anew.
+    /// Counts a witness against an upstream. A full table is emptied before another pair of the two goes in: pairs with
+    /// upstreams that are in use no more would gather over a long life.
     fn count(&self, upstream: UpstreamId, witness: Witness) {
         const MOST: usize = 1024;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,9 +19,9 @@ use super::key::MarkKey;
 use crate::upstream::UpstreamId;
 use crate::wire::name::NAME_MAX;
 
-/// From as many letters on a match is a hint.
+/// Minimum number of letters in a name for a match to be a hint.
 pub const HINT: u32 = 8;
-/// From as many letters on a match is a witness.
+/// Minimum number of letters in a name for a match to be a witness.
 pub const WITNESS: u32 = 24;
 
 /// How much a spelling that we know again says.

@@ -280,8 +280,10 @@ impl UpstreamState {
         (shared != name::ROOT && !self.covers(shared)).then_some(shared)
     }
 
-    /// The widest suffix under which so many unrelated names loop, and so few are answered, that all do; with the places
-    /// that their probes came home from. No probe of that suffix itself need come home, since hops can deny those.
+    /// Returns the widest suffix above `suffix` under which all names are held to loop, and the places that their
+    /// probes came home from. That takes verdicts under at least `UNRELATED` children of it, and more such children
+    /// than answers to other names below it since the first of those verdicts. No probe of that suffix itself need
+    /// come home, since hops can deny those.
     pub(super) fn all_loop(&self, suffix: &[u8]) -> Option<(Box<[u8]>, Vec<Place>)> {
         let above = std::iter::successors(Some(suffix), |at| (*at != name::ROOT).then(|| name::parent(at))).skip(1);
         let mut found = None;

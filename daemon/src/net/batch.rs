@@ -12,7 +12,8 @@ use nix::sys::socket::{
 pub(super) const BATCH: usize = 16;
 /// The longest query that is read whole; longer ones are cut, and then are no plain queries.
 const QUERY_MAX: usize = 4096;
-/// Each header takes a little work, used or not: while less comes at once, or goes out, there are only so many.
+/// Number of headers passed to sendmmsg for that number of datagrams or fewer, and to recvmmsg after a call that
+/// brought fewer: each header passed takes a little work, used or not.
 const HALF: usize = BATCH / 2;
 
 /// Socket addresses of one family, or of any.

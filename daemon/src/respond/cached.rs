@@ -88,7 +88,7 @@ fn write_head(wants: ResponseParams, answer: View<'_>, cut: u8, counts: [u8; 6],
     let authentic = if wants.authentic { flag::AD } else { 0 }; // RFC 6840, section 5.8
     // An answer that no stream would bring whole is passed on as it came, cut.
     *high = flag::QR | learnt_high & (flag::AA | flag::TC) | cut | *high & flag::RD;
-    // Recursion is to be had here, whatever the upstream says of itself.
+    // Recursion is available here, whatever the upstream says of itself.
     *low = flag::RA | learnt_low & (flag::RCODE | authentic) | *low & flag::CD;
     *rest = counts;
 }

@@ -37,7 +37,7 @@ impl From<Event> for Mail {
     }
 }
 
-/// The sending end; there are as many as are needed.
+/// The sending end; each sender has a clone.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
     queue: Sender<Mail>,

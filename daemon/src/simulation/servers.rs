@@ -32,7 +32,7 @@ pub(super) struct Manners {
     pub(super) sets: u8,
     /// Asks one of its servers, by chance that begins with this, and passes on what that says, as CoreDNS does.
     pub(super) random: Option<u64>,
-    /// Asks so often again where all have failed, as unbound does.
+    /// Number of further times that it asks its servers where all have failed, as unbound does.
     pub(super) again: usize,
     /// Denies what the root does not have from its cache, as those do that validate (RFC 8198).
     pub(super) denies: bool,
@@ -58,7 +58,8 @@ struct Flight {
     due: usize,
 }
 
-/// A server that knows every name, and asks somebody else for each with DO, as it was spelled: it replays what it saw.
+/// A server that answers every query, and sends each but probes to another place, with DO and as it was spelled: it
+/// replays what it saw.
 pub(super) struct Replays {
     pub(super) takes: Duration,
     pub(super) to: Place,

@@ -65,7 +65,7 @@ pub mod flag {
     pub const TC: u8 = 0x02;
     /// Third byte: recursion is wanted.
     pub const RD: u8 = 0x01;
-    /// Fourth byte: recursion is to be had.
+    /// Fourth byte: recursion is available.
     pub const RA: u8 = 0x80;
     /// Fourth byte: the data is authentic.
     pub const AD: u8 = 0x20;

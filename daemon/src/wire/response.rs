@@ -108,8 +108,9 @@ impl<'m> Response<'m> {
         Some(())
     }
 
-    /// Reads the OPT, behind `before` other additional records, and the `behind` records that follow it: as many address
-    /// records as keep their meaning when the OPT in front of them is taken out.
+    /// Reads the OPT, behind `before` other additional records, and the `behind` records that follow it. Keeps of these
+    /// the address records before the first record that is none, or that means something else when the OPT in front of
+    /// it is taken out. `None` where a record cannot be read or is another OPT.
     fn walk_behind_opt(&mut self, opt: &Record, before: u16, behind: u16) -> Option<()> {
         self.read_opt(opt)?;
         self.counts[2] = before;

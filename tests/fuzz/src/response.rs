@@ -55,7 +55,9 @@ pub(crate) fn stays_within_its_bytes(response: &Response<'_>) {
     assert!(response.extended_error_options().all(|option| option.len() >= 6));
 }
 
-/// What both can read has as many records in each section, the same response code, and the same least TTL.
+/// What both can read has the same number of records in the answer and authority sections, and an OPT for both or for
+/// neither. Without an OPT and a signature it also has the same number of additional records and the same response
+/// code.
 fn agrees_with_hickory(message: &[u8], response: &Response<'_>) {
     let Ok(theirs) = Message::from_vec(message) else { return };
     let sections = [&theirs.answers, &theirs.authorities];

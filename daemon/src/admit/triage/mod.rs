@@ -1,7 +1,7 @@
 //! What to do with a packet that is not a plain query: the one place that knows the odd rest of the protocol.
 //!
-//! hickory reads the packet. What may be forwarded all the same is written anew as a plain query, so that everything
-//! behind this knows plain queries only. Who may ask is not decided here, nor is RD=0.
+//! hickory reads the packet. A packet that may be forwarded all the same is written again as a plain query, so that all
+//! that is behind this knows plain queries only. Who may ask is not decided here, nor is RD=0.
 
 use hickory_proto::rr::RecordType;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};

@@ -6,7 +6,7 @@ fn size(cache: &Cache, name: &str, now: u32) -> Option<usize> {
     cache.get(&key(name), Seconds(now), |found| found.block.parts().records.len())
 }
 
-/// Looks so often that it is popular; returns what was found, without repeats.
+/// Looks `name` up 20 times, which makes it popular; returns what was found, without repeats in a row.
 fn look_often(cache: &Cache, name: &str, now: u32) -> Vec<Freshness> {
     let mut found: Vec<_> = (0..20).filter_map(|_| look(cache, name, now)).map(|(_, freshness)| freshness).collect();
     found.dedup();

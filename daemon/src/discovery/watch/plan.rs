@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::discovery::root::{LINKS_MAX, names_of};
 
-/// What systemd puts before the name of a file while it writes it anew; random letters follow the name.
+/// What systemd puts before the name of a file for the temporary one that replaces it; random letters follow the name.
 const TEMPORARY: &[u8] = b".#";
 
 /// The names in a directory that matter.

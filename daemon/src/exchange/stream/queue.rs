@@ -135,7 +135,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns the next query that somebody still waits for.
+    /// Waits for the next query whose response is still waited for, and returns it.
     pub(super) async fn next(&self) -> Attempt {
         loop {
             if let Some(attempt) = self.pop() {
@@ -209,7 +209,7 @@ impl Queue {
         self.state().connections > 0
     }
 
-    /// Opens as many connections as the unanswered queries need, within the limits.
+    /// Opens connections until there are enough for the unanswered queries, within the limits.
     fn open_connections(queue: &Arc<Self>, state: &mut State) {
         let keeps_open = state.room >= queue.limits.in_flight;
         let most = if keeps_open { queue.limits.connections } else { queue.limits.short_connections };

@@ -131,7 +131,7 @@ impl World {
         self.act();
     }
 
-    /// Lets time pass until so many milliseconds after the start.
+    /// Lets time pass until `ms` milliseconds after the start.
     fn until(&mut self, ms: u64) {
         let end = self.started + Duration::from_millis(ms);
         while let Some(at) = self.forwarder.poll_timeout().filter(|at| *at <= end) {

@@ -131,7 +131,7 @@ proptest! {
             prop_assert_ne!(&sent, &asker);
         }
         prop_assert_eq!(recognise(&sent, US, &key).is_some(), count(&name) >= HINT);
-        // The pattern itself, asked by somebody who replays it, gives the other one; known as well.
+        // The pattern itself, asked by a client that replays it, gives the other one; known as well.
         let mut again = name.clone();
         spell(&mut again, US, &sent, &key);
         prop_assert_eq!(recognise(&again, US, &key).is_some(), count(&name) >= HINT);

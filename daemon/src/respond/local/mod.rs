@@ -51,7 +51,7 @@ pub enum LocalResponse {
     BadVers,
     /// The client may not ask this.
     Refused(Option<Ede>),
-    /// There is no answer to be had.
+    /// The query cannot be answered; the EDE says why.
     ServFail(Ede),
     /// The name does not exist, for a second: what CoreDNS's loop probe gets.
     NxDomain,
@@ -208,7 +208,7 @@ fn find_opt(query: &[u8]) -> Option<&[u8]> {
 
 /// The query as hickory reads it, where its one question can be sent back as it came.
 ///
-/// Only for a header that says QDCOUNT = 1: hickory makes room for as many questions as the header claims.
+/// Only for a header that says QDCOUNT = 1: hickory makes room for the number of questions that the header claims.
 pub(crate) fn parse(query: &[u8]) -> Option<Request> {
     let request = request(query)?;
     let [question] = request.queries.queries() else { return None };

@@ -17,7 +17,8 @@ use tokio::net::TcpStream;
 
 /// Bytes that are read ahead at most: some thirty queries.
 const AHEAD: usize = 2048;
-/// With so many bytes to write none is added before some are gone. One more answer may lie above.
+/// Number of bytes to write from which on no response is added before all of them are written. The last response that
+/// was added may exceed it.
 const FULL: usize = 16 * 1024;
 /// A buffer that grew above this is given back once all is written.
 const KEPT: usize = 4 * 1024;

@@ -83,7 +83,7 @@ pub struct TcpServer<A> {
 }
 
 impl<A: Answer> TcpServer<A> {
-    /// Makes room for as many connections as the limits allow.
+    /// Makes a server that holds at most `limits.connections` connections at a time.
     #[must_use]
     pub fn new(answer: Arc<A>, limits: TcpLimits) -> Self {
         Self { answer, limits, room: Arc::new(Semaphore::new(limits.connections)), idle: Idle::default() }

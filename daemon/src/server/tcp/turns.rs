@@ -1,4 +1,5 @@
-//! The queries of a connection, by turns. In a turn all that has come is answered, so long as that can be done at once.
+//! The queries of a connection, by turns. A turn answers the queries that have come, up to the first whose response
+//! takes time.
 //!
 //! So a cached answer costs no task, no wait and no timer of its own: hickory's idle timer runs over turns.
 
@@ -21,8 +22,8 @@ use super::{Answer, Answered};
 /// The longest query taken, in bytes; who sends more, speaks no DNS that we could answer. Bounds what is in flight.
 const QUERY_MAX: usize = 4096;
 
-/// So many queries are taken before the others on this thread have their turn: a client that asks without end for what is
-/// cached would have it for thousands.
+/// Maximum number of queries taken before the other tasks on this thread have their turn: a client that asks for cached
+/// names without end would keep them waiting for thousands.
 pub(super) const AT_ONCE: usize = 64;
 
 /// How a turn ended.

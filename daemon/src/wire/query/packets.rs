@@ -6,7 +6,8 @@ use proptest::prelude::*;
 /// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read; we forward no options anyway.
 pub(crate) const CLIENT_SUBNET: u16 = 8;
 
-/// So many cases, or as many as the environment wants: `PROPTEST_CASES=4000000 cargo test -p onward --lib agree`.
+/// Returns settings for `usual` cases, or for the number that the environment wants:
+/// `PROPTEST_CASES=4000000 cargo test -p onward --lib agree`.
 pub(crate) fn cases(usual: u32) -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok());
     ProptestConfig::with_cases(wanted.unwrap_or(usual))

@@ -74,7 +74,7 @@ fn half_a_loop_that_is_the_only_upstream_is_found_to_be_half_at_once() {
     world.run(1, &always(Does::Loops));
     let over_udp = world.sent.iter().filter(|sent| sent.2 == UDP).count();
     assert_eq!((over_udp, world.standing("any")), (2 + 4, Standing::Quarantined));
-    // Nor where somebody else is left.
+    // Nor where another upstream is left.
     let first_loops = |number: UpstreamId, _: &[u8]| if number.0 == 0 { Does::Loops } else { Does::Answers };
     let mut world = World::new(&[], first_loops);
     world.tell(Event::SetChanged(set(&["10.0.0.2", "10.0.0.3"])), &first_loops);
