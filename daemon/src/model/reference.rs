@@ -237,7 +237,9 @@ impl Record {
             let begin = said.at + LOOKUP; // what was on its way already
             let mut lookups = 0;
             let mut last: Option<Instant> = None;
-            for sent in self.sent.iter().filter(|sent| sent.name == said.name && begin < sent.at && sent.at < end) {
+            for sent in self.sent.iter().filter(|sent| {
+                sent.name == said.name && begin < sent.at && sent.at + Duration::from_secs(ROUNDING) < end
+            }) {
                 if last.is_none_or(|last| sent.at - last > LOOKUP) {
                     lookups += 1;
                 }
