@@ -14,6 +14,7 @@ use super::{Node, Place, World};
 use crate::guard::Standing;
 use crate::wire::flag;
 use crate::wire::name::wire;
+use crate::wire::query::packets;
 
 /// Who forwards to whom: Onwards first, then forwarders, then good servers, which forward to nobody.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ const BOUND: usize = 450;
 const AVERAGE: usize = 80;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(packets::the_same_cases(200))]
 
     #[test]
     fn every_cycle_is_cut_or_freed_and_every_query_ends(seed in any::<u64>()) {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::guard::verdict::Standing;
 use crate::wire::name::wire;
+use crate::wire::query::packets;
 
 #[derive(Debug, Clone)]
 enum Move {
@@ -101,7 +102,7 @@ impl Watch {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(packets::the_same_cases(256))]
 
     #[test]
     fn no_order_of_events_breaks_the_rules(moves in moves()) {
