@@ -218,10 +218,10 @@ impl Engine {
 
     /// Event: nothing listens where `socket` is connected to, or it could not be opened.
     pub fn refused(&mut self, upstream: UpstreamId, socket: Socket, now: Instant) {
-        self.suspect_down(upstream, Transport::Udp, now, now);
         let Some(peer) = self.peers.get_mut(upstream) else { return };
         let lost = peer.pool.lose(socket);
         self.actions.push_back(Action::Close(socket));
+        self.suspect_down(upstream, Transport::Udp, now, now); // which closes other sockets, and this one not again
         for attempt_id in lost {
             if let Some(lookup) = self.end_ask(attempt_id).map(|ask| ask.lookup) {
                 self.go_on(lookup, now);
