@@ -285,7 +285,6 @@ const TABLE: &[&[u8]] = &[
     b"options edns0\0 rotate\n",
     b" options rotate\n",
     b"sortlist 10.0.0.0/255.0.0.0\nnameserver 10.0.0.1\n",
-    b"\xef\xbb\xbfnameserver 10.0.0.1\nnameserver 10.0.0.2\n",
     b"lookup file bind\nfamily inet4\nnameserver 10.0.0.1\n",
     b"nameserver 10.0.0.1\\\nnameserver 10.0.0.2\n",
     b"nameserver 10.0.0.1\rnameserver 10.0.0.2\r",

@@ -53,17 +53,19 @@ fn learnt(what: &str, script: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'stat
 
 /// Asks for forty names, which nobody asked for before: the odd upstream answers, within 50 ms each.
 fn forty_by_it(odd: &Scripted, client: &Client<'_>, prefix: &str) -> Result<(), String> {
-    let (begun, mut by_it) = (Instant::now(), 0);
+    let (begun, mut by_it, mut again) = (Instant::now(), 0, 0);
     for number in 0..40 {
         let name = format!("{prefix}-{number}.shop.example");
         let answer = client.addresses(&name);
         assert_eq!(answer.len(), 1, "{name}");
         if answer == [ODD] {
             by_it += 1;
-            assert_eq!(odd.count(&name), 1, "{name}: asked once, in the form that it bears");
+            again += usize::from(odd.count(&name) > 1);
         }
     }
     let took = begun.elapsed();
+    // A worker that has just learnt which form it bears doubts that for two queries; all others go out once.
+    assert!(again <= 8, "{again} names were asked more than once");
     // On a busy machine one or two may be late, and the good server answers those.
     if by_it >= 36 && took < wait::seconds(2) { Ok(()) } else { Err(format!("{by_it} of 40 by it, in {took:?}\n")) }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lookup::{Attempt, LookupId, Stage};
 use super::sending::Target;
-use super::{Action, Engine, Guidance, Worth};
+use super::{Action, Engine, Guidance};
 use crate::upstream::{Transport, UpstreamId};
 
 /// Maximum time between a lookup's end and a response that is the echo of that end: an upstream that sends queries back
@@ -14,7 +14,7 @@ const ECHO: Duration = Duration::from_millis(25);
 
 impl Engine {
     /// Takes note that the upstream of an attempt responded, before the attempt ends.
-    pub(super) fn heard(&mut self, attempt: &Attempt, worth: Worth, now: Instant) {
+    pub(super) fn heard(&mut self, attempt: &Attempt, now: Instant) {
         let (id, transport) = (attempt.upstream.id, attempt.sent_over.transport());
         let (Some(lookup), Some(peer)) = (self.lookups.get(attempt.lookup.0), self.peers.get_mut(id)) else { return };
         let is_echo = lookup.done.is_some_and(|at| now.saturating_duration_since(at) < ECHO);
@@ -25,10 +25,8 @@ impl Engine {
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
         peer.counters.has_answered(after);
-        match worth {
-            Worth::PerhapsEdns => peer.borne.refused(attempt.form),
-            _ if transport == Transport::Udp => peer.borne.answered(attempt.form, now),
-            _ => {}
+        if transport == Transport::Udp {
+            peer.borne.answered(attempt.form, now);
         }
         if was_silent {
             self.actions.push_back(Action::HealthChanged);

@@ -60,7 +60,7 @@ impl Engine {
         let ask = self.end_ask(attempt_id)?;
         let id = ask.lookup;
         if !message.is_empty() {
-            self.heard(&ask, worth, now);
+            self.heard(&ask, now);
         }
         if self.asks_unspelled(&ask, worth, now) {
             return None;

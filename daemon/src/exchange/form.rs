@@ -68,13 +68,6 @@ impl Borne {
         }
     }
 
-    /// Takes a response that may be for the query's form, as FORMERR is: what was known is not any more.
-    pub(super) fn refused(&mut self, form: Form) {
-        if matches!(self, Self::Usual) && form < Form::Bare {
-            *self = Self::Unknown;
-        }
-    }
-
     /// Takes a response to a query in `form`.
     pub(super) fn answered(&mut self, form: Form, now: Instant) {
         *self = match (*self, form) {
@@ -103,17 +96,6 @@ mod tests {
         assert_eq!([borne.doubts(), borne.doubts(), borne.doubts()], [true, true, false]);
         assert!(!borne.is_unknown(now) && borne.is_unknown(now + AGAIN));
         assert_eq!(borne.form(now + AGAIN), Form::Usual);
-    }
-
-    #[test]
-    fn an_upstream_that_refuses_the_usual_form_from_now_on_is_asked_in_the_one_that_it_answers() {
-        let (mut borne, now) = (Borne::default(), crate::clock::now());
-        borne.answered(Form::Usual, now);
-        borne.refused(Form::Usual);
-        borne.answered(Form::Bare, now);
-        assert_eq!(borne.form(now), Form::Bare);
-        borne.refused(Form::Usual);
-        assert_eq!(borne.form(now), Form::Bare, "what is known is only confirmed");
     }
 
     #[test]
