@@ -10,29 +10,6 @@ use std::sync::Arc;
 
 use crate::upstream::{Route, Upstream, UpstreamId};
 
-/// How an ask went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// An answer that is worth something, also NXDOMAIN, or a failure with a reason that holds everywhere.
-    Answered,
-    /// No answer by the time that it was late by the upstream's own standards.
-    Late,
-    /// SERVFAIL, without such a reason.
-    Servfail,
-    /// REFUSED, without such a reason.
-    Refused,
-    /// Nobody there: the network refused the connection or the datagram.
-    Unreachable,
-}
-
-/// Whether an ask that ended so is a reason to look for a loop.
-///
-/// An upstream that nobody listens at cannot send anything back, and one that answered has not looped.
-#[must_use]
-pub fn is_suspicion(end: End) -> bool {
-    matches!(end, End::Late | End::Servfail | End::Refused)
-}
-
 /// The upstream that `from`, the address of who asks, belongs to: not to be asked this question first.
 ///
 /// Only among equivalent upstreams, whose order is ours to choose. The source of a datagram can be forged, and clients
@@ -57,12 +34,6 @@ mod tests {
     fn route(servers: &[&str]) -> Route {
         let servers = servers.iter().map(|server| (server.parse().unwrap(), "a".into())).collect();
         Route::new(name::ROOT, servers, None, &mut UpstreamIds::default())
-    }
-
-    #[test]
-    fn an_ask_that_ends_as_a_loop_would_is_suspicious() {
-        assert!([End::Late, End::Servfail, End::Refused].into_iter().all(is_suspicion));
-        assert!(![End::Answered, End::Unreachable].into_iter().any(is_suspicion));
     }
 
     #[test]
