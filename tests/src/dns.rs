@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::netns::Namespace;
 use crate::query::{Query, flags, types};
-use crate::tcp;
+use crate::{tcp, wait};
 
 /// Longer than any client of Onward's needs to wait.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -117,7 +117,7 @@ impl<'a> Client<'a> {
 #[must_use]
 pub fn receive(socket: &UdpSocket) -> Option<Answer> {
     let mut buffer = vec![0; 65_535];
-    let length = socket.recv(&mut buffer).ok()?;
+    let length = wait::uninterrupted(|| socket.recv(&mut buffer)).ok()?;
     buffer.truncate(length);
     Some(Answer(buffer))
 }

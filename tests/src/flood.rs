@@ -163,5 +163,5 @@ fn waste(kind: &Kind, mut stream: &TcpStream) -> bool {
 }
 
 fn is_alive(done: std::io::Result<usize>) -> bool {
-    !matches!(done, Err(error) if error.kind() != ErrorKind::WouldBlock)
+    !matches!(done, Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted))
 }

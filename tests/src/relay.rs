@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::netns::Namespace;
 use crate::tcp;
 use crate::threads::{Stop, Threads};
+use crate::wait;
 
 /// How long it waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -113,7 +114,7 @@ impl Shared {
 fn receive(socket: &UdpSocket, id: [u8; 2]) -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
     loop {
-        let length = socket.recv(&mut buffer).ok()?;
+        let length = wait::uninterrupted(|| socket.recv(&mut buffer)).ok()?;
         if buffer.get(..2)? == id {
             return Some(buffer[..length].to_vec());
         }

@@ -1,5 +1,6 @@
 //! Waiting for something to become true, with an end.
 
+use std::io::ErrorKind;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,20 @@ pub fn better_of_two(attempt: impl Fn() -> Result<(), String>) {
     println!("first try: {first}");
     if let Err(second) = attempt() {
         panic!("both tries failed:\n{first}\nand\n{second}");
+    }
+}
+
+/// Calls `receive` until no signal interrupts it: the end of a child process can, where the socket has a timeout
+/// (signal(7), "Interruption of system calls").
+///
+/// # Errors
+/// What `receive` says else.
+pub fn uninterrupted<T>(mut receive: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }
 

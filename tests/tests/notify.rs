@@ -35,7 +35,7 @@ impl<'l> Manager<'l> {
     fn next(&self, limit: Duration) -> Option<Message> {
         let mut buffer = [0; 4096];
         self.socket.set_read_timeout(Some(limit)).unwrap();
-        let length = self.socket.recv(&mut buffer).ok()?;
+        let length = wait::uninterrupted(|| self.socket.recv(&mut buffer)).ok()?;
         Some(Message(String::from_utf8(buffer[..length].to_vec()).expect("UTF-8")))
     }
 
