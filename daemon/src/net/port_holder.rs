@@ -17,7 +17,7 @@ const LISTENING: &str = "0A";
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// TCP.
     Tcp,
     /// UDP.
@@ -35,7 +35,7 @@ impl fmt::Display for Layer {
 
 /// Who has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
+pub(crate) enum Holder {
     /// A process.
     Process {
         /// Its name, as in `/proc/PID/comm`.
@@ -64,7 +64,7 @@ struct Entry {
 
 /// Who is in the way of `address`.
 #[must_use]
-pub fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
+pub(crate) fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
     let files = match layer {
         Layer::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Layer::Udp => ["/proc/net/udp", "/proc/net/udp6"],
