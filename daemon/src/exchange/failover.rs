@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
-use super::sending::Target;
 use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
@@ -81,19 +79,7 @@ impl Engine {
                 }
                 self.go_on(id, now);
             }
-            Worth::PerhapsEdns => {
-                let again = self.set.get(ask.upstream.id).cloned(); // it may have left the set meanwhile
-                match again.map(|upstream| Target {
-                    upstream,
-                    rank: ask.rank,
-                    form: Form::Bare,
-                    stage: Stage::Fresh,
-                    extra: false,
-                }) {
-                    Some(target) => self.send(id, target, now),
-                    None => self.go_on(id, now),
-                }
-            }
+            Worth::PerhapsEdns => self.ask_without_edns(&ask, now),
             Worth::Truncated => {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::form::Form;
 use super::lookup::{Attempt, AttemptId, LookupId, SentOver, Stage};
 use super::sending::Target;
-use super::{Engine, Worth};
+use super::{Action, Engine, Worth};
 use crate::upstream::UpstreamId;
 
 impl Engine {
@@ -80,6 +80,22 @@ impl Engine {
             self.set_timer(ask.lookup);
         }
         asks
+    }
+
+    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The guard is
+    /// told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
+    pub(super) fn ask_without_edns(&mut self, ask: &Attempt, now: Instant) {
+        let id = ask.upstream.id;
+        if self.peers.get_mut(id).is_some_and(|peer| peer.may_doubt_edns(now)) {
+            self.actions.push_back(Action::PerhapsNoEdns(id));
+        }
+        match self.set.get(id).cloned() {
+            Some(upstream) => {
+                let (form, stage) = (Form::Bare, Stage::Fresh);
+                self.send(ask.lookup, Target { upstream, rank: ask.rank, form, stage, extra: false }, now);
+            }
+            None => self.go_on(ask.lookup, now), // it has left the set meanwhile
+        }
     }
 
     /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the

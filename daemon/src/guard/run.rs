@@ -140,6 +140,12 @@ impl Guard {
         self.tell(Event::PerhapsDown { upstream, transport, answered: answered.map(Into::into) });
     }
 
+    /// `upstream` answered a query with an OPT as those do that bear none. The marks that it bears are learnt anew, within
+    /// limits.
+    pub fn perhaps_no_edns(&self, upstream: UpstreamId) {
+        self.tell(Event::PerhapsNoEdns { upstream });
+    }
+
     /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
     pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
         self.tell(Event::Alive { upstream, transport });

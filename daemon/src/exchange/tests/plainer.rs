@@ -1,7 +1,7 @@
 //! Queries that go out again plainer: what an upstream does not bear, and what came to a spelled query.
 
 use super::*;
-use crate::wire::flag;
+use crate::wire::{flag, rcode};
 
 /// Whether a query has AD, has an OPT, has a name that is not in lower case.
 fn form(m: &[u8]) -> (bool, bool, bool) {
@@ -63,6 +63,20 @@ fn ad_alone_is_left_out_where_edns_is_borne() {
     w.answer(4, 0, true);
     w.ask("c");
     assert_eq!((w.sent.len(), form(&w.sent[5].2)), (6, (true, true, false)), "it was");
+}
+
+#[test]
+fn the_guard_is_told_once_a_second_of_an_upstream_that_may_bear_no_opt_any_more() {
+    let mut w = world(&["10.0.0.2"], None).known();
+    for n in 0..30 {
+        let first = w.sent.len();
+        w.ask(&format!("n{n}"));
+        w.answer(first, rcode::FORMERR, false);
+        assert_eq!(form(&w.sent[first + 1].2).1, false, "asked at once without an OPT");
+        w.answer(first + 1, 0, true);
+        w.pass(100);
+    }
+    assert_eq!(w.edns_doubts, [0, 0, 0]);
 }
 
 /// A world whose first upstream is suspect: its queries are spelled.
