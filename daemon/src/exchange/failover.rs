@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
+use super::sending::UNKNOWN;
 use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
@@ -136,6 +137,7 @@ impl Engine {
         let ask = Attempt {
             sent_over: SentOver::Stream,
             extra: false,
+            told_early: false,
             copies_due: false,
             sent: now,
             sends: SENDS,
@@ -235,8 +237,16 @@ impl Engine {
             }
             return;
         }
+        let late_after = peer.health(Transport::Udp).late_after();
+        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.told_early) {
+            let next = if ask.copies_due { late_after.min(UNKNOWN) } else { late_after };
+            ask.step = Some((sent + next).max(now));
+            let silent = Action::Silent(ask.upstream.id, Transport::Udp, lookup.key.clone());
+            self.actions.push_back(silent);
+            return;
+        }
         if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
-            ask.step = Some((sent + peer.health(Transport::Udp).late_after()).max(now));
+            ask.step = Some((sent + late_after).max(now));
             return self.send_plainer(attempt_id, now);
         }
         let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());

@@ -160,6 +160,8 @@ pub(super) struct Attempt {
     pub(super) returned: bool,
     /// Whether it goes beside another one to the same upstream: nothing waits for it.
     pub(super) extra: bool,
+    /// Whether its silence is told of early, since nobody knows when a response of its upstream is late.
+    pub(super) told_early: bool,
     /// Whether plainer copies of it are due, since its upstream may not bear its form.
     pub(super) copies_due: bool,
     /// When it was first sent.

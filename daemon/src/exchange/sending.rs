@@ -18,7 +18,11 @@ use crate::wire::{HEADER, QuestionKey};
 const AGAIN: u8 = 3;
 
 /// Time until an upstream that has never answered is asked in plainer forms, too.
-const UNKNOWN: Duration = Duration::from_millis(150);
+pub(super) const UNKNOWN: Duration = Duration::from_millis(150);
+
+/// Time until the guard is told that a near upstream is silent of which no response was measured. It may loop, and what
+/// validates may have denied the guard's own probe from a cache; a probe costs less than the wait of a client.
+const UNMEASURED: Duration = Duration::from_millis(25);
 
 /// Maximum number of upstreams that the probe of another Onward is passed on to: the second shows that Onward that we
 /// have another upstream. A probe with a foreign tag goes to one only, but that Onward's second probe carries no mark:
@@ -132,7 +136,13 @@ impl Engine {
         let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
         let copies_due = is_first && peer.borne.is_unknown(now);
         let late_after = peer.health(Transport::Udp).late_after();
-        let first_step = if copies_due { late_after.min(UNKNOWN) } else { late_after };
+        let is_unmeasured = peer.health(Transport::Udp).latency().is_none() && upstream.is_near();
+        let told_early = is_unmeasured && !lookup.relayed && !extra && stage == Stage::Fresh;
+        let first_step = match (told_early, copies_due) {
+            (true, _) => UNMEASURED,
+            (false, true) => late_after.min(UNKNOWN),
+            (false, false) => late_after,
+        };
         let mut assigned = None;
         let attempt_id = self.attempts.insert_with_key(|attempt_id| {
             let assigned =
@@ -154,6 +164,7 @@ impl Engine {
                 form,
                 returned: false,
                 extra,
+                told_early,
                 copies_due,
                 sent: now,
                 sends: 1,

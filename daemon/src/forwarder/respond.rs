@@ -63,7 +63,7 @@ impl Forwarder {
         let origin = Origin { upstream: *upstream, provisional };
         // By the engine's copy of the verdicts: the shared one costs more to look at, for each miss.
         if !is_failure && !self.engine.guidance().verdicts.all().is_empty() {
-            self.shared.guard.answered(*upstream, key.name());
+            self.shared.guard.answered(*upstream, key.into());
         }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
