@@ -83,6 +83,13 @@ impl Forwarder {
     /// Gives a failure, which is all that upstreams said. What was known before is worth more (RFC 8767, section 4).
     pub(super) fn respond_failure(&mut self, failure: &OwnedUpstreamResponse, now: Instant) {
         let key = &failure.key;
+        // Of one in quarantine it is our own word, come back: another worker's clients were told a moment before this one
+        // heard of the verdict.
+        let verdicts = self.shared.guard.verdicts();
+        let loops = |over| verdicts.standing(failure.upstream, over, key.into()) == Standing::Quarantined;
+        if [Transport::Udp, Transport::Tcp].into_iter().any(loops) {
+            return self.fail(key, Failure::Loops(failure.upstream), now);
+        }
         let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
         self.shared.waiters.has_failed(key.bytes(), now);
         let is_for_onwards = self.shared.waiters.asker(key.bytes()) == Asker::Onward;
