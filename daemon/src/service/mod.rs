@@ -18,6 +18,7 @@ mod plan;
 mod signals;
 mod state;
 mod upstreams;
+mod watchdog;
 mod workers;
 
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +60,8 @@ use workers::{Ends, Workers};
 const ROUNDS: usize = 16;
 /// Time until the service looks again where it cannot tell when something will change.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Time within which a worker tells which upstreams do not answer.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Everything that is running.
 struct Service {
@@ -91,6 +94,7 @@ pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failu
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
+    watchdog::start(service.mailboxes.clone());
     service.look_for_upstreams();
     service.read_tables();
     loop {
@@ -270,7 +274,7 @@ impl Service {
     /// Asks the workers which upstreams do not answer, and tells people what has changed.
     async fn look_at_health(&mut self) {
         let set = self.shared.set.load_full();
-        for line in self.outages.learn(&set, &Workers::report(&self.mailboxes).await) {
+        for line in self.outages.learn(&set, &Workers::report(&self.mailboxes, REPORT).await) {
             line.log();
         }
     }
