@@ -8,13 +8,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion};
-use onward::cache::Seconds;
-use onward::clock;
-use onward::respond::{Age, ResponseParams, write_cached};
-use onward::upstream::{Transport, UpstreamSet};
-use onward::wire::{Query, QuestionKey};
+use onward::internals::cache::Seconds;
+use onward::internals::clock;
+use onward::internals::respond::{Age, ResponseParams, write_cached};
+use onward::internals::upstream::{Transport, UpstreamSet};
+use onward::internals::wire::{Query, QuestionKey};
 
+/// Names that stay in the processor's cache.
 const NAMES: usize = 1000;
+/// Names that do not.
 const MANY: usize = 1_000_000;
 
 fn main() {
@@ -26,6 +28,7 @@ fn main() {
     criterion.final_summary();
 }
 
+/// Reads a query and makes its key.
 fn parse_and_key(criterion: &mut Criterion) {
     let mut query = Query::default();
     for (name, packet) in [("parse/plain", common::query(1, false)), ("parse/edns", common::query(1, true))] {
@@ -35,7 +38,7 @@ fn parse_and_key(criterion: &mut Criterion) {
     criterion.bench_function("key", |bencher| bencher.iter(|| QuestionKey::new(black_box(query.key()))));
 }
 
-/// 1,000 names stay in the processor's cache, 1,000,000 do not.
+/// Finds an entry.
 fn lookup(criterion: &mut Criterion) {
     for names in [NAMES, MANY] {
         let cache = common::cache(names);
@@ -54,6 +57,7 @@ fn lookup(criterion: &mut Criterion) {
     }
 }
 
+/// Writes a response from an entry that was found.
 fn patch(criterion: &mut Criterion) {
     let cache = common::cache(1);
     let mut out = Vec::with_capacity(4096);
@@ -69,6 +73,7 @@ fn patch(criterion: &mut Criterion) {
     }
 }
 
+/// Everything between the two system calls of a hit.
 fn whole_hit(criterion: &mut Criterion) {
     let mut forwarder = common::forwarder(NAMES, &Arc::new(UpstreamSet::default()), None);
     let mut out = Vec::with_capacity(4096);

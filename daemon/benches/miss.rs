@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use onward::clock;
-use onward::exchange::pool::Socket;
-use onward::exchange::query::{self, EdnsParams};
-use onward::exchange::{Action, Engine, Guidance, LookupRequest};
-use onward::guard::{self, Guard, Passed};
-use onward::upstream::UpstreamSet;
-use onward::upstream::set::UpstreamIds;
-use onward::wire::QuestionKey;
+use onward::internals::clock;
+use onward::internals::exchange::pool::Socket;
+use onward::internals::exchange::query::{self, EdnsParams};
+use onward::internals::exchange::{Action, Engine, Guidance, LookupRequest};
+use onward::internals::guard::{self, Guard, Passed};
+use onward::internals::upstream::UpstreamSet;
+use onward::internals::upstream::set::UpstreamIds;
+use onward::internals::wire::QuestionKey;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -31,6 +31,7 @@ fn main() {
     criterion.final_summary();
 }
 
+/// Writes the query to an upstream.
 fn build(criterion: &mut Criterion) {
     let key = common::key(&common::query(1, false));
     for (name, payload) in [("build/bare", None), ("build/edns", Some(1232))] {
@@ -55,13 +56,18 @@ fn engine(criterion: &mut Criterion) {
 
 /// An engine, and an upstream that answers everything at once.
 struct Wire {
+    /// What is measured.
     engine: Engine,
+    /// The time, which stands still.
     now: std::time::Instant,
+    /// The client's query.
     packet: Arc<[u8]>,
+    /// Room for the upstream's response.
     answer: Vec<u8>,
 }
 
 impl Wire {
+    /// Makes an engine with one upstream.
     fn new() -> Self {
         let server = "10.0.0.2".parse().map(|server| (server, Arc::from("benchmark")));
         let set = UpstreamSet::new(server.into_iter().collect(), None, &mut UpstreamIds::default());

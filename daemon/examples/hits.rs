@@ -9,10 +9,11 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use onward::clock;
-use onward::forwarder::Reply;
-use onward::upstream::UpstreamSet;
+use onward::internals::clock;
+use onward::internals::forwarder::Reply;
+use onward::internals::upstream::UpstreamSet;
 
+/// Names in the cache.
 const NAMES: usize = 1000;
 /// Queries that a worker takes at once when it is busy.
 const BATCH: usize = 16;

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onward::clock;
-use onward::forwarder::{Reply, Transmit};
-use onward::guard::{self, Event, Guard, Judge, Mark, Verdicts};
-use onward::upstream::UpstreamSet;
-use onward::upstream::set::UpstreamIds;
-use onward::wire::{HEADER, name_end};
+use onward::internals::clock;
+use onward::internals::forwarder::{Reply, Transmit};
+use onward::internals::guard::{self, Event, Guard, Judge, Mark, Verdicts};
+use onward::internals::upstream::UpstreamSet;
+use onward::internals::upstream::set::UpstreamIds;
+use onward::internals::wire::{HEADER, name_end};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

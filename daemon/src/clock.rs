@@ -12,6 +12,6 @@ pub fn now() -> Instant {
 /// The time of day, for what is shown to people or kept on disk.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn wall() -> SystemTime {
+pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }

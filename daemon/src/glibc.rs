@@ -2,4 +2,4 @@
 //! The number of servers and the lengths of names are in `kubelet_limits`, since kubelet has the same.
 
 /// Options with a number, and the maximum of each (`RES_MAXNDOTS`, `RES_MAXRETRANS` in seconds, `RES_MAXRETRY`).
-pub const NUMBERED_OPTIONS: [(&str, u32); 3] = [("ndots", 15), ("timeout", 30), ("attempts", 5)];
+pub(crate) const NUMBERED_OPTIONS: [(&str, u32); 3] = [("ndots", 15), ("timeout", 30), ("attempts", 5)];

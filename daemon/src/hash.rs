@@ -3,11 +3,11 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// For a `HashMap` whose keys are hashes.
-pub type BuildIdentity = BuildHasherDefault<Identity>;
+pub(crate) type BuildIdentity = BuildHasherDefault<Identity>;
 
 /// Hands a hash on as it is.
 #[derive(Debug, Default)]
-pub struct Identity(u64);
+pub(crate) struct Identity(u64);
 
 impl Hasher for Identity {
     #[inline]

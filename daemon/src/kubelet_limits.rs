@@ -6,22 +6,24 @@
 use crate::wire::name;
 
 /// Maximum number of servers that kubelet and glibc (`MAXNS`) use.
-pub const SERVERS: usize = 3;
+pub(crate) const SERVERS: usize = 3;
 /// Maximum number of search domains that kubelet takes.
-pub const KUBELET_DOMAINS: usize = 32;
+pub(crate) const KUBELET_DOMAINS: usize = 32;
 /// Number of search domains that the cluster adds for its pods.
-pub const CLUSTER_DOMAINS: usize = 3;
+pub(crate) const CLUSTER_DOMAINS: usize = 3;
 /// Maximum number of search domains that we write.
-pub const DOMAINS: usize = KUBELET_DOMAINS - CLUSTER_DOMAINS;
+pub(crate) const DOMAINS: usize = KUBELET_DOMAINS - CLUSTER_DOMAINS;
 /// Maximum length of the search list that kubelet takes, in characters with a blank between domains.
-pub const KUBELET_CHARACTERS: usize = 2_048;
-/// Maximum length of the search list that we write; the rest of kubelet's is left to the cluster's domains.
-pub const CHARACTERS: usize = 1_792;
+const KUBELET_CHARACTERS: usize = 2_048;
+/// Number of characters that are left for the cluster's domains and the blanks between them.
+const CLUSTER_CHARACTERS: usize = 256;
+/// Maximum length of the search list that we write, in characters with a blank between domains.
+pub(crate) const CHARACTERS: usize = KUBELET_CHARACTERS - CLUSTER_CHARACTERS;
 /// Maximum number of options that we write; the C library knows half that number.
-pub const OPTIONS: usize = 32;
+pub(crate) const OPTIONS: usize = 32;
 /// Maximum length of an option's name, in characters; the C library's own are half as long.
-pub const OPTION_NAME: usize = 32;
+pub(crate) const OPTION_NAME: usize = 32;
 /// Maximum length of a domain, in characters without the last dot (RFC 1035, section 2.3.4, and kubelet's limit).
-pub const NAME: usize = name::TEXT_MAX;
+pub(crate) const NAME: usize = name::TEXT_MAX;
 /// Maximum length of a label, in characters (RFC 1035, section 2.3.4).
-pub const LABEL: usize = name::LABEL_MAX;
+pub(crate) const LABEL: usize = name::LABEL_MAX;

@@ -21,30 +21,32 @@
 //! upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`], [`glibc`], [`hash`],
 //! [`failure`], and [`commands`], the program as people call it.
 
-pub mod admit;
-pub mod cache;
-pub mod discovery;
-pub mod exchange;
-pub mod forwarder;
-pub mod guard;
-pub mod kubelet_resolv_conf;
-pub mod node_address;
-pub mod respond;
-pub mod server;
-pub mod upstream;
-pub mod waiters;
+mod admit;
+mod cache;
+mod discovery;
+mod exchange;
+mod forwarder;
+mod guard;
+mod kubelet_resolv_conf;
+mod node_address;
+mod respond;
+mod server;
+mod upstream;
+mod waiters;
 
-pub mod clock;
+mod clock;
 pub mod commands;
-pub mod config;
-pub mod failure;
-pub mod glibc;
-pub mod hash;
-pub mod kubelet_limits;
-pub mod logging;
-pub mod net;
-pub mod service;
-pub mod wire;
+mod config;
+mod failure;
+mod glibc;
+mod hash;
+#[doc(hidden)]
+pub mod internals;
+mod kubelet_limits;
+mod logging;
+mod net;
+mod service;
+mod wire;
 
 #[cfg(test)]
 mod model;

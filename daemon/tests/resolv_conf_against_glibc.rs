@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use onward::discovery::resolv_conf::{self, ResolvConf};
+use onward::internals::discovery::resolv_conf::{self, ResolvConf};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -4,16 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use onward::admit::acl::{AllowList, Allowed};
-use onward::cache::{Cache, Limits, Origin, Seconds, TtlBounds};
-use onward::clock;
-use onward::exchange::{Engine, Guidance};
-use onward::forwarder::{Forwarder, Incoming, Ingress, Shared};
-use onward::guard::{self, Guard, Verdicts};
-use onward::node_address::Tables;
-use onward::upstream::{UpstreamId, UpstreamSet};
-use onward::waiters::{ListenerId, Waiters};
-use onward::wire::{HEADER, Query, QuestionKey, Response};
+use onward::internals::admit::acl::{AllowList, Allowed};
+use onward::internals::cache::{Cache, Limits, Origin, Seconds, TtlBounds};
+use onward::internals::clock;
+use onward::internals::exchange::{Engine, Guidance};
+use onward::internals::forwarder::{Forwarder, Incoming, Ingress, Shared};
+use onward::internals::guard::{self, Guard, Verdicts};
+use onward::internals::node_address::Tables;
+use onward::internals::upstream::{UpstreamId, UpstreamSet};
+use onward::internals::waiters::{ListenerId, Waiters};
+use onward::internals::wire::{HEADER, Query, QuestionKey, Response};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 

@@ -1,5 +1,5 @@
 //! Who may ask, and what.
 
-pub mod acl;
-pub mod special_names;
-pub mod triage;
+pub(crate) mod acl;
+pub(crate) mod special_names;
+pub(crate) mod triage;

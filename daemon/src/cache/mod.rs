@@ -17,10 +17,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
-pub use cached_response::{CachedResponse, View};
+pub use cached_response::CachedResponse;
+pub(crate) use cached_response::View;
 pub use learn::Origin;
-pub use life::{Freshness, STALE_TTL};
-pub use settings::Settings;
+pub(crate) use life::Freshness;
+pub use life::STALE_TTL;
+pub(crate) use settings::Settings;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;

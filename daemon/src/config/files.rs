@@ -23,7 +23,7 @@ const OTHERS_MAY_WRITE: u32 = 0o002;
 
 /// The folders that hold the configuration of a host.
 #[derive(Debug, Clone)]
-pub struct Roots {
+pub(crate) struct Roots {
     /// Defaults of a distribution: `*.toml`.
     pub vendor: PathBuf,
     /// The administrator's: `onward.toml` and `onward.toml.d/*.toml`.

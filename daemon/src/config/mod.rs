@@ -35,13 +35,12 @@ use std::path::PathBuf;
 
 use ::config::{Config, Value, ValueKind};
 
-pub use fault::{Fault, Faults};
-pub use files::Roots;
-pub use layer::Overrides;
-pub use origin::Origin;
-pub use settings::{Limits, Log, Settings, Upstreams};
-pub use show::{Effective, Entry};
-pub use words::Refused;
+pub(crate) use fault::{Fault, Faults};
+pub(crate) use files::Roots;
+pub(crate) use layer::Overrides;
+pub(crate) use origin::Origin;
+pub(crate) use settings::{Limits, Log, Settings, Upstreams};
+pub(crate) use show::{Effective, Entry};
 
 use crate::logging::LogEvent;
 use layer::Layer;
@@ -52,7 +51,7 @@ const NOT_READ: &str = "not read: only onward.toml is, and files of onward.toml.
 
 /// A configuration without faults.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// What holds.
     pub settings: Settings,
     /// The same, key by key, with the origin of each value.
@@ -67,7 +66,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Logs what should be looked at again, and what was passed over.
-    pub fn log_remarks(&self) {
+    pub(crate) fn log_remarks(&self) {
         for warning in &self.warnings {
             log::warn!(event = LogEvent::ConfigurationNote; "{warning}");
         }
@@ -81,7 +80,7 @@ impl Loaded {
 ///
 /// # Errors
 /// Every fault that was found, in all layers.
-pub fn load(overrides: &Overrides) -> Result<Loaded, Faults> {
+pub(crate) fn load(overrides: &Overrides) -> Result<Loaded, Faults> {
     load_from(&Roots::default(), std::env::vars_os(), overrides)
 }
 
@@ -89,7 +88,7 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Faults> {
 ///
 /// # Errors
 /// Every fault that was found, in all layers.
-pub fn load_from(
+pub(crate) fn load_from(
     roots: &Roots,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     overrides: &Overrides,

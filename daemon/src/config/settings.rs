@@ -14,7 +14,7 @@ use crate::{cache, guard, kubelet_resolv_conf};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where to listen; 1 to 16.
     pub listen: Vec<Place>,
     /// Address families of `node` and `interface:`.
@@ -43,7 +43,7 @@ pub struct Settings {
 
 /// Which servers are asked, and where they are found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Upstreams {
+pub(crate) struct Upstreams {
     /// Asked in this order; at most 16; empty: discover.
     pub servers: Vec<Server>,
     /// Where to look, the first with a usable server gives the list; at most 16.
@@ -58,7 +58,7 @@ pub struct Upstreams {
 
 /// What may be in progress at once.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Questions being asked of upstreams; 16 to 65,536.
     pub misses: usize,
     /// Askers that wait for the answer to one question; 1 to 65,536.
@@ -72,7 +72,7 @@ pub struct Limits {
 
 /// The log.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Log {
+pub(crate) struct Log {
     /// How much is logged.
     pub level: Level,
 }

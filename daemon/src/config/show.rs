@@ -11,7 +11,7 @@ const WIDEST: usize = 64;
 
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// With its table, as in `cache.ttl_max`.
     pub key: String,
     /// Its value: texts, whole numbers, booleans and lists of them.
@@ -22,12 +22,12 @@ pub struct Entry {
 
 /// Every key, in the order of the template.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Effective(Vec<Entry>);
+pub(crate) struct Effective(Vec<Entry>);
 
 impl Entry {
     /// The value as TOML.
     #[must_use]
-    pub fn toml(&self) -> String {
+    pub(crate) fn toml(&self) -> String {
         toml(&self.value)
     }
 }
@@ -38,20 +38,20 @@ impl Effective {
     }
 
     /// All entries.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> &[Entry] {
         &self.0
     }
 
     /// The entry of a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.key == key)
     }
 
     /// As a file that can be loaded again, each key with its origin as a comment.
     #[must_use]
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let split = |entry: &Entry| match entry.key.split_once('.') {
             Some((table, key)) => (table.to_owned(), format!("{key} = {}", entry.toml())),
             None => (String::new(), format!("{} = {}", entry.key, entry.toml())),
@@ -74,7 +74,7 @@ impl Effective {
 
     /// The entries as JSON: an object of keys, each with `value` and `origin`.
     #[must_use]
-    pub fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         let entry =
             |entry: &Entry| (entry.key.clone(), json!({ "value": entry.value, "origin": entry.origin.to_string() }));
         Json::Object(self.0.iter().map(entry).collect())

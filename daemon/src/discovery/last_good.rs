@@ -18,15 +18,15 @@ use super::root::Root;
 use crate::upstream::Server;
 
 /// The file's name in the state directory.
-pub const FILE: &str = "upstreams.json";
+pub(crate) const FILE: &str = "upstreams.json";
 /// The name of a file that could not be used.
-pub const PUT_ASIDE: &str = "upstreams.json.broken";
+pub(crate) const PUT_ASIDE: &str = "upstreams.json.broken";
 /// The suffix of the route that all names take.
 const ROOT: &str = ".";
 
 /// A list and when it was good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastGood {
+pub(crate) struct LastGood {
     /// The list, with its source.
     pub offer: Offer,
     /// When it was last seen to be good.
@@ -39,7 +39,7 @@ pub struct LastGood {
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
-pub enum NotUsed {
+pub(crate) enum NotUsed {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
@@ -92,7 +92,7 @@ struct WrittenServer {
 impl LastGood {
     /// Whether this may take the place of what is on disk: not if it is of lesser standing, which is for a while.
     #[must_use]
-    pub fn may_replace(&self, before: Option<&Self>) -> bool {
+    pub(crate) fn may_replace(&self, before: Option<&Self>) -> bool {
         !self.offer.servers.is_empty()
             && before
                 .is_none_or(|before| self.offer.standing >= before.offer.standing || before.offer.servers.is_empty())
@@ -100,13 +100,13 @@ impl LastGood {
 
     /// Whether the other tells the same, whenever it was seen.
     #[must_use]
-    pub fn tells_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
         (&self.offer, &self.own, &self.cluster_dns) == (&other.offer, &other.own, &other.cluster_dns)
     }
 
     /// The file's content.
     #[must_use]
-    pub fn render(&self, machine_id: &str) -> Vec<u8> {
+    pub(crate) fn render(&self, machine_id: &str) -> Vec<u8> {
         let server = |(server, source): &(Server, Arc<str>)| WrittenServer {
             server: server.to_string(),
             source: source.to_string(),
@@ -133,7 +133,7 @@ impl LastGood {
     ///
     /// # Errors
     /// Where it is broken or of another machine.
-    pub fn parse(content: &[u8], machine_id: &str) -> Result<Self, NotUsed> {
+    pub(crate) fn parse(content: &[u8], machine_id: &str) -> Result<Self, NotUsed> {
         let written: Written = serde_json::from_slice(content)?;
         if written.machine_id != machine_id {
             return Err(NotUsed::OtherMachine);
@@ -161,7 +161,7 @@ impl LastGood {
     ///
     /// # Errors
     /// Where there is one that cannot be used; say so and go on without.
-    pub fn load(directory: &Path, root: &Root) -> Result<Option<Self>, NotUsed> {
+    pub(crate) fn load(directory: &Path, root: &Root) -> Result<Option<Self>, NotUsed> {
         let Some(content) = Root::at(directory).read(FILE)? else { return Ok(None) };
         let parsed = Self::parse(&content, &root.machine_id());
         if matches!(parsed, Err(NotUsed::Broken(_) | NotUsed::NoServer(_))) {
@@ -174,7 +174,7 @@ impl LastGood {
     ///
     /// # Errors
     /// Where the directory cannot be written.
-    pub fn save(&self, directory: &Path, root: &Root) -> io::Result<()> {
+    pub(crate) fn save(&self, directory: &Path, root: &Root) -> io::Result<()> {
         std::fs::create_dir_all(directory)?;
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(&self.render(&root.machine_id()))?;

@@ -9,7 +9,7 @@ use crate::upstream::server::DNS_PORT;
 
 /// One server that a file lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// The server.
     pub server: Server,
     /// The name that its certificate must have, where one is given.
@@ -27,13 +27,13 @@ pub struct Listed {
 impl Listed {
     /// A server of `source`, of which nothing more is known.
     #[must_use]
-    pub fn new(server: Server, source: &Arc<str>, line: Option<usize>) -> Self {
+    pub(crate) fn new(server: Server, source: &Arc<str>, line: Option<usize>) -> Self {
         Self { server, tls_name: None, source: Arc::clone(source), line, note: None, refusal: None }
     }
 
     /// Whether the server is on loopback and at DNS's port, where a stub would be.
     #[must_use]
-    pub fn may_be_stub(&self) -> bool {
+    pub(crate) fn may_be_stub(&self) -> bool {
         self.server.ip().to_canonical().is_loopback() && self.server.port() == DNS_PORT
     }
 }

@@ -6,25 +6,25 @@
 //! (what the cluster uses, which no upstream may be), [`last_good`] (the list on disk), [`watch`] (tells of changes).
 
 mod governance;
-pub mod kubelet;
-pub mod last_good;
-pub mod listed;
-pub mod preference;
-pub mod programs;
-pub mod reader;
+pub(crate) mod kubelet;
+pub(crate) mod last_good;
+pub(crate) mod listed;
+pub(crate) mod preference;
+pub(crate) mod programs;
+pub(crate) mod reader;
 mod reading;
-pub mod resolv_conf;
-pub mod root;
+pub(crate) mod resolv_conf;
+pub(crate) mod root;
 mod source_name;
-pub mod sources;
-pub mod survey;
+pub(crate) mod sources;
+pub(crate) mod survey;
 mod unwrap;
-pub mod vet;
-pub mod watch;
+pub(crate) mod vet;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use root::Root;
-pub use source_name::SourceName;
-pub use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};
+pub(crate) use root::Root;
+pub(crate) use source_name::SourceName;
+pub(crate) use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};

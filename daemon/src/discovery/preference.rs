@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use crate::upstream::Server;
 
 /// Time for which a source that has fallen empty keeps its list.
-pub const HOLD: Duration = Duration::from_secs(30);
+pub(crate) const HOLD: Duration = Duration::from_secs(30);
 /// Time until a source that encrypts and has no server is looked at again: no file tells when a stub begins to listen.
 const ENCRYPTION_RETRY: Duration = Duration::from_secs(2);
 
 /// What a list is worth beside another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// Better than nothing: of a source that the node itself does not ask, or one that gives less than its program would.
     Worse,
     /// What the node itself asks.
@@ -29,7 +29,7 @@ pub enum Standing {
 
 /// What one source has to give, after vetting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// The source's name.
     pub name: Arc<str>,
     /// Usable servers and the file that named each, without duplicates. Empty also where the source could not be read.
@@ -46,7 +46,7 @@ pub struct Offer {
 
 /// What is in use, and when to look again although nothing changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// The offer in use; nothing if there never was any, or none that may be asked in plain text.
     pub offer: Option<Offer>,
     /// Whether its source is empty now, so that this is its last good list.
@@ -57,7 +57,7 @@ pub struct Decision {
 
 /// Remembers which source is in use.
 #[derive(Debug, Clone)]
-pub struct Preference {
+pub(crate) struct Preference {
     hold: Duration,
     current: Option<Current>,
 }
@@ -77,24 +77,24 @@ impl Default for Preference {
 impl Preference {
     /// Begins with no list in use.
     #[must_use]
-    pub fn new(hold: Duration) -> Self {
+    pub(crate) fn new(hold: Duration) -> Self {
         Self { hold, current: None }
     }
 
     /// Begins with a list of an earlier life: its source, if it is empty now, has the hold to come back.
-    pub fn resume(&mut self, offer: Offer) {
+    pub(crate) fn resume(&mut self, offer: Offer) {
         self.current = Some(Current { offer, empty_since: None });
     }
 
     /// Takes another hold, and forgets the list in use where its source does not stay: else a reload at a moment when no
     /// source has servers would end all answers.
-    pub fn reconfigure(&mut self, hold: Duration, stays: impl Fn(&str) -> bool) {
+    pub(crate) fn reconfigure(&mut self, hold: Duration, stays: impl Fn(&str) -> bool) {
         self.hold = hold;
         self.current = self.current.take().filter(|current| stays(&current.offer.name));
     }
 
     /// Takes what the sources say, in order of preference, and decides.
-    pub fn update(&mut self, offers: &[Offer], now: Instant) -> Decision {
+    pub(crate) fn update(&mut self, offers: &[Offer], now: Instant) -> Decision {
         let used =
             self.current.as_ref().and_then(|current| offers.iter().position(|offer| offer.name == current.offer.name));
         let encrypting = offers.iter().position(|offer| offer.encrypts && offer.standing == Standing::Full);

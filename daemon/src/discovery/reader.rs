@@ -5,7 +5,7 @@ use super::root::Root;
 
 /// What is known of something that a file tells. What cannot be read is not the same as what is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Fact<T> {
+pub(crate) enum Fact<T> {
     /// There is no such file.
     #[default]
     Absent,
@@ -17,7 +17,7 @@ pub enum Fact<T> {
 
 impl<T> Fact<T> {
     /// Returns what the file says, if that is known.
-    pub fn known(&self) -> Option<&T> {
+    pub(crate) fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
             Self::Absent | Self::Unknown => None,
@@ -27,7 +27,7 @@ impl<T> Fact<T> {
 
 /// Reads one tree.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     root: &'a Root,
     /// In words: what was unwrapped, what is odd.
     pub notes: Vec<String>,
@@ -38,13 +38,13 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader that has nothing to tell yet.
     #[must_use]
-    pub fn new(root: &'a Root) -> Self {
+    pub(crate) fn new(root: &'a Root) -> Self {
         Self { root, notes: Vec::new(), unknown: Vec::new() }
     }
 
     /// The tree that is read.
     #[must_use]
-    pub fn root(&self) -> &'a Root {
+    pub(crate) fn root(&self) -> &'a Root {
         self.root
     }
 

@@ -5,7 +5,7 @@ use super::vet::Rules;
 
 /// What a source says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Lists of servers. A later one counts only where no server of the earlier ones may be used.
     pub lists: Vec<Vec<Listed>>,
     /// The search list that comes with them.

@@ -16,38 +16,38 @@ pub(super) const LINKS_MAX: usize = 40;
 
 /// The directory that stands for `/`.
 #[derive(Debug, Clone)]
-pub struct Root(PathBuf);
+pub(crate) struct Root(PathBuf);
 
 impl Root {
     /// The machine's own tree.
     #[must_use]
-    pub fn machine() -> Self {
+    pub(crate) fn machine() -> Self {
         Self(PathBuf::from("/"))
     }
 
     /// A tree that lies in `directory`.
     #[must_use]
-    pub fn at(directory: &Path) -> Self {
+    pub(crate) fn at(directory: &Path) -> Self {
         Self(directory.to_owned())
     }
 
     /// Where `path`, an absolute path, lies in this tree.
     #[must_use]
-    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The machine's id (machine-id(5)); empty where it has none, which then is its mark.
     #[must_use]
-    pub fn machine_id(&self) -> String {
+    pub(crate) fn machine_id(&self) -> String {
         self.read_text("/etc/machine-id").ok().flatten().unwrap_or_default().trim().to_owned()
     }
 
     /// Follows the symbolic links on the way to `path`, within this tree. Returns each path that a link leads to, the last
     /// of which is where the file lies, existing or not; none where there is no link.
     #[must_use]
-    pub fn links(&self, path: impl AsRef<Path>) -> Vec<PathBuf> {
+    pub(crate) fn links(&self, path: impl AsRef<Path>) -> Vec<PathBuf> {
         let mut here = PathBuf::from("/");
         let mut names = names_of(path.as_ref());
         let mut passed = Vec::new();
@@ -89,7 +89,7 @@ impl Root {
     ///
     /// # Errors
     /// Where the file is there and cannot be read, is no plain file, or is larger than 1 MiB.
-    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<Vec<u8>>> {
         match read_bounded(&self.real_path(path.as_ref())) {
             Ok(content) => Ok(Some(content)),
             // A process that ends between listing and reading of /proc gives ESRCH.
@@ -103,7 +103,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`Root::read`].
-    pub fn read_text(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
+    pub(crate) fn read_text(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
         Ok(self.read(path)?.map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 
@@ -111,7 +111,7 @@ impl Root {
     ///
     /// # Errors
     /// Where the directory is there and cannot be listed.
-    pub fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+    pub(crate) fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.real_path(path.as_ref())) {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// A place where upstream servers are found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SourceName {
+pub(crate) enum SourceName {
     /// `resolved`: systemd-resolved.
     Resolved,
     /// `networkmanager`: NetworkManager.

@@ -17,7 +17,7 @@ use super::{listed, unwrap};
 
 /// Returns what a source gives.
 #[must_use]
-pub fn read(name: &SourceName, programs: &Programs, rules: &Rules<'_>) -> Reading {
+pub(crate) fn read(name: &SourceName, programs: &Programs, rules: &Rules<'_>) -> Reading {
     match name {
         SourceName::Resolved => resolved(programs, rules),
         SourceName::NetworkManager => network_manager(programs, rules),

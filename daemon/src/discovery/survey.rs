@@ -23,11 +23,11 @@ use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
 
 /// The name of the source that is the configuration's own list.
-pub const CONFIGURATION: &str = "configuration";
+pub(crate) const CONFIGURATION: &str = "configuration";
 
 /// What to look at.
 #[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// The tree to read.
     pub root: &'a Root,
     /// The configuration's own servers, which come first.
@@ -42,7 +42,7 @@ pub struct Inputs<'a> {
 
 /// What one look leaves to the next.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub(crate) struct Memory {
     preference: Preference,
     /// The cluster's DNS as it was last known: where it cannot be read, it is still that.
     cluster_dns: Vec<IpAddr>,
@@ -52,7 +52,7 @@ pub struct Memory {
 
 /// One server that something named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The server.
     pub server: Server,
     /// The file that names it, or `configuration`.
@@ -69,7 +69,7 @@ pub struct Candidate {
 
 /// Whether a candidate is used, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Use {
+pub(crate) enum Use {
     /// It is asked.
     Used,
     /// It could be, but this other source has servers and comes first.
@@ -82,7 +82,7 @@ pub enum Use {
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Everything that was named, in order of preference.
     pub candidates: Vec<Candidate>,
     /// The servers in use and what named each, in order.
@@ -114,7 +114,7 @@ pub struct Found {
 impl Use {
     /// Why the candidate is not used, for people; nothing where it is.
     #[must_use]
-    pub fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         match self {
             Self::Used => None,
             Self::Spare(other) => Some(format!("not needed: {other} has servers and comes first")),
@@ -127,7 +127,7 @@ impl Use {
 impl Found {
     /// What may be kept on disk: the list, where it is fresh.
     #[must_use]
-    pub fn offer(&self) -> Option<Offer> {
+    pub(crate) fn offer(&self) -> Option<Offer> {
         let name = self.source.clone().filter(|_| !self.kept)?;
         Some(Offer {
             name,
@@ -149,12 +149,12 @@ impl Default for Memory {
 impl Memory {
     /// Remembers nothing yet. `hold` is the time for which a source that has fallen empty keeps its list.
     #[must_use]
-    pub fn new(hold: Duration) -> Self {
+    pub(crate) fn new(hold: Duration) -> Self {
         Self { preference: Preference::new(hold), cluster_dns: Vec::new(), own: Vec::new() }
     }
 
     /// Takes up what an earlier life left.
-    pub fn resume(&mut self, last: LastGood) {
+    pub(crate) fn resume(&mut self, last: LastGood) {
         self.preference.resume(last.offer);
         self.cluster_dns = last.cluster_dns;
         self.own = last.own;
@@ -162,7 +162,7 @@ impl Memory {
 
     /// Other sources are configured now. A list whose source is none of them is forgotten, and so is one that the
     /// configuration itself named.
-    pub fn reconfigure(&mut self, hold: Duration, sources: &[SourceName]) {
+    pub(crate) fn reconfigure(&mut self, hold: Duration, sources: &[SourceName]) {
         self.preference.reconfigure(hold, |name| sources.iter().any(|source| source.to_string() == name));
     }
 
@@ -190,16 +190,16 @@ impl Memory {
 
 /// One look by itself, with no memory of an earlier one.
 #[must_use]
-pub fn look(inputs: &Inputs<'_>) -> Found {
+pub(crate) fn look(inputs: &Inputs<'_>) -> Found {
     look_again(inputs, &mut Memory::default(), crate::clock::now())
 }
 
 /// One look, with the choice depending on what was in use before.
-pub fn look_again(inputs: &Inputs<'_>, memory: &mut Memory, now: Instant) -> Found {
+pub(crate) fn look_again(inputs: &Inputs<'_>, memory: &mut Memory, now: Instant) -> Found {
     let mut kubelet = kubelet::read(inputs.root);
     memory.complete(&mut kubelet);
     let mut reader = Reader::new(inputs.root);
-    let view = NodeView { root: inputs.root, written: inputs.written, sources: inputs.sources };
+    let view = NodeView { written: inputs.written, sources: inputs.sources };
     let programs = Programs::read(&view, &mut reader);
     let own = memory.own(inputs.own, &programs.written);
     let rules = Rules { own: &own, cluster_dns: &kubelet.cluster_dns };
@@ -239,7 +239,7 @@ fn in_order<'a>(sources: &'a [SourceName], programs: &Programs, rules: &Rules<'_
 
 /// What to watch: all files and directories that a look depends on, save in /proc.
 #[must_use]
-pub fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
+pub(crate) fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
     let mut paths = programs::paths(inputs.sources);
     paths.push(inputs.written.to_owned());
     paths.extend(kubelet::paths(inputs.root));

@@ -13,7 +13,7 @@ const NODE_CACHES: [Ipv4Addr; 2] = [Ipv4Addr::new(169, 254, 20, 10), Ipv4Addr::n
 
 /// What the rules know of this node.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     /// Where Onward listens, or listened before.
     pub own: &'a [SocketAddr],
     /// kubelet's `clusterDNS`.
@@ -22,7 +22,7 @@ pub struct Rules<'a> {
 
 /// Why a candidate is never asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It is Onward itself.
     OwnListener,
     /// `0.0.0.0` or `::`.
@@ -50,7 +50,7 @@ impl Rules<'_> {
     ///
     /// # Errors
     /// The reason why it is refused.
-    pub fn vet(&self, server: &Server) -> Result<(), Refusal> {
+    pub(crate) fn vet(&self, server: &Server) -> Result<(), Refusal> {
         let ip = server.ip().to_canonical();
         let own = |own: &SocketAddr| own.ip().to_canonical() == ip && own.port() == server.port();
         let refusal = match ip {

@@ -40,7 +40,7 @@ pub enum Action {
 }
 
 /// How long a provisional response may be remembered at most, here and by clients, in seconds.
-pub const PROVISIONAL_TTL: u32 = 5;
+pub(crate) const PROVISIONAL_TTL: u32 = 5;
 
 /// Whether an upstream that comes earlier in the route could still say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub enum Match {
 
 /// What an answer is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worth {
+pub(crate) enum Worth {
     /// It has what was asked for, or is a refusal for good reason: no other upstream need be asked.
     Good,
     /// It says that there is nothing; a more important server that is still due may know better.
@@ -58,7 +58,7 @@ pub fn matches(sent: &[u8], question_end: usize, received: &[u8]) -> Match {
 /// The header says that the response was truncated, or which error it is. It is no proof that a name or a record does not
 /// exist: NOERROR and NXDOMAIN of a response that was not truncated become SERVFAIL.
 #[must_use]
-pub fn header_alone(sent: &[u8], question_end: usize, received: &[u8]) -> Vec<u8> {
+pub(crate) fn header_alone(sent: &[u8], question_end: usize, received: &[u8]) -> Vec<u8> {
     let mut response = received.get(..HEADER).unwrap_or_default().to_vec();
     if let Some([_, _, high, low, counts @ ..]) = response.first_chunk_mut::<HEADER>() {
         *counts = [0, 1, 0, 0, 0, 0, 0, 0];
@@ -72,7 +72,7 @@ pub fn header_alone(sent: &[u8], question_end: usize, received: &[u8]) -> Vec<u8
 
 /// What `response`, to a query that was sent with an OPT or without, is worth; `None` is one that cannot be walked.
 #[must_use]
-pub fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
+pub(crate) fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
     // Who cannot put its response together around an OPT may do better without (RFC 6891, section 7).
     let perhaps_edns = if with_opt { Worth::PerhapsEdns } else { Worth::Failure };
     let Some(response) = response else { return perhaps_edns };

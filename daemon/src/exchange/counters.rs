@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Upper ends of the histogram's buckets, in milliseconds; the last bucket has none.
-pub const LATENCY_ENDS: [u64; 9] = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 6_000];
+pub(crate) const LATENCY_ENDS: [u64; 9] = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 6_000];
 
 /// The numbers of one upstream since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ const TRIAL_EVERY: Duration = Duration::from_secs(1);
 
 /// The health of one upstream over one transport, as one worker sees it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Health {
+pub(crate) struct Health {
     mean: Option<Duration>,
     deviation: Duration,
     heard: Option<Instant>,
@@ -32,7 +32,7 @@ pub struct Health {
 impl Health {
     /// Takes a response. `after` is how long it took, where that is known: whoever was asked twice does not say to which
     /// query it responds (RFC 6298, section 3). Returns whether it ends a suspicion of this worker.
-    pub fn heard(&mut self, after: Option<Duration>, now: Instant) -> bool {
+    pub(crate) fn heard(&mut self, after: Option<Duration>, now: Instant) -> bool {
         self.heard = Some(now);
         let was_suspected = self.suspected.take().is_some();
         if let Some(after) = after {
@@ -53,13 +53,13 @@ impl Health {
 
     /// Whether something was heard at `since` or later.
     #[must_use]
-    pub fn was_heard_since(&self, since: Instant) -> bool {
+    pub(crate) fn was_heard_since(&self, since: Instant) -> bool {
         self.heard.is_some_and(|heard| heard >= since)
     }
 
     /// Takes a query that was sent at `sent` and is late. Returns whether that is a reason to ask if the upstream is down:
     /// it has said nothing since, to any query, and was not suspected a moment ago.
-    pub fn suspect(&mut self, sent: Instant, now: Instant) -> bool {
+    pub(crate) fn suspect(&mut self, sent: Instant, now: Instant) -> bool {
         let lately = self.suspected.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN);
         if lately || self.was_heard_since(sent) {
             return false;
@@ -70,18 +70,18 @@ impl Health {
 
     /// Returns when it said something last.
     #[must_use]
-    pub fn last_answer(&self) -> Option<Instant> {
+    pub(crate) fn last_answer(&self) -> Option<Instant> {
         self.heard
     }
 
     /// Returns the mean time of its answers.
     #[must_use]
-    pub fn latency(&self) -> Option<Duration> {
+    pub(crate) fn latency(&self) -> Option<Duration> {
         self.mean
     }
 
     /// Whether an upstream that is down may be tried now; if so, the next time is a second away.
-    pub fn may_be_tried(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_be_tried(&mut self, now: Instant) -> bool {
         let due = self.tried.is_none_or(|last| now.saturating_duration_since(last) >= TRIAL_EVERY);
         if due {
             self.tried = Some(now);
@@ -91,7 +91,7 @@ impl Health {
 
     /// How long a response may take before it is late.
     #[must_use]
-    pub fn late_after(&self) -> Duration {
+    pub(crate) fn late_after(&self) -> Duration {
         let Some(mean) = self.mean else { return FIRST_GUESS };
         (mean + self.deviation * 4).clamp(LATE_MIN, LATE_MAX)
     }

@@ -19,21 +19,21 @@
 //! (`crate::waiters`), nor how bytes travel (`sockets`, `stream`), nor what is remembered (`crate::cache`).
 
 mod action;
-pub mod check;
+pub(crate) mod check;
 mod counters;
 mod down;
 mod failover;
 mod form;
-pub mod health;
+pub(crate) mod health;
 mod lookup;
 mod peers;
 mod plainer;
-pub mod pool;
-pub mod query;
+pub(crate) mod pool;
+pub(crate) mod query;
 mod report;
 mod sending;
-pub mod sockets;
-pub mod stream;
+pub(crate) mod sockets;
+pub(crate) mod stream;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
@@ -57,10 +57,13 @@ use peers::Peers;
 use pool::Socket;
 use timers::Timers;
 
-pub use action::{Action, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
-pub use counters::{Histogram, LATENCY_ENDS, UpstreamCounters};
+pub use action::Action;
+pub(crate) use action::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
+pub(crate) use counters::UpstreamCounters;
 pub use lookup::{AttemptId, CLIENT_BUDGET};
-pub use report::{EngineReport, UpstreamReport};
+pub(crate) use report::EngineReport;
+#[cfg(test)]
+pub(crate) use report::UpstreamReport;
 
 /// A question is sent to one upstream this often at most.
 const SENDS: u8 = 3;

@@ -25,7 +25,7 @@ pub struct Socket(pub u64);
 
 /// The sockets of one upstream, and what is asked over them.
 #[derive(Debug)]
-pub struct Pool<A> {
+pub(crate) struct Pool<A> {
     slots: Vec<Option<Slot>>,
     /// Sockets that were taken out of use, each with the number of its queries that still wait for a response.
     retired: Vec<(Socket, u32)>,
@@ -42,7 +42,7 @@ struct Slot {
 
 /// Where a question goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// Over this socket.
     pub socket: Socket,
     /// With this ID.
@@ -66,12 +66,12 @@ impl Socket {
 impl<A> Pool<A> {
     /// A pool of 1 to 256 `sockets`, old ones that still wait for answers not counted.
     #[must_use]
-    pub fn new(sockets: usize) -> Self {
+    pub(crate) fn new(sockets: usize) -> Self {
         Self { slots: vec![None; sockets.clamp(1, 256)], retired: Vec::new(), asked: HashMap::default() }
     }
 
     /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
-    pub fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
+    pub(crate) fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
         let last = u8::try_from(self.slots.len() - 1).unwrap_or(u8::MAX);
         let index = rng.random_range(0..=last);
         let mut closes = None;
@@ -104,12 +104,12 @@ impl<A> Pool<A> {
 
     /// Who asked with this ID over this socket.
     #[must_use]
-    pub fn who(&self, socket: Socket, id: u16) -> Option<&A> {
+    pub(crate) fn who(&self, socket: Socket, id: u16) -> Option<&A> {
         self.asked.get(&(socket, id))
     }
 
     /// The question is over. Returns the socket where it was worn out and this was the last that it waited for.
-    pub fn forget(&mut self, socket: Socket, id: u16) -> Option<Socket> {
+    pub(crate) fn forget(&mut self, socket: Socket, id: u16) -> Option<Socket> {
         self.asked.remove(&(socket, id))?;
         if let Some(slot) = self.slots.get_mut(socket.slot()).and_then(Option::as_mut).filter(|s| s.socket == socket) {
             slot.waiting -= 1;
@@ -122,7 +122,7 @@ impl<A> Pool<A> {
     }
 
     /// The socket is of no use: it could not be opened, or nobody answers behind it. Returns what was asked over it.
-    pub fn lose(&mut self, socket: Socket) -> Vec<A> {
+    pub(crate) fn lose(&mut self, socket: Socket) -> Vec<A> {
         if let Some(slot) = self.slots.get_mut(socket.slot())
             && slot.is_some_and(|s| s.socket == socket)
         {
@@ -133,7 +133,7 @@ impl<A> Pool<A> {
     }
 
     /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at once.
-    pub fn renew(&mut self) -> Vec<Socket> {
+    pub(crate) fn renew(&mut self) -> Vec<Socket> {
         let old = self.slots.iter_mut().filter_map(Option::take);
         let (idle, waiting): (Vec<Slot>, Vec<Slot>) = old.partition(|slot| slot.waiting == 0);
         self.retired.extend(waiting.into_iter().map(|slot| (slot.socket, slot.waiting)));

@@ -23,14 +23,14 @@ const TRIES: usize = 16;
 
 /// The open sockets.
 #[derive(Debug)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     open: HashMap<Socket, (UpstreamId, UdpSocket), RandomState>,
     reserved: Vec<u16>,
 }
 
 /// What became of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// It left, or was lost on the way as datagrams may be.
     Away,
     /// Nobody will ever answer on this socket: the port is closed or the network unreachable.
@@ -40,7 +40,7 @@ pub enum Sent {
 impl Sockets {
     /// None open; `reserved` are the ports that are not to be used.
     #[must_use]
-    pub fn new(reserved: Vec<u16>) -> Self {
+    pub(crate) fn new(reserved: Vec<u16>) -> Self {
         Self { open: HashMap::default(), reserved }
     }
 
@@ -49,7 +49,7 @@ impl Sockets {
     /// # Errors
     /// Where the system has no socket to give, the interface of its scope is not there, there is no route, or the upstream
     /// is not to be asked in plain text.
-    pub fn open(&mut self, socket: Socket, upstream: &Upstream, epoll: &Epoll) -> io::Result<()> {
+    pub(crate) fn open(&mut self, socket: Socket, upstream: &Upstream, epoll: &Epoll) -> io::Result<()> {
         let plain = upstream.endpoint.plain();
         let to = plain.ok_or_else(|| io::Error::other("never to be asked in plain text"))?.socket_address()?;
         let mut opened = connected(to)?;
@@ -66,7 +66,7 @@ impl Sockets {
     }
 
     /// Sends a message.
-    pub fn send(&self, socket: Socket, message: &[u8]) -> Sent {
+    pub(crate) fn send(&self, socket: Socket, message: &[u8]) -> Sent {
         let Some((number, open)) = self.open.get(&socket) else { return Sent::Away };
         match open.send(message) {
             Ok(_) => Sent::Away,
@@ -76,7 +76,7 @@ impl Sockets {
     }
 
     /// Receives one message into `buffer`; `None` when there is no more.
-    pub fn receive(&self, socket: Socket, buffer: &mut [u8]) -> Option<(UpstreamId, Result<usize, Refused>)> {
+    pub(crate) fn receive(&self, socket: Socket, buffer: &mut [u8]) -> Option<(UpstreamId, Result<usize, Refused>)> {
         let (number, open) = self.open.get(&socket)?;
         match open.recv(buffer) {
             Ok(length) => Some((*number, Ok(length))),
@@ -86,26 +86,14 @@ impl Sockets {
     }
 
     /// Closes a socket; the kernel takes it out of the epoll by itself.
-    pub fn close(&mut self, socket: Socket) {
+    pub(crate) fn close(&mut self, socket: Socket) {
         self.open.remove(&socket);
-    }
-
-    /// How many are open.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    /// Whether none is open.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
     }
 }
 
 /// Nobody listens at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub(crate) struct Refused;
 
 fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match to {
@@ -158,7 +146,7 @@ mod tests {
         epoll.wait(&mut events, 1000_u16).unwrap();
         assert_eq!(sockets.receive(Socket(1), &mut buffer), Some((UpstreamId(3), Err(Refused))));
         sockets.close(Socket(1));
-        assert!(sockets.is_empty());
+        assert!(sockets.open.is_empty());
     }
 
     #[test]

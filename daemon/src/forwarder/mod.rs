@@ -36,10 +36,14 @@ use crate::upstream::UpstreamSet;
 use crate::waiters::Waiters;
 
 pub use self::core::Forwarder;
-pub use counters::{Counters, Local, QueryKind};
+pub(crate) use counters::Counters;
+#[cfg(test)]
+pub(crate) use counters::{Local, QueryKind};
 pub use event::{Event, Transmit};
-pub use incoming::{BatchContext, Incoming, Ingress, Intake};
-pub use query::{Disposition, Outcome, Reply};
+pub(crate) use incoming::{BatchContext, Intake};
+pub use incoming::{Incoming, Ingress};
+pub use query::Reply;
+pub(crate) use query::{Disposition, Outcome};
 
 /// What all workers and TCP connections share. Nothing in it waits for anything.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const EACH_KIND: (usize, Duration) = (6, Duration::from_secs(20));
 
 /// At most `most` events in any `span`.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub(crate) struct Window {
     most: usize,
     span: Duration,
     recent: VecDeque<Instant>,
@@ -35,7 +35,7 @@ pub struct Window {
 
 /// What makes us look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provocation<'n> {
+pub(crate) enum Provocation<'n> {
     /// A witness speaks of this name.
     Witness(Witness, &'n [u8]),
     /// CoreDNS's `loop` plugin asked its question.
@@ -44,7 +44,7 @@ pub enum Provocation<'n> {
 
 /// The provoked probes of one upstream.
 #[derive(Debug, Clone, Default)]
-pub struct Provoked {
+pub(crate) struct Provoked {
     marks: Kind,
     silence: Kind,
     loop_plugin: Kind,
@@ -67,12 +67,12 @@ struct Domain {
 impl Window {
     /// A window that lets `most` events pass in `span`.
     #[must_use]
-    pub fn new(most: usize, span: Duration) -> Self {
+    pub(crate) fn new(most: usize, span: Duration) -> Self {
         Self { most, span, recent: VecDeque::with_capacity(most) }
     }
 
     /// Counts an event, if there is room for it now.
-    pub fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         while self.recent.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.span) {
             self.recent.pop_front();
         }
@@ -85,14 +85,14 @@ impl Window {
 
     /// When there is room again, if there is none now.
     #[must_use]
-    pub fn room_at(&self) -> Option<Instant> {
+    pub(crate) fn room_at(&self) -> Option<Instant> {
         (self.recent.len() >= self.most).then(|| self.recent.front().map(|at| *at + self.span)).flatten()
     }
 }
 
 impl Provoked {
     /// Counts a probe that is provoked, if it may be sent now.
-    pub fn take(&mut self, provocation: Provocation<'_>, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, provocation: Provocation<'_>, now: Instant) -> bool {
         if self.room_at(provocation).is_some_and(|at| at > now) {
             return false;
         }
@@ -106,14 +106,14 @@ impl Provoked {
 
     /// When the next probe may be sent for such a provocation; none where nothing is in its way.
     #[must_use]
-    pub fn room_at(&mut self, provocation: Provocation<'_>) -> Option<Instant> {
+    pub(crate) fn room_at(&mut self, provocation: Provocation<'_>) -> Option<Instant> {
         let (kind, domain) = self.of(provocation);
         let after_last = kind.domains.iter().find(|known| *known.name == *domain).map(Domain::free_at);
         after_last.into_iter().chain(kind.all.room_at()).max()
     }
 
     /// The upstream was found healthy: the next one of this kind and domain has to wait longer.
-    pub fn acquitted(&mut self, provocation: Provocation<'_>) {
+    pub(crate) fn acquitted(&mut self, provocation: Provocation<'_>) {
         let (kind, domain) = self.of(provocation);
         if let Some(known) = kind.domains.iter_mut().find(|known| *known.name == *domain) {
             known.acquittals = known.acquittals.saturating_add(1);
@@ -121,7 +121,7 @@ impl Provoked {
     }
 
     /// The witness was right: the next one is believed at once.
-    pub fn convicted(&mut self, name: &[u8]) {
+    pub(crate) fn convicted(&mut self, name: &[u8]) {
         let domain = suffix::domain(name);
         for kind in [&mut self.marks, &mut self.silence] {
             kind.domains.retain(|known| *known.name != *domain);

@@ -39,7 +39,7 @@ enum Step {
 
 /// A series of probes that finds out what one upstream bears.
 #[derive(Debug, Clone)]
-pub struct SupportTest {
+pub(crate) struct SupportTest {
     step: Step,
     failed: u8,
     found: Marks,
@@ -47,7 +47,7 @@ pub struct SupportTest {
 
 /// What follows from a probe of a lesson.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Another probe, with these marks.
     Ask(Marks),
     /// This is what it bears.
@@ -59,13 +59,13 @@ pub enum Next {
 impl SupportTest {
     /// A new lesson; its first probe carries no marks.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { step: Step::Plain, failed: 0, found: Marks::NONE }
     }
 
     /// The marks of the probe that is due.
     #[must_use]
-    pub fn marks(&self) -> Marks {
+    pub(crate) fn marks(&self) -> Marks {
         match self.step {
             Step::Plain | Step::Again => Marks::NONE,
             Step::Opt => Marks { opt: true, ..Marks::NONE },
@@ -76,13 +76,13 @@ impl SupportTest {
 
     /// What is known to be borne up to now: nothing is taken for granted once a probe without marks was answered.
     #[must_use]
-    pub fn so_far(&self) -> Option<Marks> {
+    pub(crate) fn so_far(&self) -> Option<Marks> {
         (self.step != Step::Plain).then_some(self.found)
     }
 
     /// Takes how the due probe went: `own` where the upstream answered it by itself, `kept` where that answer had the
     /// name as spelled.
-    pub fn heard(&mut self, own: bool, kept: bool) -> Next {
+    pub(crate) fn heard(&mut self, own: bool, kept: bool) -> Next {
         if !own {
             self.failed += 1;
             if self.failed < TRIES {

@@ -16,42 +16,46 @@ use std::time::Duration;
 mod case;
 mod exchange;
 mod health;
-pub mod mark_support;
-pub mod returned;
+pub(crate) mod mark_support;
+pub(crate) mod returned;
 mod suffix;
 mod upstream_state;
 
-pub mod event;
-pub mod judge;
-pub mod key;
-pub mod limits;
-pub mod marks;
-pub mod probe;
-pub mod report;
-pub mod run;
+pub(crate) mod event;
+pub(crate) mod judge;
+pub(crate) mod key;
+pub(crate) mod limits;
+pub(crate) mod marks;
+pub(crate) mod probe;
+pub(crate) mod report;
+pub(crate) mod run;
 mod settings;
-pub mod silence;
-pub mod spelling;
-pub mod tag;
-pub mod verdict;
+pub(crate) mod silence;
+pub(crate) mod spelling;
+pub(crate) mod tag;
+pub(crate) mod verdict;
 
 pub use event::{Action, Event};
 pub use judge::Judge;
 pub use key::{Bucket, MarkKey, Secret};
-pub use mark_support::Marks;
-pub use probe::Nonce;
-pub use report::Report;
-pub use run::{Driver, Guard};
+pub(crate) use mark_support::Marks;
+pub(crate) use probe::Nonce;
+pub(crate) use report::Report;
+#[cfg(test)]
+pub(crate) use run::Driver;
+pub use run::Guard;
 pub use settings::{Mark, Settings};
-pub use spelling::Strength;
-pub use tag::{Passed, Relay};
-pub use verdict::{Asked, Standing, Verdict, Verdicts, Witness};
+pub(crate) use spelling::Strength;
+pub use tag::Passed;
+pub(crate) use tag::Relay;
+pub use verdict::Verdicts;
+pub(crate) use verdict::{Asked, Standing, Witness};
 
 /// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream
 /// to answer first.
-pub const HOLD: Duration = Duration::from_millis(50);
+pub(crate) const HOLD: Duration = Duration::from_millis(50);
 
 /// Time for which a probe that came home is held before it is answered SERVFAIL: another server of the hop may answer
 /// first. Where no other upstream can answer a client, it waits for two such probes in a row, and then for the verdict,
 /// which must be given within 100 ms.
-pub const PROBE_HOLD: Duration = Duration::from_millis(25);
+pub(crate) const PROBE_HOLD: Duration = Duration::from_millis(25);

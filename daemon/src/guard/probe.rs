@@ -21,7 +21,7 @@ const SUFFIX: usize = name::NAME_MAX - (1 + FIRST.len()) - (1 + NONCE);
 const NONCE: usize = 32;
 /// What a probe says that we take over UDP (RFC 6891, section 6.2.3): enough for any answer to a probe, which is short
 /// whatever `limits.udp_payload` is.
-pub const PAYLOAD: u16 = 1232;
+pub(crate) const PAYLOAD: u16 = 1232;
 
 /// Names one probe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub struct Nonce([u8; 16]);
 
 /// A probe to be built.
 #[derive(Debug, Clone, Copy)]
-pub struct Probe<'p> {
+pub(crate) struct Probe<'p> {
     /// Its nonce.
     pub nonce: Nonce,
     /// Whom it goes to.
@@ -93,13 +93,13 @@ impl std::fmt::Debug for Nonce {
 
 /// Whether a probe fits under `suffix`.
 #[must_use]
-pub fn fits(suffix: &[u8]) -> bool {
+pub(crate) fn fits(suffix: &[u8]) -> bool {
     suffix.len() <= SUFFIX
 }
 
 /// The whole query with the ID `id`.
 #[must_use]
-pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
+pub(crate) fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> {
     let mut qname = Vec::with_capacity(name::NAME_MAX);
     qname.push(5);
     qname.extend(FIRST);
@@ -131,7 +131,7 @@ pub fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> Vec<u8> 
 
 /// The whole query, without marks, for `name` (wire form), which an upstream has answered before.
 #[must_use]
-pub fn plain(name: &[u8], id: u16) -> Vec<u8> {
+pub(crate) fn plain(name: &[u8], id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     let mut message = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     message.extend(name);
@@ -143,7 +143,7 @@ pub fn plain(name: &[u8], id: u16) -> Vec<u8> {
 ///
 /// The nonce may also stand first: servers that ask for one label more at a time (RFC 9156) cut what is before it.
 #[must_use]
-pub fn nonce(qname: &[u8]) -> Option<Nonce> {
+pub(crate) fn nonce(qname: &[u8]) -> Option<Nonce> {
     let (&length, _) = qname.split_first()?;
     let label = match usize::from(length) {
         5 => {
@@ -169,7 +169,7 @@ pub fn nonce(qname: &[u8]) -> Option<Nonce> {
 ///
 /// Three sightings of it end CoreDNS, so it is answered here and never passed on.
 #[must_use]
-pub fn is_coredns_probe(qname: &[u8], qtype: u16) -> bool {
+pub(crate) fn is_coredns_probe(qname: &[u8], qtype: u16) -> bool {
     let number = |label: &[u8]| (10..=19).contains(&label.len()) && label.iter().all(u8::is_ascii_digit);
     qtype == rtype::HINFO
         && name::split(qname)
@@ -178,7 +178,7 @@ pub fn is_coredns_probe(qname: &[u8], qtype: u16) -> bool {
 
 /// What `received` says to the probe that was `sent` (both whole messages); none where it is no answer to it.
 #[must_use]
-pub fn heard(sent: &[u8], received: &[u8]) -> Option<ProbeReply> {
+pub(crate) fn heard(sent: &[u8], received: &[u8]) -> Option<ProbeReply> {
     let (sent_head, sent_rest) = sent.split_first_chunk::<HEADER>()?;
     let (head, rest) = received.split_first_chunk::<HEADER>()?;
     let (&[id_high, id_low, ..], &[high, low, flags, code, counts_high, counts_low, ..]) = (sent_head, head);

@@ -26,7 +26,7 @@ pub struct CameBack {
 
 /// Reads the marks; `in_flight` are the upstreams that the question may have been asked of, where it is being asked.
 #[must_use]
-pub fn read(
+pub(crate) fn read(
     packet: &[u8],
     query: &Query,
     key: &MarkKey,

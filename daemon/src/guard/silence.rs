@@ -16,7 +16,7 @@ use crate::upstream::{Route, Upstream, UpstreamId};
 /// behind masquerade share an upstream's address: were the order of unequal upstreams to yield to that, a stranger
 /// could move internal names to a public second server.
 #[must_use]
-pub fn not_first(route: &Route, from: IpAddr) -> Option<UpstreamId> {
+pub(crate) fn not_first(route: &Route, from: IpAddr) -> Option<UpstreamId> {
     if !route.equivalent {
         return None;
     }

@@ -20,13 +20,13 @@ use crate::upstream::UpstreamId;
 use crate::wire::name::NAME_MAX;
 
 /// Minimum number of letters in a name for a match to be a hint.
-pub const HINT: u32 = 8;
+pub(crate) const HINT: u32 = 8;
 /// Minimum number of letters in a name for a match to be a witness.
-pub const WITNESS: u32 = 24;
+pub(crate) const WITNESS: u32 = 24;
 
 /// How much a spelling that we know again says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Strength {
+pub(crate) enum Strength {
     /// The flight may go on and a probe may be sent; the packet waits as any other.
     Hint,
     /// The packet is taken for ours.
@@ -34,7 +34,7 @@ pub enum Strength {
 }
 
 /// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
-pub fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey) {
+pub(crate) fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey) {
     name.make_ascii_lowercase();
     pattern(name, upstream, key);
     if name == asker {
@@ -44,7 +44,7 @@ pub fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey)
 
 /// Whether `arrived`, a name as it was asked, is spelled as we spell it for `upstream`.
 #[must_use]
-pub fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> Option<Strength> {
+pub(crate) fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> Option<Strength> {
     let mut buffer = [0; NAME_MAX];
     let spelled = buffer.get_mut(..arrived.len())?;
     spelled.copy_from_slice(arrived);

@@ -15,7 +15,7 @@ use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
 
 /// The option's code, from the range for local use (RFC 6891, section 9; IANA: 65001 to 65534).
-pub const CODE: u16 = 65_353;
+pub(crate) const CODE: u16 = 65_353;
 /// Most entries that a list has.
 pub const MOST: usize = 8;
 /// Process, upstream, MAC.

@@ -1,14 +1,14 @@
 //! The file that kubelet reads: what can be set of it ([`settings`]), what stands in it ([`mod@render`]), and how it gets to
 //! disk ([`mod@write`]).
 
-pub mod render;
-pub mod settings;
+pub(crate) mod render;
+pub(crate) mod settings;
 mod words;
-pub mod write;
+pub(crate) mod write;
 
-pub use render::{Content, Found, NoServers, Note, Rendered, render};
-pub use settings::{Domain, Policy, ResolverOption, Settings};
-pub use write::{WriteError, Written, read, write};
+pub(crate) use render::{Content, Found, Note, render};
+pub(crate) use settings::{Domain, Policy, Settings};
+pub(crate) use write::{Written, read, write};
 
 #[cfg(test)]
 mod tests;

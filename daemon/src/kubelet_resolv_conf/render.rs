@@ -16,7 +16,7 @@ const HEADER: &str = "# Written by Onward for kubelet; edits are lost. What is h
 
 /// What the file is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Content<'a> {
+pub(crate) struct Content<'a> {
     /// Where Onward listens, in order.
     pub listeners: &'a [SocketAddr],
     /// What becomes of the search domains.
@@ -29,7 +29,7 @@ pub struct Content<'a> {
 
 /// Search domains and resolver options of the node, as its sources have them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Found<'a> {
+pub(crate) struct Found<'a> {
     /// The search domains.
     pub search: &'a [String],
     /// The resolver options.
@@ -38,7 +38,7 @@ pub struct Found<'a> {
 
 /// The file, and what was left out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     /// The whole text.
     pub text: String,
     /// The servers that it names.
@@ -49,7 +49,7 @@ pub struct Rendered {
 
 /// Something left out of the file, or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Note {
+pub(crate) enum Note {
     /// A listener that is not named.
     #[error("the listener {listener} is not named in resolv.conf: {why}")]
     Listener {
@@ -86,7 +86,7 @@ pub enum Note {
 
 /// Why there is nothing that could be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoServers {
+pub(crate) enum NoServers {
     /// No listeners yet.
     #[error("Onward does not listen anywhere yet, and a file without servers would break every new pod")]
     NotListening,
@@ -106,7 +106,7 @@ pub enum NoServers {
 ///
 /// # Errors
 /// Where no listener can be named in it.
-pub fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
+pub(crate) fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
     let mut notes = Vec::new();
     let servers = servers(content.listeners, &mut notes);
     if servers.is_empty() {

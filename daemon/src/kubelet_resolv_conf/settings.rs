@@ -8,7 +8,7 @@ use super::words;
 
 /// The file that kubelet reads.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where it is written; absolute.
     pub path: PathBuf,
     /// Its `search` line; at most [`DOMAINS`](crate::kubelet_limits::DOMAINS) and
@@ -26,7 +26,7 @@ impl Default for Settings {
 
 /// What becomes of a line of the node's own resolv.conf in ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Policy<T> {
+pub(crate) enum Policy<T> {
     /// `keep`: taken over, within limits; options that were meant for a stub on loopback are dropped.
     Keep,
     /// `none`: left out.
@@ -37,21 +37,21 @@ pub enum Policy<T> {
 
 /// A domain to search, without its last dot; never the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Domain(Box<str>);
+pub(crate) struct Domain(Box<str>);
 
 /// An option of resolv.conf, as `edns0` or `ndots:5` (resolv.conf(5)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ResolverOption(Box<str>);
+pub(crate) struct ResolverOption(Box<str>);
 
 /// What is allowed in the place of a text that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("allowed is {0}")]
-pub struct NotAllowed(&'static str);
+pub(crate) struct NotAllowed(&'static str);
 
 impl Domain {
     /// Returns the name, without its last dot.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -72,14 +72,6 @@ impl FromStr for Domain {
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl ResolverOption {
-    /// Returns the option as it stands in resolv.conf.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -16,7 +16,7 @@ const DIRECTORY_MODE: u32 = 0o755;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub(crate) enum Written {
     /// The file is new, or was replaced.
     Replaced,
     /// It was there, equal, and was left alone.
@@ -25,7 +25,7 @@ pub enum Written {
 
 /// Why the file was not written; the old one, if any, is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// The path has no directory or no name.
     #[error("cannot write {path}: it is not the path of a file")]
     NotAFile {
@@ -48,7 +48,7 @@ pub enum WriteError {
 ///
 /// # Errors
 /// Where the directory cannot be made or written to (read-only, full, no permission).
-pub fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
     let (Some(directory), Some(_)) = (path.parent(), path.file_name()) else {
         return Err(WriteError::NotAFile { path: path.to_owned() });
     };
@@ -77,7 +77,7 @@ pub fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
 /// Reads the file, where it is there as we would have written it: a plain file with the right mode. Nothing otherwise, also
 /// for a link: what it leads to may change behind our back.
 #[must_use]
-pub fn read(path: &Path) -> Option<String> {
+pub(crate) fn read(path: &Path) -> Option<String> {
     let found = fs::symlink_metadata(path).ok()?;
     if !found.is_file() || found.len() > LONGEST || found.mode() & 0o7777 != FILE_MODE {
         return None;

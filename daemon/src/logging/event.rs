@@ -11,28 +11,22 @@ macro_rules! events {
     ($($variant:ident = $name:literal, $id:literal, $meaning:literal;)+) => {
         /// A kind of event. Given with a log line as its field `event`: `info!(event = LogEvent::Listening; "…")`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum LogEvent { $(#[doc = $meaning] $variant,)+ }
+        pub(crate) enum LogEvent { $(#[doc = $meaning] $variant,)+ }
 
         impl LogEvent {
             /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// Returns the name, as `ONWARD_EVENT` has it.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
             /// Returns the id, as `MESSAGE_ID` has it (systemd.journal-fields(7)).
             #[must_use]
-            pub const fn message_id(self) -> &'static str {
+            pub(crate) const fn message_id(self) -> &'static str {
                 match self { $(Self::$variant => $id,)+ }
-            }
-
-            /// Returns what happened, in one sentence.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => $meaning,)+ }
             }
         }
     };

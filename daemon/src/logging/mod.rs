@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-pub use event::LogEvent;
+pub(crate) use event::LogEvent;
 
 use queue::Queue;
 use record::Owned;
@@ -40,7 +40,7 @@ const OURS: &str = "onward";
 
 /// How much is logged; each level holds those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(crate) enum Level {
     /// `error`: what stops Onward from doing its work.
     Error,
     /// `warn`: what a person should look at.
@@ -54,7 +54,7 @@ pub enum Level {
 /// Writes what is still queued when it is dropped, for half a second at most.
 #[derive(Debug)]
 #[must_use = "the lines still queued are written when this is dropped"]
-pub struct Guard {
+pub(crate) struct Guard {
     queue: Arc<Queue>,
 }
 
@@ -62,7 +62,7 @@ pub struct Guard {
 ///
 /// # Errors
 /// Where no thread can be started, or a log was started before.
-pub fn start(level: Level) -> std::io::Result<Guard> {
+pub(crate) fn start(level: Level) -> std::io::Result<Guard> {
     let queue = Arc::new(Queue::new(QUEUED));
     let logger = Logger { queue: Arc::clone(&queue) };
     log::set_boxed_logger(Box::new(logger)).map_err(std::io::Error::other)?;
@@ -73,7 +73,7 @@ pub fn start(level: Level) -> std::io::Result<Guard> {
 }
 
 /// Logs more or less from now on.
-pub fn set_level(level: Level) {
+pub(crate) fn set_level(level: Level) {
     log::set_max_level(match level {
         Level::Error => LevelFilter::Error,
         Level::Warn => LevelFilter::Warn,

@@ -71,7 +71,7 @@ pub(crate) struct Incoming<F: Family> {
 }
 
 /// Datagrams that are to go out.
-pub struct Outgoing<F> {
+pub(crate) struct Outgoing<F> {
     buffers: [Vec<u8>; BATCH],
     receivers: [Option<F>; BATCH],
     count: usize,
@@ -141,7 +141,7 @@ impl<F: SockaddrLike + Copy> Outgoing<F> {
     /// Shows `write` a buffer; where it returns true, what it has written goes to `receiver` with the next
     /// [`Self::send`]. There is room for sixteen of them; what is more is lost, as datagrams may be.
     #[inline]
-    pub fn push(&mut self, receiver: F, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    pub(crate) fn push(&mut self, receiver: F, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         let count = self.count;
         if let (Some(buffer), Some(place)) = (self.buffers.get_mut(count), self.receivers.get_mut(count))
             && write(buffer)
@@ -152,13 +152,13 @@ impl<F: SockaddrLike + Copy> Outgoing<F> {
     }
 
     /// Whether there is no room for another.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.count == BATCH
     }
 
     /// Sends what is there. A datagram that the kernel does not take is lost, as datagrams may be.
     #[inline]
-    pub fn send(&mut self, socket: &UdpSocket) {
+    pub(crate) fn send(&mut self, socket: &UdpSocket) {
         match std::mem::take(&mut self.count) {
             0 => {}
             count @ ..=HALF => self.send_from::<HALF>(count, socket),

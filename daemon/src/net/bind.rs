@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::port_holder::{self, Holder, Layer};
 
 /// The receive buffer that each UDP socket asks for, in bytes: about a second of questions that arrive while none is read.
-pub const RECEIVE_BUFFER: usize = 4 << 20;
+pub(crate) const RECEIVE_BUFFER: usize = 4 << 20;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often another port is tried where the kernel picked one for TCP that UDP has in use.
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(1);
 
 /// The sockets of one listen address, not blocking.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// The address, with the port that was picked if 0 was asked for.
     pub address: SocketAddr,
     /// The TCP listener.
@@ -37,7 +37,7 @@ pub struct Bound {
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Another program listens there.
     #[error(
         "cannot listen on {address} ({layer}): {}; stop it, or have it listen on other addresses only{}, or give Onward \
@@ -83,7 +83,7 @@ pub enum BindError {
 ///
 /// # Errors
 /// Where the port is taken, privilege is lacking, or the kernel refuses for another reason.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;

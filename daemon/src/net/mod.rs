@@ -4,10 +4,10 @@
 //! receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through one socket, and
 //! [`netlink`] asks the kernel. [`reach`] tells private addresses from public ones.
 
-pub mod batch;
-pub mod bind;
-pub mod netlink;
-pub mod outbox;
-pub mod port_holder;
-pub mod reach;
+pub(crate) mod batch;
+pub(crate) mod bind;
+pub(crate) mod netlink;
+pub(crate) mod outbox;
+pub(crate) mod port_holder;
+pub(crate) mod reach;
 mod sock_diag;

@@ -43,7 +43,7 @@ struct Message<'m> {
 ///
 /// # Errors
 /// Where the kernel gives none.
-pub fn open(protocol: isize) -> io::Result<Socket> {
+pub(crate) fn open(protocol: isize) -> io::Result<Socket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
@@ -55,7 +55,7 @@ pub fn open(protocol: isize) -> io::Result<Socket> {
 ///
 /// # Errors
 /// Where the kernel refuses, does not answer in time, or tells of more than 262,144 entries.
-pub fn dump(socket: &Socket, request: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+pub(crate) fn dump(socket: &Socket, request: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> io::Result<bool> {
     socket.send_to(&encode(request, body)?, &SocketAddr::new(0, 0), 0)?;
     let (mut torn, mut count) = (false, 0);
     let mut buffer = Vec::with_capacity(BUFFER);
@@ -96,7 +96,7 @@ fn next_message(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
 
 /// Returns the value of the first attribute of that kind.
 #[must_use]
-pub fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {
         let length = usize::from(u16_at(attributes, 0)?);
         let value = attributes.get(ATTRIBUTE_HEADER..length)?;
@@ -109,13 +109,13 @@ pub fn find(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
 
 /// Returns the number of two bytes at this place, in the machine's byte order.
 #[must_use]
-pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
 /// Returns the number of four bytes at this place, in the machine's byte order.
 #[must_use]
-pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 

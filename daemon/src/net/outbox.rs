@@ -11,7 +11,7 @@ use super::batch::Outgoing;
 
 /// Answers that leave through one socket.
 #[derive(Default)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     socket: Option<Arc<UdpSocket>>,
     outgoing: Outgoing<SockaddrStorage>,
 }
@@ -19,7 +19,12 @@ pub struct Outbox {
 impl Outbox {
     /// Shows `write` a buffer; where it returns true, what it has written is sent to `client` through `socket`: with the
     /// next [`Self::flush`] at the latest.
-    pub fn push(&mut self, socket: &Arc<UdpSocket>, client: SocketAddr, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    pub(crate) fn push(
+        &mut self,
+        socket: &Arc<UdpSocket>,
+        client: SocketAddr,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) {
         let is_same = self.socket.as_ref().is_some_and(|due| Arc::ptr_eq(due, socket));
         if !is_same || self.outgoing.is_full() {
             self.flush();
@@ -30,7 +35,7 @@ impl Outbox {
 
     /// Sends what is due.
     #[inline]
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if let Some(socket) = self.socket.take() {
             self.outgoing.send(&socket);
         }

@@ -18,7 +18,7 @@ const LISTENING: &str = "0A";
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// TCP.
     Tcp,
     /// UDP.
@@ -36,7 +36,7 @@ impl fmt::Display for Layer {
 
 /// Who has a socket open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
+pub(crate) enum Holder {
     /// A process.
     Process {
         /// Its name, as in `/proc/PID/comm`.
@@ -65,7 +65,7 @@ struct Entry {
 
 /// Who is in the way of `address`.
 #[must_use]
-pub fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
+pub(crate) fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
     let files = match layer {
         Layer::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
         Layer::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],

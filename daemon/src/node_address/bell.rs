@@ -22,7 +22,7 @@ const ENOBUFS: i32 = nix::errno::Errno::ENOBUFS as i32;
 
 /// A socket that hears of every change.
 #[derive(Debug)]
-pub struct Bell {
+pub(crate) struct Bell {
     socket: AsyncFd<Socket>,
     /// When the first message of a burst came that nobody was told of yet: kept here, so that [`Self::rung`] may be dropped.
     since: Option<Instant>,
@@ -33,7 +33,7 @@ impl Bell {
     ///
     /// # Errors
     /// Where the kernel gives no netlink socket.
-    pub fn hang() -> io::Result<Self> {
+    pub(crate) fn hang() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
         socket.set_non_blocking(true)?;
@@ -50,7 +50,7 @@ impl Bell {
     ///
     /// # Errors
     /// Where the socket fails for good.
-    pub async fn rung(&mut self) -> io::Result<()> {
+    pub(crate) async fn rung(&mut self) -> io::Result<()> {
         let first = match self.since {
             Some(first) => first,
             None => {

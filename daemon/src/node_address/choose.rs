@@ -12,7 +12,7 @@ use crate::upstream::server::DNS_PORT;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Where to listen, in the order of the configuration.
     pub places: Vec<Place>,
     /// Which families the node's and a link's addresses are to be of; explicit addresses are not touched by it.
@@ -30,7 +30,7 @@ pub struct Wanted {
 
 /// What kubelet, k3s or RKE2 are told. Empty lists mean "unknown".
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// `--node-ip`; an unspecified one (`0.0.0.0`, `::`) only prefers a family.
     pub node_ip: Vec<IpAddr>,
     /// `clusterDNS`, for the families that pods have.
@@ -39,7 +39,7 @@ pub struct Told {
 
 /// One place to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// `node`: the node's own address, found by its rules and followed when it changes; port 53.
     Node,
     /// An address that need not exist yet, with scope and port. Never loopback, unspecified or multicast.
@@ -55,7 +55,7 @@ pub enum Place {
 
 /// Which families to listen on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Families {
+pub(crate) enum Families {
     /// `auto`: those that pods have; where that is unknown IPv4 if the node has it, else IPv6.
     #[default]
     Auto,
@@ -69,7 +69,7 @@ pub enum Families {
 
 /// What to listen on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// At least one, in the order of the configuration, without repeats.
     pub addresses: Vec<ListenAddress>,
     /// What an operator should know.
@@ -82,7 +82,7 @@ pub struct Chosen {
 
 /// What is worth waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Awaited {
+pub(crate) enum Awaited {
     /// A default route, which tells for sure which address is the node's.
     DefaultRoute,
     /// An address of a family that pods have, or may have.
@@ -91,7 +91,7 @@ pub enum Awaited {
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress {
+pub(crate) struct ListenAddress {
     /// Where to bind; a link-local IPv6 address carries its link's number.
     pub socket: SocketAddr,
     /// Why this one.
@@ -102,7 +102,7 @@ pub struct ListenAddress {
 
 /// Why an address was chosen; its text completes "listening on 10.0.0.5:53, …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Named as a listen address.
     #[error("as configured")]
     Configured,
@@ -140,7 +140,7 @@ pub enum Origin {
 
 /// Why there is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAddress {
+pub(crate) enum NoAddress {
     /// No address at all that could be the node's.
     #[error(
         "this node has no {}address yet that pods could reach; waiting for one (or name one with `--listen ADDRESS`)",
@@ -211,7 +211,7 @@ pub enum NoAddress {
 impl NoAddress {
     /// Whether waiting may help (DHCP, a router, a link that is made later); otherwise the configuration must change.
     #[must_use]
-    pub fn may_come(&self) -> bool {
+    pub(crate) fn may_come(&self) -> bool {
         !matches!(self, Self::WithoutLink { .. } | Self::WrongFamily { .. })
     }
 }
@@ -220,7 +220,7 @@ impl NoAddress {
 ///
 /// # Errors
 /// Where no place has an address: the reason of the first place.
-pub fn choose(wanted: &Wanted, tables: &Tables) -> Result<Chosen, NoAddress> {
+pub(crate) fn choose(wanted: &Wanted, tables: &Tables) -> Result<Chosen, NoAddress> {
     let mut chosen = Chosen::default();
     for place in &wanted.places {
         let found = match place {

@@ -10,7 +10,7 @@ use crate::net::reach;
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
+pub(crate) enum Family {
     /// IPv4.
     V4,
     /// IPv6.
@@ -20,7 +20,7 @@ pub enum Family {
 impl Family {
     /// The family of that address.
     #[must_use]
-    pub fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
@@ -87,18 +87,18 @@ const INNER: [&str; 24] = [
 
 /// Whether a link never carries the node's address: tunnels, kube-ipvs0, nodelocaldns.
 #[must_use]
-pub fn is_barred(link: &Link) -> bool {
+pub(crate) fn is_barred(link: &Link) -> bool {
     TUNNELS.contains(&link.kind.as_str()) || HOLDERS.contains(&link.name.as_str())
 }
 
 /// Whether a link looks made for containers: asked only where no default route shows the right one.
 #[must_use]
-pub fn is_inner(link: &Link) -> bool {
+pub(crate) fn is_inner(link: &Link) -> bool {
     link.loopback || is_barred(link) || INNER.iter().any(|start| link.name.starts_with(start))
 }
 
 /// The addresses of a link and family that last and reach beyond the link, in the kernel's order.
-pub fn lasting<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl Iterator<Item = &'a Address> {
+pub(crate) fn lasting<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl Iterator<Item = &'a Address> {
     let index = link.index;
     let global = move |address: &&Address| {
         address.link == index && Family::of(address.ip) == family && address.scope == Scope::Global
@@ -120,19 +120,23 @@ fn is_network(address: &Address) -> bool {
 }
 
 /// The addresses of a link that may be the node's.
-pub fn candidates<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl Iterator<Item = &'a Address> {
+pub(crate) fn candidates<'a>(tables: &'a Tables, link: &Link, family: Family) -> impl Iterator<Item = &'a Address> {
     lasting(tables, link, family).filter(|address| !reach::is_link_local(address.ip))
 }
 
 /// The place of an address among those that were handed out, the latest being 0; the last place of all where it never was.
-pub fn rank(handed_out: &[IpAddr], ip: IpAddr) -> usize {
+pub(crate) fn rank(handed_out: &[IpAddr], ip: IpAddr) -> usize {
     handed_out.iter().position(|known| *known == ip).unwrap_or(usize::MAX)
 }
 
 /// The best of several: the one that was handed out; then private before public, the one the default route names as source,
 /// the one in the router's network, the first of its network. What still ties goes by the kernel's order for IPv4 and by value for
 /// IPv6, whose order in the kernel is that of arrival.
-pub fn best<'a>(among: impl Iterator<Item = &'a Address>, handed_out: &[IpAddr], route: &Route) -> Option<&'a Address> {
+pub(crate) fn best<'a>(
+    among: impl Iterator<Item = &'a Address>,
+    handed_out: &[IpAddr],
+    route: &Route,
+) -> Option<&'a Address> {
     let in_routers_network = |address: &Address| {
         route.gateway.is_some_and(|router| {
             ipnet::IpNet::new(address.ip, address.prefix).is_ok_and(|network| network.contains(&router))

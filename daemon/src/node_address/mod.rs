@@ -3,16 +3,16 @@
 //! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read
 //! them again.
 
-pub mod bell;
-pub mod choose;
-pub mod eligible;
-pub mod messages;
-pub mod netlink;
+pub(crate) mod bell;
+pub(crate) mod choose;
+pub(crate) mod eligible;
+pub(crate) mod messages;
+pub(crate) mod netlink;
 mod node;
-pub mod table;
+pub(crate) mod table;
 
-pub use bell::Bell;
-pub use choose::{Awaited, Chosen, NoAddress, Wanted, choose};
+pub(crate) use bell::Bell;
+pub(crate) use choose::{Awaited, Chosen, NoAddress, Wanted, choose};
 pub use table::Tables;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const TRIES: u32 = 3;
 ///
 /// # Errors
 /// Where the kernel gives no netlink socket or no answer, or the tables hold more than 262,144 entries.
-pub fn read() -> io::Result<Tables> {
+pub(crate) fn read() -> io::Result<Tables> {
     let (mut tables, mut is_torn) = read_once()?;
     for _ in 1..TRIES {
         if !is_torn {

@@ -7,7 +7,7 @@ use crate::upstream::Transport;
 use crate::wire::{HEADER, Query, flag, rcode};
 
 /// Length of an OPT without options (RFC 6891, section 6.1.2).
-pub const OPT: usize = 11;
+pub(crate) const OPT: usize = 11;
 /// RFC 8914: a stale answer, and a stale NXDOMAIN.
 const EDE_STALE: [u8; 6] = [0, 15, 0, 2, 0, 3];
 const EDE_STALE_NXDOMAIN: [u8; 6] = [0, 15, 0, 2, 0, 19];

@@ -2,8 +2,8 @@
 //!
 //! Nothing here sends; the fronts do.
 
-pub mod cached;
-pub mod local;
+pub(crate) mod cached;
+pub(crate) mod local;
 
 pub use cached::{Age, ResponseParams, write_cached};
-pub use local::{Ede, LocalResponse};
+pub(crate) use local::{Ede, LocalResponse};

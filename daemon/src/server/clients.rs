@@ -13,14 +13,14 @@ use crate::waiters::ClientId;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Clients {
+pub(crate) struct Clients {
     waiting: Mutex<HashMap<ClientId, oneshot::Sender<Vec<u8>>, RandomState>>,
     next: AtomicU64,
 }
 
 /// A response that is waited for. The client leaves the table when this is dropped.
 #[derive(Debug)]
-pub struct PendingResponse {
+pub(crate) struct PendingResponse {
     client: ClientId,
     clients: Arc<Clients>,
     response: oneshot::Receiver<Vec<u8>>,
@@ -29,20 +29,20 @@ pub struct PendingResponse {
 impl Clients {
     /// Names one query.
     #[must_use]
-    pub fn name(&self) -> ClientId {
+    pub(crate) fn name(&self) -> ClientId {
         ClientId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Enters a client; to be called before its query can be answered by a worker.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, client: ClientId) -> PendingResponse {
+    pub(crate) fn enter(self: &Arc<Self>, client: ClientId) -> PendingResponse {
         let (sender, response) = oneshot::channel();
         self.table().insert(client, sender);
         PendingResponse { client, clients: Arc::clone(self), response }
     }
 
     /// Gives a client its response. No-op for one that has gone.
-    pub fn respond(&self, client: ClientId, response: Vec<u8>) {
+    pub(crate) fn respond(&self, client: ClientId, response: Vec<u8>) {
         let waiting = self.table().remove(&client);
         if let Some(sender) = waiting {
             let _ = sender.send(response); // it may have gone this moment
@@ -56,7 +56,7 @@ impl Clients {
 
 impl PendingResponse {
     /// Waits for the response. `None` where none will come.
-    pub async fn wait(mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn wait(mut self) -> Option<Vec<u8>> {
         (&mut self.response).await.ok()
     }
 }

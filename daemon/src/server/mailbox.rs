@@ -16,7 +16,7 @@ use crate::waiters::ListenerId;
 
 /// What a worker is told.
 #[derive(Debug)]
-pub enum Mail {
+pub(crate) enum Mail {
     /// For its core.
     Event(Event),
     /// What a stream brought for an attempt.
@@ -39,28 +39,28 @@ impl From<Event> for Mail {
 
 /// The sending end; each sender has a clone.
 #[derive(Debug, Clone)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     queue: Sender<Mail>,
     bell: Arc<EventFd>,
 }
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     queue: Receiver<Mail>,
     bell: Arc<EventFd>,
 }
 
 /// The mailboxes of all workers; a worker's index is its place.
 #[derive(Debug, Clone)]
-pub struct Mailboxes(Arc<[Mailbox]>);
+pub(crate) struct Mailboxes(Arc<[Mailbox]>);
 
 /// Makes both ends. The queue has no bound of its own: what goes into it is bounded by the lookups there may be, and by what
 /// comes in while a worker does its turn.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.
-pub fn mailbox() -> std::io::Result<(Mailbox, Inbox)> {
+pub(crate) fn mailbox() -> std::io::Result<(Mailbox, Inbox)> {
     let bell = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
     let (sender, receiver) = channel();
     Ok((Mailbox { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue: receiver, bell }))
@@ -68,7 +68,7 @@ pub fn mailbox() -> std::io::Result<(Mailbox, Inbox)> {
 
 impl Mailbox {
     /// Tells the worker. One that has ended hears nothing.
-    pub fn tell(&self, mail: impl Into<Mail>) {
+    pub(crate) fn tell(&self, mail: impl Into<Mail>) {
         if self.queue.send(mail.into()).is_ok() {
             let _ = self.bell.write(1); // fails only when it has rung 2^64 times unheard
         }
@@ -78,36 +78,36 @@ impl Mailbox {
 impl Mailboxes {
     /// Gathers the mailboxes of all workers, in their order.
     #[must_use]
-    pub fn new(mailboxes: Vec<Mailbox>) -> Self {
+    pub(crate) fn new(mailboxes: Vec<Mailbox>) -> Self {
         Self(mailboxes.into())
     }
 
     /// The mailboxes, one a worker.
     #[must_use]
-    pub fn all(&self) -> &[Mailbox] {
+    pub(crate) fn all(&self) -> &[Mailbox] {
         &self.0
     }
 
     /// Tells all workers.
-    pub fn tell_all<M: Into<Mail>>(&self, mail: impl Fn() -> M) {
+    pub(crate) fn tell_all<M: Into<Mail>>(&self, mail: impl Fn() -> M) {
         self.0.iter().for_each(|worker| worker.tell(mail()));
     }
 
     /// Tells the worker with this index.
-    pub fn tell(&self, index: usize, mail: Mail) {
+    pub(crate) fn tell(&self, index: usize, mail: Mail) {
         if let Some(worker) = self.0.get(index) {
             worker.tell(mail);
         }
     }
 
     /// Tells all workers but the one with this index.
-    pub fn tell_others(&self, index: usize, event: &Event) {
+    pub(crate) fn tell_others(&self, index: usize, event: &Event) {
         let others = self.0.iter().enumerate().filter(|(at, _)| *at != index);
         others.for_each(|(_, worker)| worker.tell(event.clone()));
     }
 
     /// Tells one worker, the same for all that a client asks from one port.
-    pub fn tell_one(&self, client: SocketAddr, event: Event) {
+    pub(crate) fn tell_one(&self, client: SocketAddr, event: Event) {
         self.tell(usize::from(client.port()) % self.0.len().max(1), event.into());
     }
 }
@@ -115,17 +115,17 @@ impl Mailboxes {
 impl Inbox {
     /// What becomes readable when the bell rings.
     #[must_use]
-    pub fn bell(&self) -> &EventFd {
+    pub(crate) fn bell(&self) -> &EventFd {
         &self.bell
     }
 
     /// Silences the bell; to be called before the mail is taken.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let _ = self.bell.read();
     }
 
     /// Takes the next mail, if there is any.
-    pub fn next(&self) -> Option<Mail> {
+    pub(crate) fn next(&self) -> Option<Mail> {
         self.queue.try_recv().ok()
     }
 }

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 mod batches;
-pub mod clients;
+pub(crate) mod clients;
 mod listeners;
-pub mod mailbox;
-pub mod notice;
-pub mod queries;
-pub mod tcp;
-pub mod worker;
+pub(crate) mod mailbox;
+pub(crate) mod notice;
+pub(crate) mod queries;
+pub(crate) mod tcp;
+pub(crate) mod worker;
 
 /// Maximum time that is given to what is in flight when the process ends. Clients are answered as ever meanwhile.
-pub const DRAIN: Duration = Duration::from_secs(1);
+pub(crate) const DRAIN: Duration = Duration::from_secs(1);

@@ -10,22 +10,31 @@ use crate::forwarder::Counters;
 
 /// News of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// An upstream went down, or is back.
     HealthChanged,
 }
 
 /// What a worker knows, when it is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WorkerReport {
+pub(crate) struct WorkerReport {
     /// What its engine knows of upstreams and lookups.
     pub engine: EngineReport,
     /// What it has counted.
     pub counters: Counters,
 }
 
+/// What all that answer queries know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// What each worker knows.
+    pub workers: Vec<WorkerReport>,
+    /// What was counted of queries over TCP, but for what workers did for them.
+    pub streams: Counters,
+}
+
 /// The end that workers hold. What waits in it is bounded by the changes of health, which are rare.
-pub type Notices = mpsc::UnboundedSender<Notice>;
+pub(crate) type Notices = mpsc::UnboundedSender<Notice>;
 
 /// Where a worker puts its report; closed once all have reported.
-pub type Reports = mpsc::UnboundedSender<WorkerReport>;
+pub(crate) type Reports = mpsc::UnboundedSender<WorkerReport>;

@@ -14,7 +14,7 @@ const ROOM: usize = 512;
 
 /// Answers queries that came over TCP.
 #[derive(Debug)]
-pub struct Queries {
+pub(crate) struct Queries {
     shared: Arc<Shared>,
     workers: Mailboxes,
     clients: Arc<Clients>,
@@ -24,13 +24,13 @@ pub struct Queries {
 impl Queries {
     /// What is not in the cache is asked by `workers`, of which there is at least one, and comes back through `clients`.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, workers: Mailboxes, clients: Arc<Clients>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, workers: Mailboxes, clients: Arc<Clients>) -> Self {
         Self { shared, workers, clients, counters: Mutex::default() }
     }
 
     /// Returns what was counted of queries over TCP, but for what workers do for them.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -40,7 +40,7 @@ const LISTENERS: u64 = u64::MAX - 1;
 
 /// What a worker needs to begin.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// How it is told things.
     pub inbox: Inbox,
     /// How it tells others, and itself.
@@ -71,7 +71,7 @@ struct Buffers {
 }
 
 /// See the module.
-pub struct Worker {
+pub(crate) struct Worker {
     forwarder: Forwarder,
     parts: Parts,
     sockets: Sockets,
@@ -86,7 +86,7 @@ impl Worker {
     ///
     /// # Errors
     /// Where the system has no file descriptor to give.
-    pub fn new(parts: Parts, forwarder: Forwarder) -> std::io::Result<Self> {
+    pub(crate) fn new(parts: Parts, forwarder: Forwarder) -> std::io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(parts.inbox.bell().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
         Ok(Self {
@@ -101,7 +101,7 @@ impl Worker {
     }
 
     /// Works until it is told to drain, and has.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
         loop {

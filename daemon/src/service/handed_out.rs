@@ -22,7 +22,7 @@ struct Written {
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
-pub enum NotUsed {
+pub(crate) enum NotUsed {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
@@ -38,7 +38,7 @@ pub enum NotUsed {
 ///
 /// # Errors
 /// Where there is one that cannot be used; the service does without.
-pub fn load(directory: &Path, root: &Root) -> Result<Option<Vec<IpAddr>>, NotUsed> {
+pub(crate) fn load(directory: &Path, root: &Root) -> Result<Option<Vec<IpAddr>>, NotUsed> {
     let Some(content) = Root::at(directory).read(FILE)? else { return Ok(None) };
     let written: Written = serde_json::from_slice(&content)?;
     if written.machine_id != root.machine_id() {
@@ -51,7 +51,7 @@ pub fn load(directory: &Path, root: &Root) -> Result<Option<Vec<IpAddr>>, NotUse
 ///
 /// # Errors
 /// Where the directory cannot be written.
-pub fn save(addresses: &[IpAddr], directory: &Path, root: &Root) -> io::Result<()> {
+pub(crate) fn save(addresses: &[IpAddr], directory: &Path, root: &Root) -> io::Result<()> {
     let written = Written { machine_id: root.machine_id(), addresses: addresses.to_vec() };
     std::fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;

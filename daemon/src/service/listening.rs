@@ -39,8 +39,8 @@ struct Listener {
 impl Listening {
     /// Listens nowhere yet; `workers` will serve the sockets, and `queries` the connections.
     #[must_use]
-    pub(super) fn new(workers: Mailboxes, queries: Queries, limits: TcpLimits) -> Self {
-        let tcp = Arc::new(TcpServer::new(Arc::new(queries), limits));
+    pub(super) fn new(workers: Mailboxes, queries: Arc<Queries>, limits: TcpLimits) -> Self {
+        let tcp = Arc::new(TcpServer::new(queries, limits));
         Self { listeners: Vec::new(), workers, tcp, streams: JoinSet::new(), next: 0 }
     }
 

@@ -10,7 +10,7 @@
 mod apply;
 mod change;
 mod check;
-pub mod handed_out;
+pub(crate) mod handed_out;
 mod listening;
 mod notify;
 mod outages;
@@ -45,7 +45,7 @@ use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
-use crate::server::notice::Notice;
+use crate::server::notice::{Notice, Report};
 use crate::server::queries::Queries;
 use crate::waiters::Waiters;
 use listening::Listening;
@@ -70,6 +70,7 @@ struct Service {
     shared: Arc<Shared>,
     mailboxes: Mailboxes,
     workers: Workers,
+    queries: Arc<Queries>,
     listening: Listening,
     upstreams: Upstreams,
     /// Rings when the file for kubelet is changed, by us or by another program.
@@ -90,7 +91,7 @@ struct Service {
 ///
 /// # Errors
 /// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener breaks.
-pub async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
+pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
@@ -151,8 +152,8 @@ impl Service {
         let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
-        let queries = Queries::new(Arc::clone(&shared), mailboxes.clone(), clients);
-        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp);
+        let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
+        let listening = Listening::new(mailboxes.clone(), Arc::clone(&queries), settings.limits.tcp);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             file_watch: watch_file(&settings)?,
@@ -164,6 +165,7 @@ impl Service {
             shared,
             mailboxes,
             workers,
+            queries,
             listening,
             tables: None,
             addresses,
@@ -271,10 +273,15 @@ impl Service {
         self.shared.guard.tell_what_holds(&set, clock::now());
     }
 
+    /// Asks all that answer queries what they know.
+    async fn report(&self) -> Report {
+        Report { workers: Workers::report(&self.mailboxes, REPORT).await, streams: self.queries.counters() }
+    }
+
     /// Asks the workers which upstreams do not answer, and tells people what has changed.
     async fn look_at_health(&mut self) {
         let set = self.shared.set.load_full();
-        for line in self.outages.learn(&set, &Workers::report(&self.mailboxes, REPORT).await) {
+        for line in self.outages.learn(&set, &self.report().await.workers) {
             line.log();
         }
     }
@@ -370,7 +377,7 @@ fn remembered(state_dir: &Path) -> Option<Vec<IpAddr>> {
 
 /// What is wanted of [`node_address::choose()`]; pods were given `handed_out`, the latest first.
 #[must_use]
-pub fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
+pub(crate) fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpAddr>) -> Wanted {
     Wanted {
         places: settings.listen.clone(),
         families: settings.families,

@@ -2,10 +2,13 @@
 //!
 //! A model only: `exchange` asks upstreams, `guard` judges them, `discovery` finds them.
 
-pub mod endpoint;
-pub mod server;
-pub mod set;
+pub(crate) mod endpoint;
+pub(crate) mod server;
+pub(crate) mod set;
 
-pub use endpoint::{Endpoint, Security};
+pub(crate) use endpoint::Endpoint;
+#[cfg(test)]
+pub(crate) use endpoint::Security;
 pub use server::Server;
-pub use set::{Route, Transport, Upstream, UpstreamId, UpstreamSet};
+pub(crate) use set::{Route, Upstream};
+pub use set::{Transport, UpstreamId, UpstreamSet};

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
 /// The port of DNS (RFC 1035, section 4.2).
-pub const DNS_PORT: u16 = 53;
+pub(crate) const DNS_PORT: u16 = 53;
 
 /// A server's address: `10.0.0.2:53`, `[fd00::2]:53`, `[fe80::1%eth0]:53`.
 ///

@@ -3,9 +3,9 @@
 //! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`response`] reads what
 //! upstreams send. Both are bounds-checked walks over the bytes as they came; neither allocates for what it only looks at.
 
-pub mod name;
-pub mod query;
-pub mod response;
+pub(crate) mod name;
+pub(crate) mod query;
+pub(crate) mod response;
 
 pub use query::{Query, QuestionKey};
 pub use response::Response;

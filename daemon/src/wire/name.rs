@@ -5,12 +5,12 @@
 //! treated as text.
 
 /// Maximum length of a name on the wire, in bytes (RFC 1035, section 2.3.4).
-pub const NAME_MAX: usize = 255;
+pub(crate) const NAME_MAX: usize = 255;
 /// Maximum length of a label, in bytes (RFC 1035, section 2.3.4).
-pub const LABEL_MAX: usize = 63;
+pub(crate) const LABEL_MAX: usize = 63;
 /// Maximum length of a name as text, in characters without the last dot: of [`NAME_MAX`] less the first length and the
 /// root's.
-pub const TEXT_MAX: usize = NAME_MAX - 2;
+pub(crate) const TEXT_MAX: usize = NAME_MAX - 2;
 
 /// The root, which every name is under.
 pub(crate) const ROOT: &[u8] = &[0];

@@ -11,7 +11,7 @@ use super::name::NAME_MAX;
 use super::{HEADER, flag, rtype, u16_at};
 
 /// DO and CD, then name, type and class.
-pub const KEY_MAX: usize = 1 + NAME_MAX + 4;
+pub(crate) const KEY_MAX: usize = 1 + NAME_MAX + 4;
 /// The four counts of a plain query's header, as one number: one question, and perhaps an OPT.
 const ONE_QUESTION: u64 = 1 << 48;
 const ONE_QUESTION_AND_ONE_MORE: u64 = ONE_QUESTION | 1;
@@ -274,7 +274,7 @@ impl std::fmt::Debug for QuestionKey {
 
 /// A wire name as people write it (RFC 4343, section 2.1: what is not printable as `\DDD`).
 #[must_use]
-pub fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     let mut text = String::new();
     let mut rest = name;
     while let Some((&length, after)) = rest.split_first() {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use onward::exchange::pool::Socket;
-use onward::exchange::{AttemptId, CLIENT_BUDGET};
-use onward::forwarder::{Event, Forwarder, Incoming, Ingress, Reply, Transmit};
-use onward::upstream::UpstreamId;
-use onward::waiters::{ClientId, ListenerId, ReplyTo};
-use onward::wire::{HEADER, Query, flag};
+use onward::internals::exchange::pool::Socket;
+use onward::internals::exchange::{AttemptId, CLIENT_BUDGET};
+use onward::internals::forwarder::{Event, Forwarder, Incoming, Ingress, Reply, Transmit};
+use onward::internals::upstream::UpstreamId;
+use onward::internals::waiters::{ClientId, ListenerId, ReplyTo};
+use onward::internals::wire::{HEADER, Query, flag};
 
 use crate::script::{Script, Step};
 use crate::world::{PAYLOAD, Upstreams, forwarder};

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use onward::discovery::kubelet::Kubelet;
+use onward::internals::discovery::kubelet::Kubelet;
 use serde_json::Value;
 
 /// Keys beside `clusterDNS` that say something of the cluster's DNS; JSON with one of these is not compared.

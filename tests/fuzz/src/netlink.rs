@@ -1,6 +1,6 @@
 //! The readers of what the kernel says of links, addresses and routes: lengths within lengths.
 
-use onward::node_address::messages::{address, link, routes};
+use onward::internals::node_address::messages::{address, link, routes};
 
 /// Reads `payload` as each of the three kinds of message.
 pub fn check(payload: &[u8]) {

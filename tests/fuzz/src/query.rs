@@ -3,9 +3,9 @@
 
 use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
-use onward::admit::triage::{Verdict, triage};
-use onward::wire::query::PAYLOAD_MIN;
-use onward::wire::{HEADER, Query, flag, rtype};
+use onward::internals::admit::triage::{Verdict, triage};
+use onward::internals::wire::query::PAYLOAD_MIN;
+use onward::internals::wire::{HEADER, Query, flag, rtype};
 
 /// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read. Onward forwards no options anyway.
 const CLIENT_SUBNET: u16 = 8;

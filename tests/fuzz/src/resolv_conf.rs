@@ -1,7 +1,7 @@
 //! The reader of resolv.conf, a file that any program on the node may have written. `daemon/tests` hold it against the C
 //! library; here it is held to what the rest of Onward builds on.
 
-use onward::discovery::resolv_conf::parse;
+use onward::internals::discovery::resolv_conf::parse;
 
 /// Longest name as text, without its last dot (RFC 1035, section 2.3.4).
 const NAME_MAX: usize = 253;

@@ -1,11 +1,11 @@
 //! What an upstream sends, from its bytes to a client: read, held against hickory's reading, kept, and written again.
 
 use hickory_proto::op::Message;
-use onward::cache::{CachedResponse, STALE_TTL, TtlBounds};
-use onward::exchange::check::{Match, matches};
-use onward::respond::cached::{Age, ResponseParams, write_cached};
-use onward::upstream::Transport;
-use onward::wire::{self, HEADER, Query, Response, flag, name_end};
+use onward::internals::cache::{CachedResponse, STALE_TTL, TtlBounds};
+use onward::internals::exchange::check::{Match, matches};
+use onward::internals::respond::{Age, ResponseParams, write_cached};
+use onward::internals::upstream::Transport;
+use onward::internals::wire::{self, HEADER, Query, Response, flag, name_end};
 
 /// Time that a cached response has lain in the cache, in seconds.
 const AGE: u32 = 100;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onward::wire::flag;
+use onward::internals::wire::flag;
 
 /// Longest packet that a script gives byte by byte.
 const RAW_MAX: usize = 300;

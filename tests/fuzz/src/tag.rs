@@ -4,9 +4,9 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use onward::guard::tag::{Entries, MOST, find, read, write};
-use onward::guard::{Bucket, MarkKey, Secret};
-use onward::upstream::UpstreamId;
+use onward::internals::guard::tag::{Entries, MOST, find, read, write};
+use onward::internals::guard::{Bucket, MarkKey, Secret};
+use onward::internals::upstream::UpstreamId;
 
 /// Reads `options`, the data of an OPT record, and passes on the tag in them.
 pub fn check(options: &[u8]) {

@@ -1,8 +1,8 @@
 //! The readers of the wire alone, all of them on the same bytes, without anything to hold them against: so fast that there can
 //! be thousands of millions of runs.
 
-use onward::guard::tag;
-use onward::wire::{HEADER, Query, Response, name_end};
+use onward::internals::guard::tag;
+use onward::internals::wire::{HEADER, Query, Response, name_end};
 
 use crate::response::stays_within_its_bytes;
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use onward::admit::acl::{AllowList, Allowed};
-use onward::cache::{Cache, Limits, TtlBounds};
-use onward::clock;
-use onward::exchange::{Engine, Guidance};
-use onward::forwarder::{Forwarder, Shared};
-use onward::guard::{Guard, Settings};
-use onward::node_address::Tables;
-use onward::upstream::set::UpstreamIds;
-use onward::upstream::{Server, UpstreamSet};
-use onward::waiters::Waiters;
+use onward::internals::admit::acl::{AllowList, Allowed};
+use onward::internals::cache::{Cache, Limits, TtlBounds};
+use onward::internals::clock;
+use onward::internals::exchange::{Engine, Guidance};
+use onward::internals::forwarder::{Forwarder, Shared};
+use onward::internals::guard::{Guard, Settings};
+use onward::internals::node_address::Tables;
+use onward::internals::upstream::set::UpstreamIds;
+use onward::internals::upstream::{Server, UpstreamSet};
+use onward::internals::waiters::Waiters;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 

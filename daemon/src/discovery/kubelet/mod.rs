@@ -35,7 +35,7 @@ pub struct Kubelet {
 
 /// Reads everything that is there.
 #[must_use]
-pub fn read(root: &Root) -> Kubelet {
+pub(crate) fn read(root: &Root) -> Kubelet {
     let mut kubelet = Kubelet::default();
     let flags = Flags::of_running(root, &mut kubelet.unknown);
     kubelet.take_file(root, flags.config.as_deref().unwrap_or(CONFIG));

@@ -32,7 +32,7 @@ const OPTIONS: [&str; 13] = [
 
 /// What is configured of one dnsmasq.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// Why its answers may be others than those of the servers behind it, in words; nothing where they are the same.
     pub keeps: Option<String>,
     /// Whether it has servers for all names that are not in the file that it reads them from.
@@ -41,7 +41,7 @@ pub struct Configuration {
 
 /// What is known of both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dnsmasq {
+pub(crate) struct Dnsmasq {
     /// What resolvconf leaves for Debian's.
     pub left: Fact<ResolvConf>,
     /// Debian's configuration.

@@ -14,9 +14,13 @@ pub(super) const DIRECTORIES: [&str; 4] =
 /// One `key=value` line of the section that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Assignment {
+    /// The file.
     pub(crate) path: String,
+    /// Its line, the first being 1.
     pub(crate) line: usize,
+    /// What stands before the equals sign.
     pub(crate) key: String,
+    /// What stands after it.
     pub(crate) value: String,
 }
 

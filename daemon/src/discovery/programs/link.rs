@@ -7,7 +7,7 @@ use crate::discovery::listed::Listed;
 /// Whether queries are encrypted (DNS over TLS, RFC 7858).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Encryption {
+pub(crate) enum Encryption {
     /// Never.
     No,
     /// Where the server can; else in plain text.
@@ -19,7 +19,7 @@ pub enum Encryption {
 /// Whether answers are validated (DNSSEC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Validation {
+pub(crate) enum Validation {
     /// Never.
     No,
     /// Where the server can.
@@ -30,7 +30,7 @@ pub enum Validation {
 
 /// What is said of one link. What is not said is none, or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LinkFacts {
+pub(crate) struct LinkFacts {
     /// The link's index.
     pub index: u32,
     /// The servers.

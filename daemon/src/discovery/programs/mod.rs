@@ -7,22 +7,21 @@ mod dnsmasq;
 pub(crate) mod dropins;
 mod entry;
 mod glob;
-pub mod host;
-pub mod link;
-pub mod networkd;
-pub mod networkmanager;
-pub mod resolvconf;
-pub mod resolved;
+pub(crate) mod host;
+pub(crate) mod link;
+pub(crate) mod networkd;
+pub(crate) mod networkmanager;
+pub(crate) mod resolvconf;
+pub(crate) mod resolved;
 
 use std::path::{Path, PathBuf};
 
 use super::listed::{Listed, listed};
 use super::reader::{Fact, Reader};
 use super::resolv_conf::ResolvConf;
-use super::root::Root;
 use super::source_name::SourceName;
+pub(crate) use dnsmasq::Dnsmasq;
 pub(super) use dnsmasq::RESOLV_CONF as DNSMASQ_RESOLV_CONF;
-pub use dnsmasq::{Configuration, Dnsmasq};
 use host::{ETC, HostFile};
 use networkd::Networkd;
 use networkmanager::NetworkManager;
@@ -35,9 +34,7 @@ const PNP: &str = "/proc/self/net/pnp";
 /// Where facts come from: files today. What programs tell over D-Bus becomes a field each, which is empty until they
 /// answered, and is read here as files are.
 #[derive(Debug, Clone, Copy)]
-pub struct NodeView<'a> {
-    /// The tree that files are read from.
-    pub root: &'a Root,
+pub(crate) struct NodeView<'a> {
     /// The file that we write for kubelet.
     pub written: &'a Path,
     /// The sources, whose plain files are read.
@@ -46,7 +43,7 @@ pub struct NodeView<'a> {
 
 /// A file in the form of resolv.conf that the configuration names as a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlainFile {
+pub(crate) struct PlainFile {
     /// The file.
     pub path: PathBuf,
     /// What it says.
@@ -55,7 +52,7 @@ pub struct PlainFile {
 
 /// Everything that the node's programs tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Programs {
+pub(crate) struct Programs {
     /// `/etc/resolv.conf`.
     pub host: HostFile,
     /// systemd-resolved.
@@ -79,7 +76,7 @@ pub struct Programs {
 impl Programs {
     /// Reads everything that there is.
     #[must_use]
-    pub fn read(view: &NodeView<'_>, reader: &mut Reader<'_>) -> Self {
+    pub(crate) fn read(view: &NodeView<'_>, reader: &mut Reader<'_>) -> Self {
         let mut files = Vec::new();
         for source in view.sources {
             if let SourceName::File(path) = source
@@ -104,7 +101,7 @@ impl Programs {
 
     /// What the kernel learnt at boot, as a list of servers.
     #[must_use]
-    pub fn kernels_servers(&self) -> Vec<Listed> {
+    pub(crate) fn kernels_servers(&self) -> Vec<Listed> {
         self.kernel.known().map(|conf| listed(conf, PNP)).unwrap_or_default()
     }
 }

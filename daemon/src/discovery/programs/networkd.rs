@@ -17,7 +17,7 @@ const LEASES: &str = "/run/systemd/netif/leases";
 
 /// What networkd tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networkd {
+pub(crate) struct Networkd {
     /// All links, by index.
     pub links: Vec<LinkFacts>,
 }
@@ -46,7 +46,7 @@ impl Networkd {
 
     /// The servers of all links.
     #[must_use]
-    pub fn servers(&self) -> Vec<Listed> {
+    pub(crate) fn servers(&self) -> Vec<Listed> {
         self.links.iter().flat_map(|link| link.servers.iter().cloned()).collect()
     }
 }

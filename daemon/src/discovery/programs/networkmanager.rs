@@ -24,7 +24,7 @@ pub(super) const PATHS: [&str; 2] = [NO_STUB, RESOLV_CONF];
 
 /// What NetworkManager tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NetworkManager {
+pub(crate) struct NetworkManager {
     /// What it gives the host.
     pub given: Fact<ResolvConf>,
     /// The real servers.
@@ -50,19 +50,19 @@ impl NetworkManager {
 
     /// The servers that it gives the host.
     #[must_use]
-    pub fn given_servers(&self) -> Vec<Listed> {
+    pub(crate) fn given_servers(&self) -> Vec<Listed> {
         self.given.known().map(|conf| listed(conf, RESOLV_CONF)).unwrap_or_default()
     }
 
     /// The real servers.
     #[must_use]
-    pub fn real_servers(&self) -> Vec<Listed> {
+    pub(crate) fn real_servers(&self) -> Vec<Listed> {
         self.real.known().map(|conf| listed(conf, NO_STUB)).unwrap_or_default()
     }
 
     /// Whether it points the host to this address, by its own file or by one that it wrote to /etc.
     #[must_use]
-    pub fn points_to(&self, ip: IpAddr, host: &HostFile) -> bool {
+    pub(crate) fn points_to(&self, ip: IpAddr, host: &HostFile) -> bool {
         let is_in = |list: &[Listed]| list.iter().any(|listed| listed.server.ip().to_canonical() == ip);
         is_in(&self.given_servers()) || (host.by_network_manager && is_in(&host.servers()))
     }

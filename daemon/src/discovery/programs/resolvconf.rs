@@ -21,7 +21,7 @@ const OPENRESOLV_ORDER: [&str; 9] =
 
 /// What one interface's program left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// The record's name: the interface, and on Debian the program after a dot.
     pub name: String,
     /// The servers.
@@ -34,7 +34,7 @@ pub struct Record {
 
 /// What resolvconf tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resolvconf {
+pub(crate) struct Resolvconf {
     /// The records in the order in which they count.
     pub records: Vec<Record>,
     /// Whether they are those of Debian's program, in whose lists a server on loopback hides those after it.
@@ -52,13 +52,13 @@ impl Resolvconf {
 
     /// Whether any record points the host to this address.
     #[must_use]
-    pub fn points_to(&self, ip: std::net::IpAddr) -> bool {
+    pub(crate) fn points_to(&self, ip: std::net::IpAddr) -> bool {
         self.records.iter().flat_map(|record| &record.servers).any(|listed| listed.server.ip().to_canonical() == ip)
     }
 
     /// The record of a dnsmasq on loopback.
     #[must_use]
-    pub fn dnsmasq(&self) -> Option<&Record> {
+    pub(crate) fn dnsmasq(&self) -> Option<&Record> {
         self.records.iter().find(|record| self.is_debians && record.name == DNSMASQ_RECORD)
     }
 }

@@ -30,7 +30,7 @@ pub(in crate::discovery) const STUB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 
 /// What resolved tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// Its list of servers.
     pub conf: Fact<ResolvConf>,
     /// resolved.conf with its drop-ins.
@@ -43,7 +43,7 @@ pub struct Resolved {
 
 /// resolved.conf with its drop-ins, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Global {
+pub(crate) struct Global {
     /// `DNS=`.
     pub servers: Vec<Listed>,
     /// `FallbackDNS=`.
@@ -60,7 +60,7 @@ pub struct Global {
 
 /// Whether a stub can be asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Stub {
+pub(crate) enum Stub {
     /// The best one that listens.
     Listens(Ipv4Addr),
     /// None listens, though the configuration has one: resolved is starting, or gone.
@@ -92,7 +92,7 @@ impl Resolved {
 
     /// The servers of its own list.
     #[must_use]
-    pub fn servers(&self) -> Vec<Listed> {
+    pub(crate) fn servers(&self) -> Vec<Listed> {
         self.conf.known().map(|conf| listed(conf, RESOLV_CONF)).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-pub use options::Options;
+pub(crate) use options::Options;
 
 use crate::upstream::Server;
 use crate::wire::name;

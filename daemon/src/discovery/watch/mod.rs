@@ -28,7 +28,7 @@ const BUFFER: usize = 4096;
 
 /// Watches the ways to some paths.
 #[derive(Debug)]
-pub struct ChangeWatch {
+pub(crate) struct ChangeWatch {
     /// Nothing once it has failed.
     events: Option<EventStream<[u8; BUFFER]>>,
     paths: Vec<PathBuf>,
@@ -43,7 +43,7 @@ impl ChangeWatch {
     ///
     /// # Errors
     /// Where the system gives no inotify instance (`fs.inotify.max_user_instances`).
-    pub fn subscribe(paths: Vec<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn subscribe(paths: Vec<PathBuf>) -> io::Result<Self> {
         let paths = paths.into_iter().filter(|path| !path.starts_with("/proc")).collect();
         let events = Inotify::init()?.into_event_stream([0; BUFFER])?;
         let mut watch = Self { events: Some(events), paths, watched: HashMap::new(), pending: None };
@@ -53,7 +53,7 @@ impl ChangeWatch {
 
     /// Waits until something has changed; for ever, once inotify fails, which it has no reason to. Dropping the future
     /// loses nothing.
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         loop {
             let due = self.pending.map(|(first, latest)| (latest + QUIET).min(first + LATEST));
             tokio::select! {
@@ -68,7 +68,7 @@ impl ChangeWatch {
     }
 
     /// Forgets the changes that have not been told, as after a look that saw them.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.pending = None;
     }
 

@@ -22,7 +22,7 @@ use queue::{Attempt, Queue, StreamRequest};
 
 /// Why a query over TCP has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
+pub(crate) enum StreamError {
     /// Nothing listens there.
     #[error("connection refused")]
     Refused,
@@ -46,7 +46,7 @@ pub enum StreamError {
 
 /// The bounds of the connections to each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamLimits {
+pub(crate) struct StreamLimits {
     /// Maximum number of connections to a server that keeps them open; a second one is opened only when the first is full
     /// (RFC 7766, section 6.2.2).
     pub connections: usize,
@@ -77,7 +77,7 @@ impl Default for StreamLimits {
 
 /// The connections to all servers.
 #[derive(Debug)]
-pub struct Streams {
+pub(crate) struct Streams {
     limits: StreamLimits,
     queues: Mutex<HashMap<SocketAddr, Arc<Queue>>>,
 }
@@ -85,7 +85,7 @@ pub struct Streams {
 impl Streams {
     /// No connections yet.
     #[must_use]
-    pub fn new(limits: StreamLimits) -> Self {
+    pub(crate) fn new(limits: StreamLimits) -> Self {
         Self { limits, queues: Mutex::default() }
     }
 
@@ -97,7 +97,12 @@ impl Streams {
     ///
     /// # Errors
     /// See [`StreamError`]. A response to another question is ignored.
-    pub async fn ask(&self, server: SocketAddr, query: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, StreamError> {
+    pub(crate) async fn ask(
+        &self,
+        server: SocketAddr,
+        query: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, StreamError> {
         let request = StreamRequest::of(query).ok_or(StreamError::NotAQuery)?;
         let (reply, response) = oneshot::channel();
         Queue::push(&self.queue(server), Attempt::new(request, deadline, reply))?;

@@ -25,7 +25,7 @@ mod tests;
 ///
 /// The longest question (259 bytes) leaves room for an OPT with a text of [`Ede::TEXT_MAX`] bytes, so nothing made here is
 /// ever truncated.
-pub const OWN_MAX: usize = 512;
+pub(crate) const OWN_MAX: usize = 512;
 
 /// Time that CoreDNS may keep the response to its loop probe, in seconds.
 const PROBE_TTL: u32 = 1;
@@ -140,7 +140,7 @@ impl LocalResponse {
 /// that can be read. Returns `None`, and leaves `out` empty, where silence is due: less than a header came, or a response
 /// (answering those would let two servers talk for ever).
 #[must_use]
-pub fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     let request = read(query)?;
     let mut metadata = Metadata::response_from_request(&request.metadata);

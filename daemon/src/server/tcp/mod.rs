@@ -28,7 +28,7 @@ use idle::Idle;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers queries, whatever they are.
-pub trait Answer: Send + Sync + 'static {
+pub(crate) trait Answer: Send + Sync + 'static {
     /// The answer to `query`, which came from `peer` to our address `local`.
     fn answer(
         &self,
@@ -40,7 +40,7 @@ pub trait Answer: Send + Sync + 'static {
 
 /// An answer as bytes to send, 65,535 at most; `None` to stay silent.
 #[derive(Debug)]
-pub enum Answered<F> {
+pub(crate) enum Answered<F> {
     /// It is there.
     Now(Option<Vec<u8>>),
     /// It takes time. Dropped when the client hangs up; must end by itself in about two seconds.
@@ -49,7 +49,7 @@ pub enum Answered<F> {
 
 /// The bounds of all listeners together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TcpLimits {
+pub(crate) struct TcpLimits {
     /// Connections at once. When all are taken, the one that is idle longest gives way to a newcomer.
     pub connections: usize,
     /// Queries of one connection that wait for their answer; further ones stay unread.
@@ -75,7 +75,7 @@ impl Default for TcpLimits {
 
 /// What the connections of all listeners share: who answers, and the room that there is for them together.
 #[derive(Debug)]
-pub struct TcpServer<A> {
+pub(crate) struct TcpServer<A> {
     answer: Arc<A>,
     limits: TcpLimits,
     room: Arc<Semaphore>,
@@ -85,7 +85,7 @@ pub struct TcpServer<A> {
 impl<A: Answer> TcpServer<A> {
     /// Makes a server that holds at most `limits.connections` connections at a time.
     #[must_use]
-    pub fn new(answer: Arc<A>, limits: TcpLimits) -> Self {
+    pub(crate) fn new(answer: Arc<A>, limits: TcpLimits) -> Self {
         Self { answer, limits, room: Arc::new(Semaphore::new(limits.connections)), idle: Idle::default() }
     }
 }
@@ -94,7 +94,7 @@ impl<A: Answer> TcpServer<A> {
 ///
 /// # Errors
 /// When the listener itself is broken, which time does not mend.
-pub async fn serve<A: Answer>(
+pub(crate) async fn serve<A: Answer>(
     listener: TcpListener,
     shared: Arc<TcpServer<A>>,
     mut shutdown: watch::Receiver<bool>,
