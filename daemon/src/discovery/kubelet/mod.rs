@@ -2,8 +2,8 @@
 //! and more that people ask for.
 //!
 //! Read are the files and flags of a running kubelet, the usual places of its configuration, and those of k3s and RKE2.
-//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none. What root
-//! has learnt of it stands in a file (`facts.rs`), which counts where this process does not see all by itself.
+//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none. Where this
+//! process does not see all by itself, a file counts that another one left (`facts.rs`).
 
 pub(crate) mod facts;
 mod flags;
@@ -43,7 +43,7 @@ pub struct Kubelet {
     pub unknown: Vec<String>,
 }
 
-/// Reads everything that is there: by itself, or from root's file where this process does not see all.
+/// Reads everything that is there: by itself, or from the file of facts where this process does not see all.
 #[must_use]
 pub(crate) fn read(root: &Root) -> Kubelet {
     let (mut own, is_hidden) = look(root);

@@ -1,4 +1,4 @@
-//! What root has learnt, in the file for the service: when it counts, and what becomes of one that is bad.
+//! What another process could see, in the file for the service: when it counts, and what becomes of one that is bad.
 
 use super::super::{Kubelet, facts, read, read_by_itself};
 use super::{ROOTS, lay};
@@ -7,7 +7,7 @@ use crate::discovery::root::Root;
 /// /proc as a sandbox shows it: the process's own, and no other.
 const HIDDEN: (&str, &str) = ("/proc/90/cmdline", "/usr/bin/onward\0run\0");
 
-/// What root learnt on some node.
+/// What was learnt on some node.
 fn learnt() -> Kubelet {
     Kubelet {
         cluster_dns: vec!["10.96.0.10".parse().unwrap(), "fd00::a".parse().unwrap()],
@@ -25,7 +25,7 @@ fn kubelet(files: &[(&str, &str)]) -> Kubelet {
 }
 
 #[test]
-fn a_service_that_sees_no_processes_knows_what_root_learnt() {
+fn a_service_that_sees_no_processes_knows_what_another_learnt() {
     let text = facts::render(&learnt()).unwrap();
     for name in ["\"clusterDNS\"", "\"clusterDomain\"", "\"nodeIP\"", "\"resolvConf\"", "\"startsPods\""] {
         assert!(text.contains(name), "{text}");
