@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
-use super::sending::UNKNOWN;
 use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
@@ -133,7 +132,8 @@ impl Engine {
             return self.go_on(ask.lookup, now);
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
-        let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + lookup.patience(CLIENT_BUDGET)));
+        let step = Some((ask.begun + lookup.patience(CLIENT_BUDGET)).max(now));
+        let upstream = Arc::clone(&ask.upstream);
         let ask = Attempt {
             sent_over: SentOver::Stream,
             extra: false,
@@ -239,14 +239,11 @@ impl Engine {
         }
         let late_after = peer.health(Transport::Udp).late_after();
         if ask.stage == Stage::Fresh && std::mem::take(&mut ask.told_early) {
-            let next = if ask.copies_due { late_after.min(UNKNOWN) } else { late_after };
-            ask.step = Some((sent + next).max(now));
-            let silent = Action::Silent(ask.upstream.id, Transport::Udp, lookup.key.clone());
-            self.actions.push_back(silent);
-            return;
+            ask.step = Some(ask.first_step(late_after).max(now));
+            return self.actions.push_back(Action::Silent(ask.upstream.id, Transport::Udp, lookup.key.clone()));
         }
         if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
-            ask.step = Some((sent + late_after).max(now));
+            ask.step = Some(ask.first_step(late_after).max(now));
             return self.send_plainer(attempt_id, now);
         }
         let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());
@@ -254,7 +251,7 @@ impl Engine {
         let stage;
         (stage, ask.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
-            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
+            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((ask.begun + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };

@@ -49,7 +49,7 @@ impl Engine {
         let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
         let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_open) else { return };
         let (id, rank) = (ask.lookup, ask.rank);
-        self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
+        self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);
     }
 
     /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours, since it
@@ -91,8 +91,7 @@ impl Engine {
         }
         match self.set.get(id).cloned() {
             Some(upstream) => {
-                let (form, stage) = (Form::Bare, Stage::Fresh);
-                self.send(ask.lookup, Target { upstream, rank: ask.rank, form, stage, extra: false }, now);
+                self.send(ask.lookup, ask.again(upstream, Form::Bare), now);
             }
             None => self.go_on(ask.lookup, now), // it has left the set meanwhile
         }
@@ -104,8 +103,7 @@ impl Engine {
         let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
         let is_of_use = is_open && !ask.extra && !ask.returned;
         let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use) else { return false };
-        let target = Target { upstream, rank: ask.rank, form: Form::Unspelled, stage: Stage::Fresh, extra: false };
-        self.send(ask.lookup, target, now);
+        self.send(ask.lookup, ask.again(upstream, Form::Unspelled), now);
         true
     }
 }

@@ -72,11 +72,23 @@ fn the_guard_is_told_once_a_second_of_an_upstream_that_may_bear_no_opt_any_more(
         let first = w.sent.len();
         w.ask(&format!("n{n}"));
         w.answer(first, rcode::FORMERR, false);
-        assert_eq!(form(&w.sent[first + 1].2).1, false, "asked at once without an OPT");
+        assert!(!form(&w.sent[first + 1].2).1, "asked at once without an OPT");
         w.answer(first + 1, 0, true);
         w.pass(100);
     }
     assert_eq!(w.edns_doubts, [0, 0, 0]);
+}
+
+#[test]
+fn an_upstream_that_is_asked_again_without_an_opt_has_no_more_time_than_others() {
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.until(350);
+    w.answer(0, rcode::FORMERR, false);
+    w.until(599);
+    assert!(w.sent.iter().all(|(upstream, ..)| *upstream == 0));
+    w.until(601);
+    assert!(w.sent.iter().any(|(upstream, ..)| *upstream == 1), "the client's time is for all");
 }
 
 /// A world whose first upstream is suspect: its queries are spelled.
