@@ -14,9 +14,11 @@ use onward_tests::validating::{DOMAINS, Kind, Validating, signed_root};
 use onward_tests::wait;
 
 const KINDS: [Kind; 2] = [Kind::Unbound, Kind::Bind];
-/// The first question that walks the loop is answered within this. Nothing but silence speaks, and an upstream that was not
-/// measured yet is late after 400 ms.
+/// The first question that walks the loop is answered within this, though nothing but silence speaks. 100 ms on a machine that
+/// does nothing else.
 const FIRST_ANSWER: Duration = wait::millis(150);
+/// A looped question that no verdict is about waits at most as long as for an upstream that is late, and for the next one.
+const UNCONVICTED: Duration = wait::millis(450);
 /// And one after the verdict.
 const LATER_ANSWER: Duration = wait::millis(50);
 
@@ -185,7 +187,7 @@ fn looped_questions_that_are_not_convicted_do_not_get_slower() {
             took
         };
         let took: Vec<Duration> = (0..NAMES).map(ask).collect();
-        let late = took.iter().filter(|took| **took >= FIRST_ANSWER).count();
+        let late = took.iter().filter(|took| **took >= UNCONVICTED).count();
         println!("{late} of {NAMES} late: {took:?}");
         if late <= 3 { Ok(()) } else { Err(format!("{late} of {NAMES} looped questions late: {took:?}")) }
     });
