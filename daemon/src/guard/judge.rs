@@ -327,7 +327,7 @@ impl Judge {
         }
     }
 
-    /// Learns anew which marks an upstream bears that is thought to bear an OPT.
+    /// Begins a new lesson about an upstream that is thought to bear an OPT.
     fn doubt_edns(&mut self, upstream: UpstreamId, now: Instant) {
         let is_in_use = self.set.get(upstream).is_some();
         if is_in_use && self.known.get(&upstream).is_none_or(|known| known.bears().opt) {

@@ -141,8 +141,8 @@ impl Guard {
         self.tell(Event::PerhapsDown { upstream, transport, answered: answered.map(Into::into) });
     }
 
-    /// `upstream` answered a query with an OPT as those do that bear none. The marks that it bears are learnt anew, within
-    /// limits.
+    /// `upstream` may bear no OPT any more: its response to a query that has one speaks for that. The judge begins
+    /// a new lesson, within limits.
     pub fn perhaps_no_edns(&self, upstream: UpstreamId) {
         self.tell(Event::PerhapsNoEdns { upstream });
     }
