@@ -173,8 +173,15 @@ impl Record {
                 }
                 // A server before the one that said so knows better, if it was there all the time.
                 let case = case?;
-                let good = case.first_good().filter(|good| case.knows(*good) && case.is_before(*good, said.server))?;
-                Some(format!("server {} says {says:?}, though server {good} before it has an address", said.server))
+                let good = case.first_good().filter(|good| case.knows(*good))?;
+                let is_alive = |said: &Said| (at - said.at).as_secs() <= u64::from(said.ttl.unwrap_or(0)) + ROUNDING;
+                let is_it = |other: &&Said| other.name == said.name && other.says == said.says && other.at <= at;
+                let mut alive = self.said.iter().filter(is_it).filter(|other| is_alive(other)).peekable();
+                let is_worse = |said: &Said| case.is_before(good, said.server);
+                let is_wrong = if alive.peek().is_some() { alive.all(is_worse) } else { is_worse(said) };
+                is_wrong.then(|| {
+                    format!("server {} says {says:?}, though server {good} before it has an address", said.server)
+                })
             }
             Says::Truncated if asked.over_stream => Some("truncated over a stream".to_owned()),
             Says::Truncated => {
