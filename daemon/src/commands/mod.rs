@@ -4,6 +4,7 @@
 //! process: it gives a [`Failure`], which has the exit code (sysexits.h) and the text.
 
 mod check;
+mod cluster_facts;
 mod discover;
 mod run;
 
@@ -58,6 +59,8 @@ pub enum Command {
     Run(RunArgs),
     Check(CheckArgs),
     Discover(DiscoverArgs),
+    #[command(hide = true)]
+    ClusterFacts(ClusterFactsArgs),
 }
 
 /// `onward run`.
@@ -134,6 +137,22 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// `onward cluster-facts`, which onward-cluster.service calls.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Tell what kubelet, k3s and RKE2 on this node are told, as JSON",
+    long_about = "Tell what kubelet, k3s and RKE2 on this node are told, as JSON: clusterDNS, clusterDomain, nodeIP, \
+                  resolvConf, which programs start pods, and what could not be read.\n\nRun as root it knows more than \
+                  the service does, which has a user of its own: onward-cluster.service leaves its result in \
+                  /run/onward/cluster.json.",
+    after_help = "Example:\n  onward cluster-facts"
+)]
+pub struct ClusterFactsArgs {
+    /// Write this file, all at once, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 impl CommandLine {
     /// Does what the command line says, and writes the result to `out`.
     ///
@@ -144,6 +163,7 @@ impl CommandLine {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }
 }
