@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 pub use crate::failure::Failure;
+use crate::logging;
 
 /// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which form.
 const AFTER_LONG_HELP: &str = "\
@@ -170,6 +171,14 @@ impl CommandLine {
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }
+}
+
+/// Tells why the program failed, on standard error; where that is the journal, with the priority of an error
+/// (sd-daemon(3)), so that `journalctl -p err` shows it.
+pub fn tell(failure: &str) {
+    let priority = if logging::goes_to_journal() { "<3>" } else { "" };
+    let lines: String = failure.lines().map(|line| format!("{priority}{line}\n")).collect();
+    let _ = std::io::stderr().write_all(lines.as_bytes());
 }
 
 impl RunArgs {
