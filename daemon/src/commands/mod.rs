@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 pub use crate::failure::Failure;
+use crate::logging;
 
 /// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which form.
 const AFTER_LONG_HELP: &str = "\
@@ -99,7 +100,8 @@ pub struct RunArgs {
     about = "Show which servers Onward would ask, which not, and why",
     long_about = "Show which servers Onward would ask, which not, and why: each candidate with the file and line that names \
                   it, the search list and the options.\n\nNothing is asked or changed, no daemon and no privilege is needed.",
-    after_help = "Examples:\n  onward discover\n  onward discover --json | jq '.candidates[] | select(.use)'"
+    after_help = "Examples:\n  onward discover\n  onward discover --json | jq '.candidates[] | select(.use)'\n  \
+                  onward discover --resolv-conf >resolv.conf"
 )]
 pub struct DiscoverArgs {
     /// Read this file instead of those in /etc/onward and /usr/lib/onward
@@ -111,6 +113,9 @@ pub struct DiscoverArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print a resolv.conf that names these servers themselves, for pods of a node without Onward
+    #[arg(long, conflicts_with = "json")]
+    pub resolv_conf: bool,
 }
 
 /// `onward check`.
@@ -166,6 +171,14 @@ impl CommandLine {
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }
+}
+
+/// Tells why the program failed, on standard error; where that is the journal, with the priority of an error
+/// (sd-daemon(3)), so that `journalctl -p err` shows it.
+pub fn tell(failure: &str) {
+    let priority = if logging::goes_to_journal() { "<3>" } else { "" };
+    let lines: String = failure.lines().map(|line| format!("{priority}{line}\n")).collect();
+    let _ = std::io::stderr().write_all(lines.as_bytes());
 }
 
 impl RunArgs {
