@@ -69,10 +69,11 @@ impl Case<'_> {
         if self.knows(good) { !before.any(denies) } else { before.all(declines) }
     }
 
-    /// Whether a server says anything of the name, and did all the time.
+    /// Whether a server says anything of the name, did all the time, and is not held to be down meanwhile.
     fn speaks(&self, server: usize) -> bool {
         let server = &self.servers[server];
         !server.silent_for.contains(&self.name.zone)
+            && !server.may_seem_down(self.to)
             && !server.is_out(self.from.saturating_sub(SETTLED), self.to + LOOKUP)
     }
 }

@@ -173,8 +173,7 @@ impl Record {
                 }
                 // A server before the one that said so knows better, if it was there all the time.
                 let case = case?;
-                let may_count = |good: &usize| case.knows(*good) && !servers[*good].may_seem_down(at - self.start);
-                let good = case.first_good().filter(may_count)?;
+                let good = case.first_good().filter(|good| case.knows(*good))?;
                 let is_alive = |said: &Said| (at - said.at).as_secs() <= u64::from(said.ttl.unwrap_or(0)) + ROUNDING;
                 let is_it = |other: &&Said| other.name == said.name && other.says == said.says && other.at <= at;
                 let mut alive = self.said.iter().filter(is_it).filter(|other| is_alive(other)).peekable();
