@@ -44,6 +44,11 @@ class Process:
         with open(self.log, errors="replace") as log:
             return " | ".join(log.read().splitlines()[-3:])
 
+    def pin(self, cpus):
+        """Puts all its threads on these processors, whatever they chose for themselves: Knot binds its threads from the first on."""
+        for thread in os.listdir(f"/proc/{self.popen.pid}/task"):
+            os.sched_setaffinity(int(thread), cpus)
+
     def family(self):
         """It and its descendants: dnsmasq forks for TCP."""
         found, rest = [], [self.popen.pid]
