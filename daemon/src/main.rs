@@ -4,16 +4,19 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use onward::commands::{CommandLine, Failure};
+use onward::commands::{self, CommandLine, Failure};
 
 fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(told) => {
             // Help and version come this way too, and are no failure.
-            let code = if told.use_stderr() { Failure::Usage(String::new()).code() } else { 0 };
-            let _ = told.print();
-            return ExitCode::from(code);
+            if !told.use_stderr() {
+                let _ = told.print();
+                return ExitCode::SUCCESS;
+            }
+            commands::tell(&told.to_string());
+            return ExitCode::from(Failure::Usage(String::new()).code());
         }
     };
     let mut out = std::io::stdout().lock();
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
         Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.is_logged() {
-                let _ = writeln!(std::io::stderr(), "{failure}");
+                commands::tell(&failure.to_string());
             }
             ExitCode::from(failure.code())
         }

@@ -36,6 +36,8 @@ const FIRST_ANSWER: Duration = wait::millis(100);
 const VERDICT: Duration = wait::seconds(3);
 /// Use begins again within this time of the loop's end.
 const RECOVERY: Duration = wait::seconds(10);
+/// What Onward tells of an upstream whose loop has ended.
+const END: &str = "by itself again";
 /// What belongs to the first question has come by then, and the first probe for the end of the loop has not.
 const COUNTED: Duration = wait::millis(900);
 
@@ -226,6 +228,8 @@ impl Stage {
         let ended = Instant::now();
         let back = wait::until(RECOVERY, || (self.ask().1.addresses() == [FROM_BEYOND]).then_some(()));
         row.recovery = back.map(|()| ended.elapsed());
+        let is_told = || process.output().contains(END).then_some(());
+        let _ = wait::until(wait::seconds(1), is_told); // lines are written a moment later, by a thread of their own
         row.judge(&process.output());
         row
     }
@@ -325,7 +329,7 @@ impl Row {
         }
         if self.recovery.is_none() {
             fault(format!("not in use {RECOVERY:?} after the loop's end"));
-        } else if !log.contains("by itself again") && self.verdict.is_some() {
+        } else if !log.contains(END) && self.verdict.is_some() {
             fault("nothing told of the end".to_owned());
         }
         if !self.faults.is_empty() {

@@ -3,8 +3,11 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+use onward_tests::flood::Flood;
 use onward_tests::lab::{Lab, NODE, UPSTREAMS};
 use onward_tests::process::Process;
 use onward_tests::upstream::{Reply, Scripted, Seen};
@@ -23,11 +26,15 @@ impl<'l> Manager<'l> {
     }
 
     fn start(&self, arguments: &[&str]) -> Process {
+        self.start_with(&[], arguments)
+    }
+
+    fn start_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Process {
         let binary = peers::onward().display().to_string();
         let mut words = vec![binary.as_str(), "run"];
         words.extend(arguments);
         let mut command = self.lab.node.command(&words);
-        command.env("NOTIFY_SOCKET", self.lab.node.path("/notify"));
+        command.env("NOTIFY_SOCKET", self.lab.node.path("/notify")).envs(variables.iter().copied());
         Process::start("onward", command, self.lab.node.path("/onward.log"))
     }
 
@@ -65,6 +72,25 @@ impl Message {
     fn says(&self, name: &str) -> bool {
         self.value(name) == Some("1")
     }
+}
+
+/// How many times the watchdog hears from the service within `time`.
+fn words(manager: &Manager<'_>, time: Duration) -> usize {
+    let end = Instant::now() + time;
+    let mut words = 0;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        words += usize::from(manager.next(left).is_some_and(|message| message.says("WATCHDOG")));
+    }
+    words
+}
+
+/// The thread of a process that has this name.
+fn thread(process: &Process, name: &str) -> Pid {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).expect("its threads");
+    let mut paths = threads.map(|thread| thread.expect("a thread").path());
+    let path = paths.find(|path| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+    let path = path.unwrap_or_else(|| panic!("no thread of the name {name}"));
+    Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().expect("a number"))
 }
 
 /// The clock that systemd compares MONOTONIC_USEC with, in microseconds.
@@ -140,4 +166,39 @@ fn a_node_without_an_address_does_not_hold_up_the_boot() {
     });
     assert!(healed.is_some(), "the STATUS still says \"{status}\":\n{}", process.output());
     assert!(lab.node.path(onward::RESOLV_CONF).exists(), "{}", process.output());
+}
+
+#[test]
+fn only_a_worker_that_is_stuck_keeps_the_watchdogs_word_back() {
+    let Some(lab) = Lab::new() else { return };
+    let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), |_: &Seen| Reply::silence());
+    let manager = Manager::new(&lab);
+    let variables = [("WATCHDOG_USEC", "2000000"), ("ONWARD_WORKERS", "2")];
+    let mut process = manager.start_with(&variables, &["--upstream", UPSTREAMS[0]]);
+    manager.until("READY", wait::seconds(10), &process);
+    assert!(words(&manager, wait::seconds(2)) >= 3, "at a quarter of the limit, each:\n{}", process.output());
+
+    // Names that nobody answers, as fast as they come; then an address and an upstream that are gone.
+    let mut flood = Flood::new(lab.pod.net(), (onward_tests::lab::NODE_IP, 53).into());
+    flood.names("silent.test", 1_000_000, 20_000);
+    assert!(words(&manager, wait::seconds(4)) >= 5, "a flood is no reason:\n{}", process.output());
+    drop(flood);
+    drop(upstream);
+    lab.node.net().ip(&format!("address del {NODE}/24 dev eth0"));
+    assert!(words(&manager, wait::seconds(4)) >= 5, "nor is a lost address:\n{}", process.output());
+    process.signal(Signal::SIGSTOP);
+    std::thread::sleep(wait::seconds(1));
+    process.signal(Signal::SIGCONT);
+    assert!(words(&manager, wait::seconds(2)) >= 2, "nor a short stop:\n{}", process.output());
+
+    let worker = thread(&process, "worker-1");
+    ptrace::seize(worker, ptrace::Options::empty()).expect("hold of one thread");
+    ptrace::interrupt(worker).expect("stop it");
+    words(&manager, wait::millis(600)); // what was on its way
+    assert_eq!(words(&manager, wait::seconds(4)), 0, "one of two workers stands still:\n{}", process.output());
+    process.wait_for_line("1 of the workers did not answer", wait::seconds(1));
+    nix::sys::wait::waitpid(worker, Some(nix::sys::wait::WaitPidFlag::__WALL)).expect("it has stopped");
+    ptrace::detach(worker, None).expect("let it go");
+    assert!(words(&manager, wait::seconds(2)) >= 2, "it works again:\n{}", process.output());
+    assert_eq!(process.output().matches("of the workers did not answer").count(), 1, "{}", process.output());
 }

@@ -2,7 +2,7 @@
 //! nothing. The promise is that of every loop: an answer within 100 ms, one verdict, and use soon after its end (issue 11,
 //! I, 33 and 34).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onward_tests::dns::rcode;
 use onward_tests::hops::{self, BEYOND, GOOD, HOPS, NODE};
@@ -14,9 +14,11 @@ use onward_tests::validating::{DOMAINS, Kind, Validating, signed_root};
 use onward_tests::wait;
 
 const KINDS: [Kind; 2] = [Kind::Unbound, Kind::Bind];
-/// The first question that walks the loop is answered within this. Nothing but silence speaks, and an upstream that was not
-/// measured yet is late after 400 ms.
-const FIRST_ANSWER: Duration = wait::millis(550);
+/// The first question that walks the loop is answered within this, though nothing but silence speaks. 100 ms on a machine that
+/// does nothing else.
+const FIRST_ANSWER: Duration = wait::millis(150);
+/// A looped question that no verdict is about waits at most as long as for an upstream that is late, and for the next one.
+const UNCONVICTED: Duration = wait::millis(450);
 /// And one after the verdict.
 const LATER_ANSWER: Duration = wait::millis(50);
 
@@ -84,6 +86,47 @@ fn result(faults: &[String], node: &Node<'_>) -> Result<(), String> {
 }
 
 #[test]
+fn a_loop_that_forms_through_a_validating_hop_is_convicted_and_costs_nothing() {
+    everywhere(|kind, left| {
+        let Some(host) = node::host() else { return Ok(()) };
+        let stage = Stage::new(&host, kind);
+        let mut node = Node::start(&host, upstreams(left), "");
+        for number in 0..5 {
+            assert_eq!(node.ask(&format!("www{number}.shop.example")).0.addresses(), [address(2)]);
+        }
+        stage.hop.turn(&host, NODE);
+        let mut faults: Vec<String> = fault(&node, left, "first.some.example", FIRST_ANSWER).into_iter().collect();
+        node.onward.wait_for_line("back to us over UDP (", wait::seconds(3));
+        // Unrelated parents: it is the root that loops, not each of them.
+        let (begun, mut number) = (Instant::now(), 0);
+        while begun.elapsed() < wait::seconds(8) {
+            number += 1;
+            let domain = DOMAINS[number % DOMAINS.len()];
+            faults.extend(fault(&node, left, &format!("www.some{number}.{domain}"), LATER_ANSWER));
+            std::thread::sleep(wait::millis(100));
+        }
+        let verdicts: Vec<String> = node.verdicts().into_iter().filter(|line| line.contains("over UDP (")).collect();
+        println!(
+            "{kind:?}, left {left:?}: {} of {number} later ones late or wrong, {} verdicts",
+            faults.len(),
+            verdicts.len()
+        );
+        // A few zones are told of before it is seen that they have nothing in common, each at the price of a first answer.
+        if verdicts.len() > 4 || faults.len() > 5 {
+            faults.extend(verdicts);
+            return result(&faults, &node);
+        }
+        stage.hop.turn(&host, BEYOND);
+        let back = node.wait_for_address(|number| format!("back{number}.shop.example"), 2, wait::seconds(10));
+        if back.is_some() {
+            Ok(())
+        } else {
+            Err(format!("not in use 10 s after the loop's end\n{}", node.onward.output()))
+        }
+    });
+}
+
+#[test]
 fn a_loop_through_a_validating_hop_that_is_there_at_the_start_is_convicted() {
     everywhere(|kind, left| {
         let Some(host) = node::host() else { return Ok(()) };
@@ -144,7 +187,7 @@ fn looped_questions_that_are_not_convicted_do_not_get_slower() {
             took
         };
         let took: Vec<Duration> = (0..NAMES).map(ask).collect();
-        let late = took.iter().filter(|took| **took >= FIRST_ANSWER).count();
+        let late = took.iter().filter(|took| **took >= UNCONVICTED).count();
         println!("{late} of {NAMES} late: {took:?}");
         if late <= 3 { Ok(()) } else { Err(format!("{late} of {NAMES} looped questions late: {took:?}")) }
     });

@@ -4,6 +4,7 @@
 //! process: it gives a [`Failure`], which has the exit code (sysexits.h) and the text.
 
 mod check;
+mod cluster_facts;
 mod discover;
 mod run;
 
@@ -14,6 +15,23 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 pub use crate::failure::Failure;
+use crate::logging;
+
+/// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which form.
+const AFTER_LONG_HELP: &str = "\
+Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variables that begin with ONWARD_.
+Files:
+  /run/onward/resolv.conf  for kubelet (`resolvConf` of its configuration), which gives it to pods
+  /var/lib/onward  what should survive a restart: the last good list of servers, the addresses that pods were given
+Exit status:
+  0  done
+  64  the command line makes no sense
+  70  a fault of Onward itself
+  71  the system does not give what is needed: a port, a file, a thread
+  74  the result could not be written
+  77  a privilege is missing
+  78  the configuration has faults, or can never work on this node
+Example: onward check --print";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -26,6 +44,7 @@ pub use crate::failure::Failure;
                   uses, and writes a resolv.conf that kubelet can give to pods.",
     after_help = "Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variables that begin with ONWARD_.\n\
                   Example: onward check --print",
+    after_long_help = AFTER_LONG_HELP,
     disable_help_subcommand = true
 )]
 pub struct CommandLine {
@@ -41,6 +60,8 @@ pub enum Command {
     Run(RunArgs),
     Check(CheckArgs),
     Discover(DiscoverArgs),
+    #[command(hide = true)]
+    ClusterFacts(ClusterFactsArgs),
 }
 
 /// `onward run`.
@@ -117,6 +138,22 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// `onward cluster-facts`, which onward-cluster.service calls.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Tell what kubelet, k3s and RKE2 on this node are told, as JSON",
+    long_about = "Tell what kubelet, k3s and RKE2 on this node are told, as JSON: clusterDNS, clusterDomain, nodeIP, \
+                  resolvConf, which programs start pods, and what could not be read.\n\nRun as root it knows more than \
+                  the service does, which has a user of its own: onward-cluster.service leaves its result in \
+                  /run/onward/cluster.json.",
+    after_help = "Example:\n  onward cluster-facts"
+)]
+pub struct ClusterFactsArgs {
+    /// Write this file, all at once, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 impl CommandLine {
     /// Does what the command line says, and writes the result to `out`.
     ///
@@ -127,8 +164,17 @@ impl CommandLine {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }
+}
+
+/// Tells why the program failed, on standard error; where that is the journal, with the priority of an error
+/// (sd-daemon(3)), so that `journalctl -p err` shows it.
+pub fn tell(failure: &str) {
+    let priority = if logging::goes_to_journal() { "<3>" } else { "" };
+    let lines: String = failure.lines().map(|line| format!("{priority}{line}\n")).collect();
+    let _ = std::io::stderr().write_all(lines.as_bytes());
 }
 
 impl RunArgs {

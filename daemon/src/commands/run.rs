@@ -1,5 +1,7 @@
 //! `onward run`: starts the log and the runtime, and serves until told to stop.
 
+use std::time::Duration;
+
 use tokio::runtime::Builder;
 
 use super::{Failure, RunArgs};
@@ -9,6 +11,9 @@ use crate::{config, logging, service};
 
 /// Threads for what is not the hot path: TCP, streams to upstreams, probes, the service's own loop.
 const THREADS: usize = 2;
+/// Time for which a process that failed stays, for journald: it asks /proc which unit a line belongs to, and without an
+/// answer `journalctl -u` does not show the line that has the cause.
+const ATTRIBUTION: Duration = Duration::from_millis(100);
 
 /// Runs the service. What ends it is told in the log, so that the journal has it at the priority of an error, and nowhere
 /// else.
@@ -23,6 +28,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let ended = loaded.map_err(Failure::from).and_then(|loaded| serve(loaded, overrides));
     let ended = ended.map_err(Failure::logged);
     drop(log); // what is still queued is written before the process ends
+    if ended.is_err() && logging::goes_to_journal() {
+        std::thread::park_timeout(ATTRIBUTION);
+    }
     ended
 }
 

@@ -49,6 +49,10 @@ fn failures_have_the_codes_of_sysexits() {
     let codes =
         [Failure::Usage(text()), Failure::Internal(text()), Failure::System(text()), Failure::Permission(text())];
     assert_eq!(codes.map(|failure| failure.code()), [64, 70, 71, 77]);
+    let help = CommandLine::command().render_long_help().to_string();
+    for code in [64, 70, 71, 74, 77, 78] {
+        assert!(help.contains(&format!("\n  {code}  ")), "{code} in {help}");
+    }
     let gone = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     assert!(gone.is_unread() && gone.code() == 74);
 }

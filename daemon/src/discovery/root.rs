@@ -74,11 +74,14 @@ impl Root {
     }
 
     /// Where the file of `path` lies in this tree, its links followed: those of a tree that is not the machine's own must
-    /// not lead out of it.
+    /// not lead out of it. `/proc/net` is a link that a sandbox may lack (`ProcSubset=pid`, systemd.exec(5)), and
+    /// `/etc/resolv.conf` may lead there.
     fn real_path(&self, path: &Path) -> PathBuf {
-        match self.links(path).last() {
-            Some(end) if self.0 != Path::new("/") => self.path(end),
-            _ => self.path(path),
+        let end = self.links(path).pop().unwrap_or_else(|| path.to_owned());
+        match end.strip_prefix("/proc/net") {
+            Ok(table) => self.path(Path::new("/proc/self/net").join(table)),
+            Err(_) if self.0 == Path::new("/") => self.path(path),
+            Err(_) => self.path(end),
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Memory {
     preference: Preference,
     /// The cluster's DNS as it was last known: where it cannot be read, it is still that.
     cluster_dns: Vec<IpAddr>,
+    /// The node's addresses as kubelet was last known to be told.
+    node_ips: Vec<IpAddr>,
     /// Where Onward listened in an earlier life, for as long as it listens nowhere.
     own: Vec<SocketAddr>,
 }
@@ -150,7 +152,7 @@ impl Memory {
     /// Remembers nothing yet. `hold` is the time for which a source that has fallen empty keeps its list.
     #[must_use]
     pub(crate) fn new(hold: Duration) -> Self {
-        Self { preference: Preference::new(hold), cluster_dns: Vec::new(), own: Vec::new() }
+        Self { preference: Preference::new(hold), cluster_dns: Vec::new(), node_ips: Vec::new(), own: Vec::new() }
     }
 
     /// Takes up what an earlier life left.
@@ -166,7 +168,7 @@ impl Memory {
         self.preference.reconfigure(hold, |name| sources.iter().any(|source| source.to_string() == name));
     }
 
-    /// Takes what kubelet's files say, and adds what they said before where they are not all known now.
+    /// Takes what kubelet is told, and adds what it was told before where not all of that is known now.
     fn complete(&mut self, kubelet: &mut Kubelet) {
         if !kubelet.unknown.is_empty() {
             for address in &self.cluster_dns {
@@ -174,8 +176,12 @@ impl Memory {
                     kubelet.cluster_dns.push(*address);
                 }
             }
+            if kubelet.node_ips.is_empty() {
+                kubelet.node_ips.clone_from(&self.node_ips);
+            }
         }
         self.cluster_dns.clone_from(&kubelet.cluster_dns);
+        self.node_ips.clone_from(&kubelet.node_ips);
     }
 
     /// Where Onward listens, listened, or sends pods to.

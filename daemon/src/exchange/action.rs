@@ -35,6 +35,8 @@ pub enum Action {
     Silent(UpstreamId, Transport, QuestionKey),
     /// An upstream has said nothing for a while: perhaps it is down. The name is one that it has answered before.
     PerhapsDown(UpstreamId, Transport, Option<Box<[u8]>>),
+    /// An upstream did not take an OPT as one that bears it does: perhaps it bears none any more.
+    PerhapsNoEdns(UpstreamId),
     /// An upstream that is held to be down, or may be, said something.
     Alive(UpstreamId, Transport),
 }

@@ -114,7 +114,7 @@ impl Engine {
                 && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
             {
                 let form = self.form_for(upstream.id, now);
-                self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
+                self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);
             }
         }
     }

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::form::Form;
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
-use super::sending::Target;
 use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
@@ -81,19 +79,7 @@ impl Engine {
                 }
                 self.go_on(id, now);
             }
-            Worth::PerhapsEdns => {
-                let again = self.set.get(ask.upstream.id).cloned(); // it may have left the set meanwhile
-                match again.map(|upstream| Target {
-                    upstream,
-                    rank: ask.rank,
-                    form: Form::Bare,
-                    stage: Stage::Fresh,
-                    extra: false,
-                }) {
-                    Some(target) => self.send(id, target, now),
-                    None => self.go_on(id, now),
-                }
-            }
+            Worth::PerhapsEdns => self.ask_without_edns(&ask, now),
             Worth::Truncated => {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
@@ -146,10 +132,12 @@ impl Engine {
             return self.go_on(ask.lookup, now);
         }
         let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
-        let (upstream, step) = (Arc::clone(&ask.upstream), Some(now + lookup.patience(CLIENT_BUDGET)));
+        let step = Some((ask.begun + lookup.patience(CLIENT_BUDGET)).max(now));
+        let upstream = Arc::clone(&ask.upstream);
         let ask = Attempt {
             sent_over: SentOver::Stream,
             extra: false,
+            told_early: false,
             copies_due: false,
             sent: now,
             sends: SENDS,
@@ -249,8 +237,13 @@ impl Engine {
             }
             return;
         }
+        let late_after = peer.health(Transport::Udp).late_after();
+        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.told_early) {
+            ask.step = Some(ask.first_step(late_after).max(now));
+            return self.actions.push_back(Action::Silent(ask.upstream.id, Transport::Udp, lookup.key.clone()));
+        }
         if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
-            ask.step = Some((sent + peer.health(Transport::Udp).late_after()).max(now));
+            ask.step = Some(ask.first_step(late_after).max(now));
             return self.send_plainer(attempt_id, now);
         }
         let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());
@@ -258,7 +251,7 @@ impl Engine {
         let stage;
         (stage, ask.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
-            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((sent + patience).max(now))),
+            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((ask.begun + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };

@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::guard::Marks;
+
 /// Number of queries that go out in the usual form as well after an upstream seemed not to bear it.
 const DOUBTS: u8 = 2;
 /// Time until it is found out again what an upstream bears that seemed not to bear the usual form.
@@ -25,6 +27,13 @@ pub(super) enum Form {
     WithoutAd,
     /// Without an OPT, too.
     Bare,
+}
+
+impl Form {
+    /// The marks of a query in this form, of those that it may carry.
+    pub(super) fn marks(self, marks: Marks) -> Marks {
+        Marks { opt: marks.opt && self < Self::Bare, spelling: marks.spelling && self == Self::Usual, ..marks }
+    }
 }
 
 /// What an upstream is known to bear.

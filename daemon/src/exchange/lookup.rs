@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::form::Form;
 use super::pool::Socket;
+use super::sending::Target;
 use super::{Certainty, LookupRequest, OwnedUpstreamResponse};
 use crate::guard::Passed;
 use crate::upstream::{Transport, Upstream, UpstreamId};
@@ -21,6 +22,11 @@ pub const CLIENT_BUDGET: Duration = Duration::from_millis(1800);
 pub(super) const LOOKUP_BUDGET: Duration = Duration::from_secs(6);
 /// After this the next upstream is asked, whatever the standards of the one before.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(600);
+/// Time until an upstream that has never answered is asked in plainer forms, too.
+const UNKNOWN: Duration = Duration::from_millis(150);
+/// Time until the guard is told that a near upstream is silent of which no response was measured. It may loop, and what
+/// validates may have denied the guard's own probe from a cache; a probe costs less than the wait of a client.
+const UNMEASURED: Duration = Duration::from_millis(25);
 /// Time until a negative response of a later upstream no longer waits for an earlier one that was asked.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
 /// Time before the first client's deadline at which nothing more is waited for that could only contradict what there is.
@@ -160,8 +166,13 @@ pub(super) struct Attempt {
     pub(super) returned: bool,
     /// Whether it goes beside another one to the same upstream: nothing waits for it.
     pub(super) extra: bool,
+    /// Whether its silence is told of early, since nobody knows when a response of its upstream is late.
+    pub(super) told_early: bool,
     /// Whether plainer copies of it are due, since its upstream may not bear its form.
     pub(super) copies_due: bool,
+    /// When its upstream was first asked the question, in whatever form and over whatever transport: our patience with
+    /// the upstream begins then.
+    pub(super) begun: Instant,
     /// When it was first sent.
     pub(super) sent: Instant,
     /// How often.
@@ -170,6 +181,23 @@ pub(super) struct Attempt {
     pub(super) stage: Stage,
     /// When that changes.
     pub(super) step: Option<Instant>,
+}
+
+impl Attempt {
+    /// The same to its upstream in another form.
+    pub(super) fn again(&self, upstream: Arc<Upstream>, form: Form) -> Target {
+        Target { upstream, rank: self.rank, form, stage: Stage::Fresh, begun: self.begun, extra: false }
+    }
+
+    /// When something is to be done about it while it is fresh, given after how long its response is late.
+    pub(super) fn first_step(&self, late_after: Duration) -> Instant {
+        let after = match (self.told_early, self.copies_due) {
+            (true, _) => UNMEASURED,
+            (false, true) => late_after.min(UNKNOWN),
+            (false, false) => late_after,
+        };
+        self.sent + after
+    }
 }
 
 impl Lookup {

@@ -12,6 +12,8 @@ use crate::upstream::{Transport, UpstreamId};
 
 /// Time until the name that an upstream has answered is replaced by a later one.
 const NAME_LIFE: Duration = Duration::from_secs(10);
+/// Minimum time between two times that the guard is told that an upstream may bear no OPT.
+const EDNS_DOUBTS: Duration = Duration::from_secs(1);
 
 /// One upstream.
 pub(super) struct Peer {
@@ -22,6 +24,7 @@ pub(super) struct Peer {
     udp: Health,
     tcp: Health,
     answered: Option<(Box<[u8]>, Instant)>,
+    edns_doubted: Option<Instant>,
     /// What it was asked, and what came of it.
     pub(super) counters: UpstreamCounters,
 }
@@ -36,6 +39,7 @@ impl Peer {
             udp: Health::default(),
             tcp: Health::default(),
             answered: None,
+            edns_doubted: None,
             counters: UpstreamCounters::default(),
         }
     }
@@ -62,6 +66,15 @@ impl Peer {
         if !self.answered.as_ref().is_some_and(is_new) {
             self.answered = Some((name.into(), now));
         }
+    }
+
+    /// Whether the guard may be told now that it may bear no OPT; if so, the next time is a while away.
+    pub(super) fn may_doubt_edns(&mut self, now: Instant) -> bool {
+        let is_due = self.edns_doubted.is_none_or(|last| now.saturating_duration_since(last) >= EDNS_DOUBTS);
+        if is_due {
+            self.edns_doubted = Some(now);
+        }
+        is_due
     }
 
     /// A name that it has answered, if there is one.

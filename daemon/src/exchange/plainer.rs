@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::form::Form;
 use super::lookup::{Attempt, AttemptId, LookupId, SentOver, Stage};
 use super::sending::Target;
-use super::{Engine, Worth};
+use super::{Action, Engine, Worth};
 use crate::upstream::UpstreamId;
 
 impl Engine {
@@ -49,7 +49,7 @@ impl Engine {
         let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
         let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_open) else { return };
         let (id, rank) = (ask.lookup, ask.rank);
-        self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, extra: true }, now);
+        self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);
     }
 
     /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours, since it
@@ -82,14 +82,28 @@ impl Engine {
         asks
     }
 
+    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The guard is
+    /// told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
+    pub(super) fn ask_without_edns(&mut self, ask: &Attempt, now: Instant) {
+        let id = ask.upstream.id;
+        if self.peers.get_mut(id).is_some_and(|peer| peer.may_doubt_edns(now)) {
+            self.actions.push_back(Action::PerhapsNoEdns(id));
+        }
+        match self.set.get(id).cloned() {
+            Some(upstream) => {
+                self.send(ask.lookup, ask.again(upstream, Form::Bare), now);
+            }
+            None => self.go_on(ask.lookup, now), // it has left the set meanwhile
+        }
+    }
+
     /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the
     /// query is known to have come back to us.
     fn ask_unspelled(&mut self, ask: &Attempt, now: Instant) -> bool {
         let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
         let is_of_use = is_open && !ask.extra && !ask.returned;
         let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use) else { return false };
-        let target = Target { upstream, rank: ask.rank, form: Form::Unspelled, stage: Stage::Fresh, extra: false };
-        self.send(ask.lookup, target, now);
+        self.send(ask.lookup, ask.again(upstream, Form::Unspelled), now);
         true
     }
 }

@@ -38,6 +38,11 @@ pub fn build(key: &QuestionKey, id: u16, dress: EdnsParams<'_>) -> Vec<u8> {
     message
 }
 
+/// The name in a query for `key`.
+pub(super) fn name_mut<'m>(message: &'m mut [u8], key: &QuestionKey) -> &'m mut [u8] {
+    message.get_mut(HEADER..HEADER + key.name().len()).unwrap_or_default()
+}
+
 /// Where the question of a query that [`build`] made for `key` ends.
 #[must_use]
 pub fn question_end(key: &QuestionKey) -> usize {

@@ -1,7 +1,7 @@
 //! How a question leaves: whom it may be asked of and in which order, over which socket, with which marks.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -9,16 +9,13 @@ use super::form::Form;
 use super::lookup::{AskingOrder, Attempt, AttemptId, LookupId, SentOver, Stage};
 use super::query::{self, EdnsParams};
 use super::{Action, Engine, LookupRequest};
-use crate::guard::{Marks, Standing, probe, silence, spelling};
+use crate::guard::{Standing, probe, silence, spelling};
 use crate::upstream::{Transport, Upstream, UpstreamId};
-use crate::wire::{HEADER, QuestionKey};
+use crate::wire::QuestionKey;
 
 /// Maximum number of times that a lookup asks upstreams again through which its query came back. Only those that answer
 /// some queries themselves are asked again.
 const AGAIN: u8 = 3;
-
-/// Time until an upstream that has never answered is asked in plainer forms, too.
-const UNKNOWN: Duration = Duration::from_millis(150);
 
 /// Maximum number of upstreams that the probe of another Onward is passed on to: the second shows that Onward that we
 /// have another upstream. A probe with a foreign tag goes to one only, but that Onward's second probe carries no mark:
@@ -86,7 +83,7 @@ impl Engine {
         let upstream = self.set.get(id).cloned()?;
         let rank = self.set.route(key.name()).and_then(|route| route.rank(id)).unwrap_or(usize::MAX);
         let form = self.form_for(id, now);
-        Some(Target { upstream, rank, form, stage: Stage::Fresh, extra: false })
+        Some(Target { upstream, rank, form, stage: Stage::Fresh, begun: now, extra: false })
     }
 
     /// Asks `upstream` again, through which the question came back: where nobody else is left and it is known to answer
@@ -111,12 +108,10 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, id: LookupId, target: Target, now: Instant) {
-        let Target { upstream, rank, form, stage, extra } = target;
+        let Target { upstream, rank, form, stage, begun, extra } = target;
         let peer = self.peers.of(upstream.id, self.sockets_each);
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
-        let marks = self.guidance.verdicts.marks(upstream.id);
-        let marks =
-            Marks { opt: marks.opt && form < Form::Bare, spelling: marks.spelling && form == Form::Usual, ..marks };
+        let marks = form.marks(self.guidance.verdicts.marks(upstream.id));
         let key = &self.guidance.key;
         self.options.clear();
         if marks.tag && marks.opt {
@@ -132,17 +127,17 @@ impl Engine {
         let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
         let copies_due = is_first && peer.borne.is_unknown(now);
         let late_after = peer.health(Transport::Udp).late_after();
-        let first_step = if copies_due { late_after.min(UNKNOWN) } else { late_after };
+        let is_unmeasured = peer.health(Transport::Udp).latency().is_none() && upstream.is_near();
+        let told_early = is_unmeasured && !lookup.relayed && !extra && stage == Stage::Fresh;
         let mut assigned = None;
         let attempt_id = self.attempts.insert_with_key(|attempt_id| {
             let assigned =
                 assigned.insert(peer.pool.ask(AttemptId(attempt_id), now, &mut self.rng, &mut self.next_socket));
             let mut message = query::build(&lookup.key, assigned.id, dress);
-            let name_end = HEADER + lookup.key.name().len();
-            if let Some(name) = message.get_mut(HEADER..name_end).filter(|_| marks.spelling) {
-                spelling::spell(name, upstream.id, lookup.spelled(), key);
+            if marks.spelling {
+                spelling::spell(query::name_mut(&mut message, &lookup.key), upstream.id, lookup.spelled(), key);
             }
-            Attempt {
+            let attempt = Attempt {
                 lookup: id,
                 rank,
                 sent_over: SentOver::Udp(assigned.socket, assigned.id),
@@ -154,13 +149,17 @@ impl Engine {
                 form,
                 returned: false,
                 extra,
+                told_early,
                 copies_due,
+                begun,
                 sent: now,
                 sends: 1,
                 stage,
-                step: (stage == Stage::Fresh).then(|| now + first_step),
+                step: None,
                 upstream: Arc::clone(&upstream),
-            }
+            };
+            let first_step = attempt.first_step(late_after).min(begun + lookup.patience(late_after)).max(now);
+            Attempt { step: (stage == Stage::Fresh).then_some(first_step), ..attempt }
         });
         let (attempt_id, Some(assigned)) = (AttemptId(attempt_id), assigned) else { return };
         lookup.attempts.push(attempt_id);
@@ -181,6 +180,8 @@ pub(super) struct Target {
     pub(super) form: Form,
     /// How patient we are with it from the start.
     pub(super) stage: Stage,
+    /// When it was first asked the question: see [`Attempt::begun`].
+    pub(super) begun: Instant,
     /// Whether it goes beside another one to the same upstream.
     pub(super) extra: bool,
 }

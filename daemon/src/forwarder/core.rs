@@ -223,6 +223,7 @@ impl Forwarder {
             Action::PerhapsDown(upstream, transport, answered) => {
                 self.shared.guard.perhaps_down(upstream, transport, answered.as_deref());
             }
+            Action::PerhapsNoEdns(upstream) => self.shared.guard.perhaps_no_edns(upstream),
             Action::Alive(upstream, transport) => self.shared.guard.is_alive(upstream, transport),
         }
         None

@@ -63,7 +63,7 @@ impl Forwarder {
         let origin = Origin { upstream: *upstream, provisional };
         // By the engine's copy of the verdicts: the shared one costs more to look at, for each miss.
         if !is_failure && !self.engine.guidance().verdicts.all().is_empty() {
-            self.shared.guard.answered(*upstream, key.name());
+            self.shared.guard.answered(*upstream, key.into());
         }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
@@ -83,6 +83,13 @@ impl Forwarder {
     /// Gives a failure, which is all that upstreams said. What was known before is worth more (RFC 8767, section 4).
     pub(super) fn respond_failure(&mut self, failure: &OwnedUpstreamResponse, now: Instant) {
         let key = &failure.key;
+        // Of one in quarantine it is our own word, come back: another worker's clients were told a moment before this one
+        // heard of the verdict.
+        let verdicts = self.shared.guard.verdicts();
+        let loops = |over| verdicts.standing(failure.upstream, over, key.into()) == Standing::Quarantined;
+        if [Transport::Udp, Transport::Tcp].into_iter().any(loops) {
+            return self.fail(key, Failure::Loops(failure.upstream), now);
+        }
         let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
         self.shared.waiters.has_failed(key.bytes(), now);
         let is_for_onwards = self.shared.waiters.asker(key.bytes()) == Asker::Onward;

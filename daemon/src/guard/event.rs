@@ -61,6 +61,11 @@ pub enum Event {
         /// A name that it has answered before, lower-cased wire form, where one is known.
         answered: Option<Box<[u8]>>,
     },
+    /// An upstream may bear no OPT any more.
+    PerhapsNoEdns {
+        /// Which.
+        upstream: UpstreamId,
+    },
     /// An upstream that is held to be down said something.
     Alive {
         /// Which.

@@ -169,6 +169,7 @@ impl Judge {
             Event::PerhapsDown { upstream, transport, answered } => {
                 self.perhaps_down((upstream, transport), answered, now);
             }
+            Event::PerhapsNoEdns { upstream } => self.doubt_edns(upstream, now),
             Event::Alive { upstream, transport } => self.is_alive((upstream, transport)),
             Event::SetChanged(set) => {
                 self.set_changed(set);
@@ -315,13 +316,22 @@ impl Judge {
     }
 
     fn begin_lesson(&mut self, asked: &ProbeInFlight, now: Instant) {
-        let (number, transport) = asked.whom;
-        let fits = asked.want.of_all() && transport == Transport::Udp;
-        if fits
-            && self.known.entry(number).or_default().begin(now)
-            && let Some(track) = self.tracks.get_mut(&asked.whom)
-        {
-            track.want(ProbeRequest::learn());
+        if asked.want.of_all() && asked.whom.1 == Transport::Udp {
+            self.begin_lesson_of(asked.whom, now);
+        }
+    }
+
+    fn begin_lesson_of(&mut self, whom: Whom, now: Instant) {
+        if self.known.entry(whom.0).or_default().begin(now) {
+            self.tracks.entry(whom).or_default().want(ProbeRequest::learn());
+        }
+    }
+
+    /// Begins a new lesson about an upstream that is thought to bear an OPT.
+    fn doubt_edns(&mut self, upstream: UpstreamId, now: Instant) {
+        let is_in_use = self.set.get(upstream).is_some();
+        if is_in_use && self.known.get(&upstream).is_none_or(|known| known.bears().opt) {
+            self.begin_lesson_of((upstream, Transport::Udp), now);
         }
     }
 

@@ -20,6 +20,7 @@ use super::report::Kind;
 use super::{Asked, Judge, MarkKey, Marks, Nonce, Report, Secret, Settings, Verdicts, Witness, exchange};
 use crate::clock;
 use crate::upstream::{Transport, Upstream, UpstreamId, UpstreamSet};
+use crate::wire::rtype;
 
 /// What waits for the judge at most.
 const QUEUE: usize = 256;
@@ -140,16 +141,23 @@ impl Guard {
         self.tell(Event::PerhapsDown { upstream, transport, answered: answered.map(Into::into) });
     }
 
+    /// `upstream` may bear no OPT any more: its response to a query that has one speaks for that. The judge begins
+    /// a new lesson, within limits.
+    pub fn perhaps_no_edns(&self, upstream: UpstreamId) {
+        self.tell(Event::PerhapsNoEdns { upstream });
+    }
+
     /// `upstream`, which [`Verdicts::down_since`] holds to be down, has said something.
     pub fn is_alive(&self, upstream: UpstreamId, transport: Transport) {
         self.tell(Event::Alive { upstream, transport });
     }
 
-    /// `upstream` answered a query for `name` (lower-cased wire form) by itself. A no-op while nothing is held against
-    /// any upstream.
-    pub fn answered(&self, upstream: UpstreamId, name: &[u8]) {
-        if !self.verdicts().all().is_empty() {
-            self.tell(Event::Answered { upstream, name: name.into() });
+    /// `upstream` answered a question by itself. A no-op while nothing is held against any upstream, and for what
+    /// validating resolvers ask each other: they know it of most zones whatever becomes of other questions.
+    pub(crate) fn answered(&self, upstream: UpstreamId, asked: Asked<'_>) {
+        let is_chatter = matches!(asked.qtype, rtype::DS | rtype::DNSKEY);
+        if !is_chatter && !self.verdicts().all().is_empty() {
+            self.tell(Event::Answered { upstream, name: asked.name.into() });
         }
     }
 

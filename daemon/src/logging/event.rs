@@ -42,6 +42,8 @@ events! {
         "A second signal ended the service before all queries in progress were answered.";
     ReadyWithoutAddress = "ready-without-address", "a89b060673ca485180bf573aa786493f",
         "systemd was told that the service is ready though the node has no address to listen on.";
+    WorkerStuck = "worker-stuck", "952adaa9de7d4fb4b55e26f4a99c6d05",
+        "A worker does not answer, so that systemd may replace the service; or all answer again.";
     LinesLost = "lines-lost", "4676348b45514752bca7c0eb560d92c8",
         "Log lines were dropped since they came faster than they could be written.";
     // The configuration.

@@ -72,6 +72,12 @@ pub(crate) fn start(level: Level) -> std::io::Result<Guard> {
     Ok(Guard { queue })
 }
 
+/// Returns whether systemd has connected us to the journal (`$JOURNAL_STREAM`, systemd.exec(5)).
+#[must_use]
+pub(crate) fn goes_to_journal() -> bool {
+    systemd_journal_logger::connected_to_journal()
+}
+
 /// Logs more or less from now on.
 pub(crate) fn set_level(level: Level) {
     log::set_max_level(match level {

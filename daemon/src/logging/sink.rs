@@ -4,7 +4,7 @@ use std::io::Write;
 
 use log::kv::{self, Key, Source, Value, VisitSource};
 use log::{Level, Record};
-use systemd_journal_logger::{JournalLog, connected_to_journal};
+use systemd_journal_logger::JournalLog;
 
 use super::record::Owned;
 
@@ -20,10 +20,12 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// The journal where systemd has connected us to it (`$JOURNAL_STREAM`, systemd.exec(5)) and it can be reached.
+    /// The journal where systemd has connected us to it and it can be reached.
     pub(super) fn choose() -> Self {
         match JournalLog::empty() {
-            Ok(journal) if connected_to_journal() => Self::Journal(journal.with_syslog_identifier("onward".to_owned())),
+            Ok(journal) if super::goes_to_journal() => {
+                Self::Journal(journal.with_syslog_identifier("onward".to_owned()))
+            }
             _ => Self::Stderr,
         }
     }

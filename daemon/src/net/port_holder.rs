@@ -1,4 +1,5 @@
-//! Finds out who holds a port, for the error that says so: `/proc/net/{tcp,udp}*` names the socket, `/proc/*/fd` its process.
+//! Finds out who holds a port, for the error that says so: `/proc/self/net/{tcp,udp}*` names the socket, `/proc/*/fd` its
+//! process.
 //!
 //! Best effort: without privilege the processes of other users cannot be looked into. Then the kernel's socket diagnosis
 //! (`sock_diag`) tells the control group, which systemd names after the unit; else their user is all that is known.
@@ -12,7 +13,7 @@ use super::sock_diag;
 
 /// Entries of `/proc` that are looked at before giving up: processes, and descriptors of one process.
 const MOST: usize = 65_536;
-/// The state of a listening TCP socket in `/proc/net/tcp` (`TCP_LISTEN` of the kernel's `tcp_states.h`).
+/// The state of a listening TCP socket in `/proc/self/net/tcp` (`TCP_LISTEN` of the kernel's `tcp_states.h`).
 const LISTENING: &str = "0A";
 
 /// A transport protocol.
@@ -55,7 +56,7 @@ pub(crate) enum Holder {
     },
 }
 
-/// A socket of `/proc/net/*`.
+/// A socket of `/proc/self/net/*`.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     uid: u32,
@@ -66,8 +67,8 @@ struct Entry {
 #[must_use]
 pub(crate) fn find(address: SocketAddr, layer: Layer) -> Vec<Holder> {
     let files = match layer {
-        Layer::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
-        Layer::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        Layer::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
+        Layer::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
     };
     let tables: Vec<String> = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
     let entries: Vec<Entry> =

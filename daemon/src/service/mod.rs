@@ -18,6 +18,7 @@ mod plan;
 mod signals;
 mod state;
 mod upstreams;
+mod watchdog;
 mod workers;
 
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +60,8 @@ use workers::{Ends, Workers};
 const ROUNDS: usize = 16;
 /// Time until the service looks again where it cannot tell when something will change.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Time within which a worker tells which upstreams do not answer.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// Everything that is running.
 struct Service {
@@ -92,6 +95,7 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<()
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides)?;
+    watchdog::start(service.mailboxes.clone());
     service.look_for_upstreams();
     service.read_tables();
     loop {
@@ -271,7 +275,7 @@ impl Service {
 
     /// Asks all that answer queries what they know.
     async fn report(&self) -> Report {
-        Report { workers: Workers::report(&self.mailboxes).await, streams: self.queries.counters() }
+        Report { workers: Workers::report(&self.mailboxes, REPORT).await, streams: self.queries.counters() }
     }
 
     /// Asks the workers which upstreams do not answer, and tells people what has changed.

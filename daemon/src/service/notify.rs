@@ -20,6 +20,11 @@ pub(super) fn reloading() {
     }
 }
 
+/// The workers work; systemd wants to hear it more often than its limit ends.
+pub(super) fn watchdog() {
+    tell(&[NotifyState::Watchdog]);
+}
+
 /// The service ends.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

@@ -24,9 +24,6 @@ const AUTOMATIC_MOST: usize = 4;
 const SOCKETS_PER_UPSTREAM: usize = 64;
 const SOCKETS_PER_UPSTREAM_LEAST: usize = 4;
 
-/// Time within which a worker says what it knows; it takes microseconds, unless a thread gets no processor.
-const REPORT: Duration = Duration::from_secs(1);
-
 /// Whom workers speak to.
 pub(super) struct Ends {
     /// Each other.
@@ -88,8 +85,9 @@ impl Workers {
         Ok(Self { threads })
     }
 
-    /// Asks all what they know. Returns what those say that answer in time, which is all of them, save at their end.
-    pub(super) async fn report(mailboxes: &Mailboxes) -> Vec<WorkerReport> {
+    /// Asks all workers what they know. Returns what those say that answer within `limit`, which is all of them, save at their
+    /// end: it takes microseconds, unless a thread gets no processor.
+    pub(super) async fn report(mailboxes: &Mailboxes, limit: Duration) -> Vec<WorkerReport> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         mailboxes.tell_all(|| Mail::Report(sender.clone()));
         drop(sender);
@@ -99,7 +97,7 @@ impl Workers {
                 reports.push(report);
             }
         };
-        let _ = tokio::time::timeout(REPORT, all).await; // those who are late are left out
+        let _ = tokio::time::timeout(limit, all).await; // workers that are late are left out
         reports
     }
 

@@ -45,6 +45,10 @@ pub mod rtype {
     pub const AAAA: u16 = 28;
     /// EDNS (RFC 6891).
     pub const OPT: u16 = 41;
+    /// Delegation signer (RFC 4034): whether a zone is signed.
+    pub const DS: u16 = 43;
+    /// Key of a zone (RFC 4034).
+    pub const DNSKEY: u16 = 48;
     /// Incremental zone transfer (RFC 1995).
     pub const IXFR: u16 = 251;
     /// Zone transfer (RFC 5936).

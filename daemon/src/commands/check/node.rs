@@ -6,9 +6,15 @@ use std::path::Path;
 
 use super::access::Identity;
 use super::unit::Unit;
-use crate::config::{Fault, Loaded, Origin};
+use crate::config::{Fault, Loaded, Origin, Settings};
 use crate::discovery::Root;
 use crate::discovery::vet::Rules;
+
+/// Memory of a service that has nothing to do, in bytes.
+const BASE: u64 = 8 << 20;
+/// Maximum memory of a question that is being asked, and of a client's connection, in bytes.
+const OF_A_MISS: u64 = 2 << 10;
+const OF_A_CONNECTION: u64 = 48 << 10;
 
 /// The node, as far as it matters.
 #[derive(Debug)]
@@ -30,6 +36,18 @@ pub(super) fn memory(root: &Root) -> Option<u64> {
     let text = root.read_text("/proc/meminfo").ok()??;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Returns what may be in memory by the configuration, in bytes, by the key that bounds it. The test `flood` holds these
+/// figures.
+fn needs(settings: &Settings) -> [(&'static str, u64); 3] {
+    let times = |number: usize, bytes: u64| u64::try_from(number).unwrap_or(u64::MAX).saturating_mul(bytes);
+    let cache = settings.cache.max_bytes;
+    [
+        ("cache.max_bytes", cache.saturating_add(cache / 4)),
+        ("limits.misses", times(settings.limits.misses, OF_A_MISS)),
+        ("limits.tcp_connections", times(settings.limits.tcp.connections, OF_A_CONNECTION)),
+    ]
 }
 
 impl Node {
@@ -69,9 +87,16 @@ impl Node {
         let limit = self.unit.as_ref().and_then(|unit| unit.memory).map(|bytes| (bytes, "MemoryMax= of the unit"));
         let machine = self.memory.map(|bytes| (bytes, "the memory of this machine"));
         let least = limit.into_iter().chain(machine).min_by_key(|(bytes, _)| *bytes);
-        if let Some((bytes, whose)) = least.filter(|(bytes, _)| loaded.settings.cache.max_bytes > *bytes) {
-            let what = format!("more than {whose}, which is {} MiB: Onward would be killed", bytes >> 20);
-            doubts.extend(of_key(loaded, "cache.max_bytes", what));
+        let needs = needs(&loaded.settings);
+        let whole = needs.iter().map(|(_, bytes)| bytes).sum::<u64>() + BASE;
+        if let Some((bytes, whose)) = least.filter(|(bytes, _)| whole > *bytes) {
+            let what = format!(
+                "with it Onward may need {} MiB, more than {whose}, which is {} MiB, and would be killed",
+                whole >> 20,
+                bytes >> 20
+            );
+            let largest = needs.iter().max_by_key(|(_, bytes)| *bytes);
+            doubts.extend(largest.and_then(|(key, _)| of_key(loaded, key, what)));
         }
         doubts
     }
@@ -140,11 +165,25 @@ mod tests {
     fn a_cache_larger_than_the_memory_is_told() {
         let large = loaded(&[("ONWARD_CACHE__MAX_BYTES", "1GiB")]);
         let doubts = told(&node().doubts(&large));
-        assert!(doubts[0].ends_with("more than the memory of this machine, which is 256 MiB: Onward would be killed"));
+        let expected = "cache.max_bytes = \"1GiB\": with it Onward may need 1308 MiB, more than the memory of this machine, \
+                        which is 256 MiB, and would be killed";
+        assert!(doubts[0].ends_with(expected), "{doubts:?}");
         let limited = Node { unit: Some(Unit { memory: Some(16 << 20), ..Unit::default() }), ..node() };
         let doubts = told(&limited.doubts(&loaded(&[])));
-        assert!(doubts[0].ends_with("more than MemoryMax= of the unit, which is 16 MiB: Onward would be killed"));
+        assert!(
+            doubts[0].ends_with("more than MemoryMax= of the unit, which is 16 MiB, and would be killed"),
+            "{doubts:?}"
+        );
         assert!(node().doubts(&loaded(&[])).is_empty());
+    }
+
+    #[test]
+    fn limits_that_add_up_to_more_than_the_unit_allows_are_told() {
+        let limited = Node { unit: Some(Unit { memory: Some(512 << 20), ..Unit::default() }), memory: None, ..node() };
+        assert!(limited.doubts(&loaded(&[])).is_empty());
+        let many = loaded(&[("ONWARD_LIMITS__TCP_CONNECTIONS", "16384")]);
+        let doubts = told(&limited.doubts(&many));
+        assert!(doubts[0].contains("limits.tcp_connections = 16384: with it Onward may need 824 MiB"), "{doubts:?}");
     }
 
     #[test]

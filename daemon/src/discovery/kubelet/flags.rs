@@ -1,7 +1,6 @@
-//! The flags of a running kubelet that matter here, from its command line in /proc.
+//! The flags of kubelet that matter here, on its command line or where k3s and RKE2 hand them on.
 
 use super::split;
-use crate::discovery::root::Root;
 
 /// Flags of kubelet; empty where not given.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -9,28 +8,12 @@ pub(super) struct Flags {
     pub(super) config: Option<String>,
     pub(super) config_directory: Option<String>,
     pub(super) cluster_dns: Vec<String>,
+    pub(super) cluster_domain: Option<String>,
     pub(super) node_ip: Vec<String>,
+    pub(super) resolv_conf: Option<String>,
 }
 
 impl Flags {
-    /// Those of the first process that is called kubelet; none where none runs.
-    pub(super) fn of_running(root: &Root, unknown: &mut Vec<String>) -> Self {
-        let Ok(names) = root.list("/proc") else {
-            unknown.push("/proc cannot be listed: whether kubelet runs, and how, is unknown".to_owned());
-            return Self::default();
-        };
-        for name in names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
-            let Ok(Some(line)) = root.read_text(format!("/proc/{name}/cmdline")) else { continue };
-            let mut words = line.split('\0');
-            let program = words.next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-            // `hyperkube kubelet …` and snaps have the program's name second.
-            if program == "kubelet" || words.clone().next() == Some("kubelet") {
-                return Self::parse(words);
-            }
-        }
-        Self::default()
-    }
-
     /// `--name=value`, `--name value`, and `name=value`, as in k3s' `kubelet-arg`.
     pub(super) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         let mut flags = Self::default();
@@ -48,6 +31,8 @@ impl Flags {
                 "config" => flags.config = Some(value),
                 "config-dir" => flags.config_directory = Some(value),
                 "cluster-dns" => flags.cluster_dns.extend(split(&[value])),
+                "cluster-domain" => flags.cluster_domain = Some(value),
+                "resolv-conf" => flags.resolv_conf = Some(value),
                 "node-ip" => flags.node_ip = split(&[value]),
                 _ => {}
             }

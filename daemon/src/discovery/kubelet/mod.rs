@@ -1,10 +1,13 @@
-//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream, and
-//! `--node-ip`.
+//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream, `--node-ip`,
+//! and more that people ask for.
 //!
 //! Read are the files and flags of a running kubelet, the usual places of its configuration, and those of k3s and RKE2.
-//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none.
+//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none. Where this
+//! process does not see all by itself, a file counts that another one left (`facts.rs`).
 
+pub(crate) mod facts;
 mod flags;
+mod running;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -14,6 +17,7 @@ use std::path::PathBuf;
 
 use super::root::Root;
 use flags::Flags;
+use running::Running;
 use yaml::{Document, NotUnderstood};
 
 /// Where kubeadm puts kubelet's configuration, and the usual directory of its drop-ins.
@@ -27,17 +31,48 @@ const DISTRIBUTIONS: [&str; 2] = ["/etc/rancher/k3s/config.yaml", "/etc/rancher/
 pub struct Kubelet {
     /// The addresses of the cluster's DNS Service.
     pub cluster_dns: Vec<IpAddr>,
+    /// The domain of the cluster's names: `cluster.local`, mostly.
+    pub cluster_domain: Option<String>,
     /// `--node-ip`: the node's addresses, as far as they are given.
     pub node_ips: Vec<IpAddr>,
+    /// The resolv.conf that pods with the node's DNS are given; `None` for kubelet's default.
+    pub resolv_conf: Option<String>,
+    /// Which programs that start pods run: `kubelet`, `k3s` and others of their kind.
+    pub starts_pods: Vec<String>,
     /// In words: what could not be read.
     pub unknown: Vec<String>,
 }
 
-/// Reads everything that is there.
+/// Reads everything that is there: by itself, or from the file of facts where this process does not see all.
 #[must_use]
 pub(crate) fn read(root: &Root) -> Kubelet {
-    let mut kubelet = Kubelet::default();
-    let flags = Flags::of_running(root, &mut kubelet.unknown);
+    let (mut own, is_hidden) = look(root);
+    if own.unknown.is_empty() && !is_hidden {
+        return own; // fresher than any file
+    }
+    match facts::read(root) {
+        Ok(Some(told)) => return told,
+        Ok(None) if is_hidden => own.unknown.push(format!(
+            "other users' processes are hidden from this one, and {}, which onward-cluster.service writes, is not there: \
+             kubelet's flags are unknown",
+            facts::PATH
+        )),
+        Ok(None) => {}
+        Err(why) => own.unknown.push(format!("{} is not understood ({why}): what kubelet is told is unknown", facts::PATH)),
+    }
+    own
+}
+
+/// Reads what this process sees by itself.
+#[must_use]
+pub(crate) fn read_by_itself(root: &Root) -> Kubelet {
+    look(root).0
+}
+
+/// Returns what this process sees, and whether processes are hidden from it.
+fn look(root: &Root) -> (Kubelet, bool) {
+    let Running { starters, flags, is_hidden, unknown } = Running::read(root);
+    let mut kubelet = Kubelet { starts_pods: starters, unknown: unknown.into_iter().collect(), ..Kubelet::default() };
     kubelet.take_file(root, flags.config.as_deref().unwrap_or(CONFIG));
     kubelet.take_directory(root, flags.config_directory.as_deref().unwrap_or(CONFIG_DIRECTORY), &[".conf"]);
     for path in DISTRIBUTIONS {
@@ -45,15 +80,15 @@ pub(crate) fn read(root: &Root) -> Kubelet {
         kubelet.take_directory(root, &format!("{path}.d"), &[".yaml", ".yml"]);
     }
     // Flags beat files.
-    kubelet.set_cluster_dns("kubelet's --cluster-dns", &flags.cluster_dns);
-    kubelet.set_node_ips(&flags.node_ip);
-    kubelet
+    kubelet.take_flags("kubelet's --cluster-dns", flags);
+    (kubelet, is_hidden)
 }
 
 /// The files and directories that [`read`] reads now, save in /proc.
 pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
-    let flags = Flags::of_running(root, &mut Vec::new());
+    let flags = Running::read(root).flags;
     let mut paths = vec![
+        PathBuf::from(facts::PATH),
         PathBuf::from(flags.config.as_deref().unwrap_or(CONFIG)),
         flags.config_directory.as_deref().unwrap_or(CONFIG_DIRECTORY).into(),
     ];
@@ -94,6 +129,19 @@ impl Kubelet {
     fn take(&mut self, path: &str, text: &str) -> Result<(), NotUnderstood> {
         let document = Document::read(text)?;
         self.set_cluster_dns(path, &document.list("clusterDNS")?);
+        let mut set = |field: fn(&mut Self) -> &mut Option<String>, key: &str| {
+            let value = document.list(key)?.into_iter().next();
+            if value.is_some() {
+                *field(self) = value;
+            }
+            Ok::<_, NotUnderstood>(())
+        };
+        for key in ["clusterDomain", "cluster-domain"] {
+            set(|kubelet| &mut kubelet.cluster_domain, key)?;
+        }
+        for key in ["resolvConf", "resolv-conf"] {
+            set(|kubelet| &mut kubelet.resolv_conf, key)?;
+        }
         // k3s and RKE2; `key+` adds to what earlier files said there.
         self.set_cluster_dns(path, &split(&document.list("cluster-dns")?));
         self.set_node_ips(&split(&document.list("node-ip")?));
@@ -101,11 +149,17 @@ impl Kubelet {
         // k3s and RKE2 hand these on to kubelet.
         for key in ["kubelet-arg", "kubelet-arg+"] {
             let arguments = document.list(key)?;
-            let flags = Flags::parse(arguments.iter().map(String::as_str));
-            self.set_cluster_dns(path, &flags.cluster_dns);
-            self.set_node_ips(&flags.node_ip);
+            self.take_flags(path, Flags::parse(arguments.iter().map(String::as_str)));
         }
         Ok(())
+    }
+
+    /// Takes what flags say that are given; `source` names them for people.
+    fn take_flags(&mut self, source: &str, flags: Flags) {
+        self.set_cluster_dns(source, &flags.cluster_dns);
+        self.set_node_ips(&flags.node_ip);
+        self.cluster_domain = flags.cluster_domain.or_else(|| self.cluster_domain.take());
+        self.resolv_conf = flags.resolv_conf.or_else(|| self.resolv_conf.take());
     }
 
     fn set_cluster_dns(&mut self, source: &str, texts: &[String]) {

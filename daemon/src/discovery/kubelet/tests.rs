@@ -1,3 +1,5 @@
+mod facts;
+
 use std::path::Path;
 
 use super::yaml::Document;
@@ -18,6 +20,9 @@ fn kubelet(files: &[(&str, &str)]) -> Kubelet {
     let directory = tempfile::tempdir().unwrap();
     read(&lay(directory.path(), files))
 }
+
+/// As proc(5) has it of a process of root's.
+const ROOTS: &str = "Name:\tkubelet\nUid:\t0\t0\t0\t0\nNSpid:\t42\n";
 
 fn list(text: &str, key: &str) -> Vec<String> {
     Document::read(text).unwrap_or_else(|error| panic!("{error}: {text}")).list(key).unwrap()
@@ -152,7 +157,9 @@ fn the_usual_files_are_read_and_dropins_replace() {
 #[test]
 fn a_running_kubelet_tells_where_its_files_are() {
     let found = kubelet(&[
+        ("/proc/1/cmdline", "/sbin/init\0"),
         ("/proc/7/cmdline", "/bin/sh\0-c\0kubelet --config=/no\0"),
+        ("/proc/42/status", ROOTS),
         (
             "/proc/42/cmdline",
             "/usr/bin/kubelet\0--config=/etc/k/c.yaml\0--config-dir\0/etc/k/d\0--node-ip=10.0.0.5,fd00::5\0--v=2\0",

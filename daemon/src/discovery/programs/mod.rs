@@ -28,8 +28,8 @@ use networkmanager::NetworkManager;
 use resolvconf::Resolvconf;
 use resolved::Resolved;
 
-/// What the kernel learnt at boot (`ip=dhcp`).
-const PNP: &str = "/proc/net/pnp";
+/// What the kernel learnt at boot (`ip=dhcp`); people know it as /proc/net/pnp.
+const PNP: &str = "/proc/self/net/pnp";
 
 /// Where facts come from: files today. What programs tell over D-Bus becomes a field each, which is empty until they
 /// answered, and is read here as files are.

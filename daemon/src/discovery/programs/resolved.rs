@@ -19,7 +19,7 @@ pub(in crate::discovery) const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.
 /// resolved itself alone. A link that networkd manages has none.
 const LINK_STATE: &str = "/run/systemd/resolve/netif";
 /// The sockets of all programs.
-const SOCKETS: &str = "/proc/net/udp";
+const SOCKETS: &str = "/proc/self/net/udp";
 /// Size of an empty directory on a tmpfs, in bytes; each entry adds to it.
 const EMPTY_DIRECTORY: u64 = 40;
 
@@ -119,7 +119,7 @@ fn stub(reader: &mut Reader<'_>, is_disabled: bool) -> Stub {
     }
 }
 
-/// Whether /proc/net/udp has a socket on port 53 of `address`, which it shows as a number in the machine's byte order.
+/// Whether /proc/self/net/udp has a socket on port 53 of `address`, which it shows as a number in the machine's byte order.
 fn listens(sockets: &str, address: Ipv4Addr) -> bool {
     let wanted = format!("{:08X}:{DNS_PORT:04X}", u32::from_ne_bytes(address.octets()));
     sockets.lines().any(|line| line.split_ascii_whitespace().nth(1) == Some(&wanted))

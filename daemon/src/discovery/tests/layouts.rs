@@ -23,7 +23,8 @@ fn the_stub_of_resolved_is_unwrapped() {
 #[test]
 fn the_stub_of_resolved_stays_where_plain_servers_would_lose_something() {
     let with = |path: &str, text: &str| {
-        let files = [(ETC, STUB_FILE), (RESOLVED, "nameserver 10.0.0.2\n"), ("/proc/net/udp", UDP_BOTH), (path, text)];
+        let files =
+            [(ETC, STUB_FILE), (RESOLVED, "nameserver 10.0.0.2\n"), ("/proc/self/net/udp", UDP_BOTH), (path, text)];
         assert_eq!(used(&files), used_by_file(&files), "{text}");
         used(&files)
     };
@@ -63,7 +64,7 @@ fn links_with_servers_and_domains_of_their_own_are_routed() {
 #[test]
 fn the_stub_is_the_one_that_listens_and_encryption_is_never_dropped() {
     let with = |udp: &str, text: &str| {
-        used(&[(RESOLVED, "nameserver 10.0.0.2\n"), ("/proc/net/udp", udp), ("/etc/systemd/resolved.conf", text)])
+        used(&[(RESOLVED, "nameserver 10.0.0.2\n"), ("/proc/self/net/udp", udp), ("/etc/systemd/resolved.conf", text)])
     };
     assert_eq!(with(UDP_53, "[Resolve]\nDNSOverTLS=yes\n"), ["127.0.0.53:53"]);
     assert_eq!(with("none", "[Resolve]\nDNSOverTLS=yes\n"), [""; 0]);
@@ -204,7 +205,7 @@ fn openresolv_is_read_by_metric_and_exclusively_where_asked() {
 
 #[test]
 fn what_the_kernel_learnt_at_boot_is_the_last_resort() {
-    let pnp = ("/proc/net/pnp", "#PROTO: DHCP\ndomain corp.example\nnameserver 10.0.0.2\nbootserver 10.0.0.1\n");
+    let pnp = ("/proc/self/net/pnp", "#PROTO: DHCP\ndomain corp.example\nnameserver 10.0.0.2\nbootserver 10.0.0.1\n");
     let found = host(&[pnp, (ETC, "# empty\n")], &all_sources());
     assert_eq!((servers(&found), found.search), (vec!["10.0.0.2:53".into()], vec!["corp.example".into()]));
     assert_eq!(used(&[pnp, (ETC, "nameserver 10.0.0.9\n")]), ["10.0.0.9:53"]);

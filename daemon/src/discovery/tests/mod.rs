@@ -23,8 +23,8 @@ const NM_REAL: &str = "/run/NetworkManager/no-stub-resolv.conf";
 /// The file that we write.
 const OURS: &str = "/run/onward/resolv.conf";
 const STUB_FILE: &str = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.example\n";
-/// Sockets as /proc/net/udp shows them: none, one on port 53 of 127.0.0.53, and one of 127.0.0.54 beside it.
-const UDP: &str = "/proc/net/udp";
+/// Sockets as /proc/self/net/udp shows them: none, one on port 53 of 127.0.0.53, and one of 127.0.0.54 beside it.
+const UDP: &str = "/proc/self/net/udp";
 const UDP_NONE: &str = "  sl  local_address rem_address\n";
 const UDP_53: &str = "  sl  local_address rem_address\n 1: 3500007F:0035 00000000:0000 07\n";
 const UDP_BOTH: &str =

@@ -131,3 +131,27 @@ fn a_byte_order_mark_costs_nothing_but_a_note() {
         assert!(says(&found, "byte order mark"), "{:?}", found.notes);
     }
 }
+
+#[test]
+fn what_kubelet_was_told_stays_while_it_cannot_be_read() {
+    let facts = |node_ips: &str| {
+        format!(
+            "{{\"format\": 1, \"clusterDNS\": [\"10.96.0.10\"], \"clusterDomain\": null, \"nodeIP\": {node_ips}, \
+             \"resolvConf\": null, \"startsPods\": [], \"unknown\": []}}"
+        )
+    };
+    const PATH: &str = "/run/onward/cluster.json";
+    let hidden = ("/proc/90/cmdline", "/usr/bin/onward\0run\0");
+    let mut node = Node::with(&[(ETC, "nameserver 10.96.0.10\nnameserver 10.0.0.2\n"), hidden]);
+    node.write(PATH, &facts("[\"10.0.0.5\"]"));
+    assert_eq!(node.asked(0), ["10.0.0.2:53"]);
+    for damage in ["{\"format\": 1, \"clus", ""] {
+        node.write(PATH, damage);
+        assert_eq!(node.asked(1), ["10.0.0.2:53"]);
+        assert_eq!(node.look(1).kubelet.node_ips, ["10.0.0.5".parse::<std::net::IpAddr>().unwrap()]);
+    }
+    node.remove(PATH);
+    assert_eq!(node.look(1).kubelet.node_ips.len(), 1);
+    node.write(PATH, &facts("[]"));
+    assert_eq!(node.look(1).kubelet.node_ips.len(), 0, "told anew that none is given");
+}

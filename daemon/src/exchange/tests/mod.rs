@@ -35,6 +35,8 @@ struct World {
     /// Those that may be down, and a name that they have answered.
     perhaps_down: Vec<(u16, Option<Box<[u8]>>)>,
     alive: Vec<u16>,
+    /// Those that may bear no OPT.
+    edns_doubts: Vec<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ fn world(servers: &[&str], equivalent: Option<bool>) -> World {
         silent: vec![],
         perhaps_down: vec![],
         alive: vec![],
+        edns_doubts: vec![],
     }
 }
 
@@ -117,6 +120,7 @@ impl World {
                 Action::HealthChanged => self.health_changes += 1,
                 Action::Silent(upstream, _, _) => self.silent.push(upstream.0),
                 Action::PerhapsDown(upstream, _, name) => self.perhaps_down.push((upstream.0, name)),
+                Action::PerhapsNoEdns(upstream) => self.edns_doubts.push(upstream.0),
                 Action::Alive(upstream, _) => self.alive.push(upstream.0),
             }
         }

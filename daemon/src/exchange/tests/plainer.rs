@@ -1,7 +1,7 @@
 //! Queries that go out again plainer: what an upstream does not bear, and what came to a spelled query.
 
 use super::*;
-use crate::wire::flag;
+use crate::wire::{flag, rcode};
 
 /// Whether a query has AD, has an OPT, has a name that is not in lower case.
 fn form(m: &[u8]) -> (bool, bool, bool) {
@@ -63,6 +63,32 @@ fn ad_alone_is_left_out_where_edns_is_borne() {
     w.answer(4, 0, true);
     w.ask("c");
     assert_eq!((w.sent.len(), form(&w.sent[5].2)), (6, (true, true, false)), "it was");
+}
+
+#[test]
+fn the_guard_is_told_once_a_second_of_an_upstream_that_may_bear_no_opt_any_more() {
+    let mut w = world(&["10.0.0.2"], None).known();
+    for n in 0..30 {
+        let first = w.sent.len();
+        w.ask(&format!("n{n}"));
+        w.answer(first, rcode::FORMERR, false);
+        assert!(!form(&w.sent[first + 1].2).1, "asked at once without an OPT");
+        w.answer(first + 1, 0, true);
+        w.pass(100);
+    }
+    assert_eq!(w.edns_doubts, [0, 0, 0]);
+}
+
+#[test]
+fn an_upstream_that_is_asked_again_without_an_opt_has_no_more_time_than_others() {
+    let mut w = world(&TWO, Some(false));
+    w.ask("a");
+    w.until(350);
+    w.answer(0, rcode::FORMERR, false);
+    w.until(599);
+    assert!(w.sent.iter().all(|(upstream, ..)| *upstream == 0));
+    w.until(601);
+    assert!(w.sent.iter().any(|(upstream, ..)| *upstream == 1), "the client's time is for all");
 }
 
 /// A world whose first upstream is suspect: its queries are spelled.

@@ -32,3 +32,25 @@ fn hits_are_answered_while_misses_are_waited_for() {
     w.answer(address(2, 60));
     assert!(w.forwarder.is_done());
 }
+
+#[test]
+fn what_one_in_quarantine_passes_on_of_our_own_words_is_told_as_the_loop_that_it_is() {
+    let mut w = world(&["10.0.0.2"]);
+    w.ask("www.example");
+    let asked = w.sent.len() - 1;
+    let mut probes = w.probes.drain(..1).collect::<Vec<_>>();
+    while let Some(probe) = probes.pop() {
+        w.take(&probe, LISTENER);
+        let nonce = guard::probe::nonce(&probe[12..crate::wire::name_end(&probe, 12).unwrap()]).unwrap();
+        let heard = Some(guard::probe::ProbeReply { own: false, spelling_kept: true });
+        w.driver.step(None, (w.now, None), |_, _, _, _| ());
+        let over = guard::Event::ProbeOver { nonce, heard };
+        w.driver.step(Some(over), (w.now, None), |_, _, over, probe| {
+            probes.extend((over == crate::upstream::Transport::Udp).then_some(probe));
+        });
+    }
+    assert_eq!(w.forwarder.shared().guard.verdicts().all().len(), 1);
+    w.answered();
+    w.answer_to(asked, failure); // before this worker hears of the verdict
+    assert_eq!(w.answered().iter().map(|answer| read(answer)).collect::<Vec<_>>(), [(2, None, Some(23))]);
+}

@@ -1,6 +1,6 @@
 //! What the judge hears from witnesses: a probe for it, within limits, and no more than that. Pure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Counters, EARLY, Judge, SUSPECT, Whom};
 use crate::guard::limits::Provocation;
@@ -10,6 +10,9 @@ use crate::guard::upstream_state::{Cause, ProbeRequest, Purpose};
 use crate::guard::verdict::{Asked, Witness};
 use crate::upstream::Transport;
 use crate::wire::name;
+
+/// Time since it was sent within which a probe tells of what a witness says now: what loops may do so since a moment ago.
+const TELLS: Duration = Duration::from_millis(100);
 
 impl Judge {
     /// A witness sends a probe, within limits, and no more than that.
@@ -33,6 +36,7 @@ impl Judge {
         if let Some(asked) = track.asked.and_then(|nonce| self.asked.get_mut(&nonce))
             && matches!(asked.want.purpose, Purpose::Check | Purpose::Confirm)
             && asked.want.cause.as_ref().is_none_or(|known| is_of_one_domain(known, &cause))
+            && now.saturating_duration_since(asked.sent) < TELLS
         {
             // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked
             // for where this witness points.

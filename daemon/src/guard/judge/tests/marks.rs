@@ -64,3 +64,35 @@ fn what_is_not_borne_is_learnt_again_daily() {
     world.run(7_000, &always(Does::Answers));
     assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks { spelling: false, ..Marks::ALL });
 }
+
+#[test]
+fn one_that_does_not_take_an_opt_any_more_is_learnt_at_once() {
+    let no_opt = |_: UpstreamId, message: &[u8]| match message[11] {
+        1 => Does::Fails,
+        _ => Does::Answers,
+    };
+    let doubt = || Event::PerhapsNoEdns { upstream: UpstreamId(0) };
+    let mut world = World::new(&["10.0.0.2"], always(Does::Answers));
+    world.run(100, &always(Does::Answers));
+    assert!(world.verdicts.marks(UpstreamId(0)).opt);
+    world.sent.clear();
+    world.tell(doubt(), &no_opt);
+    world.run(1, &no_opt);
+    assert_eq!(world.verdicts.marks(UpstreamId(0)), Marks::NONE);
+    assert_eq!(world.sent.len(), 5);
+    world.tell(doubt(), &no_opt);
+    assert_eq!(world.sent.len(), 5, "it is known already");
+}
+
+#[test]
+fn doubts_that_clients_provoke_teach_nothing_and_cost_a_few_probes_a_minute() {
+    let does = always(Does::Answers);
+    let mut world = World::new(&["8.8.8.8"], &does);
+    world.sent.clear();
+    for second in 0..600 {
+        world.tell(Event::PerhapsNoEdns { upstream: UpstreamId(0) }, &does);
+        world.run(1, &does);
+        assert!(world.verdicts.marks(UpstreamId(0)).opt, "after {second} s");
+    }
+    assert!(world.sent.len() <= 10 * 5, "{}", world.sent.len());
+}

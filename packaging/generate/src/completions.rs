@@ -1,0 +1,46 @@
+//! Completions of the command line for bash, zsh and fish.
+
+use clap::Command;
+use clap_complete::{Shell, generate as complete};
+
+use crate::Generated;
+
+/// Shells, and where the makers of each want the completions of a package.
+const SHELLS: [(Shell, &str); 3] = [
+    (Shell::Bash, "usr/share/bash-completion/completions/onward"),
+    (Shell::Zsh, "usr/share/zsh/site-functions/_onward"),
+    (Shell::Fish, "usr/share/fish/vendor_completions.d/onward.fish"),
+];
+
+/// Writes the completions of each shell.
+pub(crate) fn generate(command: &Command) -> Vec<Generated> {
+    let of_one = |(shell, path): (Shell, &str)| {
+        let mut content = Vec::new();
+        complete(shell, &mut command.clone(), command.get_name(), &mut content);
+        Generated { path: path.to_owned(), content }
+    };
+    SHELLS.into_iter().map(of_one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use onward::commands::CommandLine;
+
+    #[test]
+    fn each_shell_completes_every_command_and_flag() {
+        let command = CommandLine::command();
+        let files = generate(&command);
+        for file in &files {
+            let text = std::str::from_utf8(&file.content).unwrap();
+            for sub in command.get_subcommands() {
+                assert!(text.contains(sub.get_name()), "{} lacks {}", file.path, sub.get_name());
+                for flag in sub.get_arguments().filter_map(|argument| argument.get_long()) {
+                    assert!(text.contains(flag), "{} lacks --{flag} of {}", file.path, sub.get_name());
+                }
+            }
+        }
+        assert_eq!(files.len(), 3);
+    }
+}
