@@ -75,6 +75,18 @@ class Process:
                 pass
         return total / TICKS
 
+    def ran_seconds(self):
+        """As `cpu_seconds`, from the scheduler, which counts nanoseconds; without what has ended."""
+        total = 0
+        for pid in self.family():
+            try:
+                for thread in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{thread}/schedstat") as times:
+                        total += int(times.read().split()[0])
+            except OSError:
+                pass
+        return total / 1e9
+
     def rss_mib(self):
         total = 0
         for pid in self.family():
