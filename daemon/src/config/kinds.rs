@@ -48,7 +48,7 @@ pub(super) struct AutoOr<K>(pub(super) K);
 /// A whole number in a range; the text says why the range is what it is, where a standard does.
 pub(super) struct Count<T>(pub(super) RangeInclusive<T>, pub(super) &'static str);
 
-/// A duration in a range of seconds, written with its unit.
+/// A duration of whole seconds in a range of them, written with its unit.
 pub(super) struct Span(pub(super) RangeInclusive<u64>, pub(super) &'static str);
 
 /// A number of bytes in a range, written with its unit.
