@@ -11,6 +11,7 @@ use crate::config::{self, Settings};
 use crate::discovery::listed::Listed;
 use crate::discovery::programs::link::{Encryption, LinkFacts, Validation};
 use crate::discovery::{Candidate, Found, Inputs, Root, kubelet, look};
+use crate::kubelet_resolv_conf::{self, Content, Naming};
 use crate::node_address::{self, Wanted};
 use crate::service::{handed_out, wanted};
 
@@ -27,7 +28,40 @@ pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failur
         own: &own,
         written: &settings.resolv_conf.path,
     };
+    if args.resolv_conf {
+        return print_resolv_conf(out, &look(&inputs), &settings.resolv_conf);
+    }
     Ok(discover(out, &inputs, args.json)?)
+}
+
+/// Prints what kubelet may give to pods when Onward is gone: the servers themselves, of which pods reach those that are
+/// neither on loopback nor on a port of their own.
+///
+/// # Errors
+/// Where no such server is in use, or the output cannot be written.
+fn print_resolv_conf(
+    out: &mut dyn Write,
+    found: &Found,
+    settings: &kubelet_resolv_conf::Settings,
+) -> Result<(), Failure> {
+    let unscoped = found.servers.iter().filter(|(server, _)| server.scope().is_none());
+    let servers: Vec<SocketAddr> = unscoped.map(|(server, _)| SocketAddr::new(server.ip(), server.port())).collect();
+    let content = Content {
+        naming: Naming::Node,
+        listeners: &servers,
+        search: &settings.search,
+        options: &settings.options,
+        found: kubelet_resolv_conf::Found { search: &found.search, options: &found.options },
+    };
+    let Ok(rendered) = kubelet_resolv_conf::render(&content) else {
+        let used: Vec<String> = found.servers.iter().map(|(server, _)| server.to_string()).collect();
+        return Err(Failure::Unusable(format!(
+            "pods could ask none of the servers that this node uses ({}): a resolv.conf for them names addresses that are not \
+             on loopback, with port 53; name such servers with --upstream",
+            if used.is_empty() { "there are none".to_owned() } else { used.join(", ") }
+        )));
+    };
+    Ok(out.write_all(rendered.text.as_bytes())?)
 }
 
 /// Where the daemon listens, or would: never an upstream. Nothing, where that cannot be found out.
@@ -304,6 +338,35 @@ mod tests {
         assert!(text.contains("  10.0.0.2:53   /etc/resolv.conf:3  used\n"), "{text}");
         assert!(text.contains("/etc/resolv.conf:5  not used: Onward itself listens there"), "{text}");
         assert!(text.contains("search: corp.example\noptions: edns0\n"), "{text}");
+    }
+
+    fn resolv_conf(text: &str) -> Result<String, Failure> {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        std::fs::create_dir_all(root.path("/etc")).unwrap();
+        std::fs::write(root.path("/etc/resolv.conf"), text).unwrap();
+        let sources = [SourceName::File("/etc/resolv.conf".into())];
+        let own = ["10.0.0.5:53".parse().unwrap()];
+        let inputs =
+            Inputs { root: &root, configured: &[], sources: &sources, own: &own, written: Path::new("/run/onward/x") };
+        let mut out = Vec::new();
+        print_resolv_conf(&mut out, &look(&inputs), &kubelet_resolv_conf::Settings::default())?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_file_for_a_time_without_onward_names_the_servers_and_not_onward() {
+        let text = resolv_conf(HOST).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines, ["nameserver 10.0.0.2", "nameserver fd00::2", "search corp.example", "options edns0"]);
+        assert!(text.contains("when it left this node"), "{text}");
+    }
+
+    #[test]
+    fn servers_that_pods_cannot_ask_make_no_file() {
+        let told = resolv_conf("nameserver 10.0.0.5\n").unwrap_err();
+        assert_eq!(told.code(), 78);
+        assert!(told.to_string().contains("(there are none)"), "{told}");
     }
 
     #[test]

@@ -100,7 +100,8 @@ pub struct RunArgs {
     about = "Show which servers Onward would ask, which not, and why",
     long_about = "Show which servers Onward would ask, which not, and why: each candidate with the file and line that names \
                   it, the search list and the options.\n\nNothing is asked or changed, no daemon and no privilege is needed.",
-    after_help = "Examples:\n  onward discover\n  onward discover --json | jq '.candidates[] | select(.use)'"
+    after_help = "Examples:\n  onward discover\n  onward discover --json | jq '.candidates[] | select(.use)'\n  \
+                  onward discover --resolv-conf >resolv.conf"
 )]
 pub struct DiscoverArgs {
     /// Read this file instead of those in /etc/onward and /usr/lib/onward
@@ -112,6 +113,9 @@ pub struct DiscoverArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print a resolv.conf that names these servers themselves, for pods of a node without Onward
+    #[arg(long, conflicts_with = "json")]
+    pub resolv_conf: bool,
 }
 
 /// `onward check`.

@@ -6,7 +6,7 @@ pub(crate) mod settings;
 mod words;
 pub(crate) mod write;
 
-pub(crate) use render::{Content, Found, Note, render};
+pub(crate) use render::{Content, Found, Naming, Note, is_of_node, render};
 pub(crate) use settings::{Domain, Policy, Settings};
 pub(crate) use write::{Written, read, write};
 

@@ -11,13 +11,28 @@ use super::words::{self, Word};
 use crate::kubelet_limits as limits;
 use crate::upstream::server::DNS_PORT;
 
-const HEADER: &str = "# Written by Onward for kubelet; edits are lost. What is here comes from Onward's configuration\n\
-                      # ([resolv_conf]) and from the resolver files of this node; the servers are Onward itself.\n";
+/// The first lines of a file that names Onward.
+const OF_ONWARD: &str = "# Written by Onward for kubelet; edits are lost. What is here comes from Onward's configuration\n\
+                         # ([resolv_conf]) and from the resolver files of this node; the servers are Onward itself.\n";
+/// The first lines of a file that works without Onward.
+const OF_NODE: &str =
+    "# Written by Onward when it left this node: the servers that it asked here. It changes no more.\n";
+
+/// Whose addresses a file names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Those of Onward.
+    Onward,
+    /// Those of the servers that the node uses, for a time without Onward.
+    Node,
+}
 
 /// What the file is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content<'a> {
-    /// Where Onward listens, in order.
+    /// Whose addresses the listeners are.
+    pub naming: Naming,
+    /// The servers to name, in order: where Onward listens, or those of the node.
     pub listeners: &'a [SocketAddr],
     /// What becomes of the search domains.
     pub search: &'a Policy<Domain>,
@@ -115,7 +130,10 @@ pub(crate) fn render(content: &Content<'_>) -> Result<Rendered, NoServers> {
             listeners => NoServers::NoneFits { listeners: listeners.to_vec() },
         });
     }
-    let mut text = HEADER.to_owned();
+    let mut text = match content.naming {
+        Naming::Onward => OF_ONWARD.to_owned(),
+        Naming::Node => OF_NODE.to_owned(),
+    };
     for server in &servers {
         let _ = writeln!(text, "nameserver {server}");
     }
@@ -148,6 +166,11 @@ fn servers(listeners: &[SocketAddr], notes: &mut Vec<Note>) -> Vec<IpAddr> {
         notes.push(Note::Listener { listener: *listener, why });
     }
     servers
+}
+
+/// Whether a file names the node's servers rather than Onward, since Onward has left.
+pub(crate) fn is_of_node(content: &[u8]) -> bool {
+    content.starts_with(OF_NODE.as_bytes())
 }
 
 /// Returns the words that a policy gives: those of the node, none, or its own list.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use proptest::prelude::*;
 
-use super::render::{Content, Found, NoServers, render};
+use super::render::{Content, Found, Naming, NoServers, render};
 use super::settings::{Domain, Policy, ResolverOption};
 use super::write::{Written, write};
 
@@ -20,7 +20,8 @@ fn strings(texts: &[&str]) -> Vec<String> {
 
 /// Both lines as the node has them.
 fn kept<'a>(listeners: &'a [SocketAddr], search: &'a [String], options: &'a [String]) -> Content<'a> {
-    Content { listeners, search: &Policy::Keep, options: &Policy::Keep, found: Found { search, options } }
+    let found = Found { search, options };
+    Content { naming: Naming::Onward, listeners, search: &Policy::Keep, options: &Policy::Keep, found }
 }
 
 /// The lines that are no comments, and the notes.

@@ -20,12 +20,16 @@ pub(crate) fn generate(command: &Command, date: &str) -> Result<Vec<Generated>, 
     let mut command = command.clone().disable_help_subcommand(true);
     command.build();
     let version = command.get_version().unwrap_or_default().to_owned();
-    let commands: Vec<Command> = command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
     let mut all = vec![page(&command, &version, date)?];
-    for sub in &commands {
+    for sub in shown(&command) {
         all.push(page(sub, &version, date)?);
     }
     Ok(all)
+}
+
+/// Returns the commands that people call; others are for units, and have no page.
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set())
 }
 
 /// Writes one page: what clap_mangen makes of the command, then the sections that stand below the options in its help.
@@ -57,8 +61,7 @@ fn page(command: &Command, version: &str, date: &str) -> Result<Generated, Error
 /// Returns the pages that are named at the end: of the program those of its commands, of a command that of the program.
 fn see_also(command: &Command, name: &str) -> String {
     let own: Vec<String> = if command.has_subcommands() {
-        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
-        shown.map(|sub| format!("`{name}-{}`(8)", sub.get_name())).collect()
+        shown(command).map(|sub| format!("`{name}-{}`(8)", sub.get_name())).collect()
     } else {
         vec!["`onward`(8)".to_owned()]
     };
@@ -119,7 +122,7 @@ mod tests {
         let (path, main) = &pages[0];
         assert_eq!(path, "usr/share/man/man8/onward.8");
         let command = CommandLine::command();
-        for sub in command.get_subcommands() {
+        for sub in shown(&command) {
             let name = format!("onward-{}", sub.get_name());
             assert!(pages.iter().any(|(path, _)| *path == format!("usr/share/man/man8/{name}.8")), "{name}");
             assert!(main.contains(&format!("\\fB{}\\fR(8)", name.replace('-', "\\-"))), "{name} in {main}");
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn a_page_has_every_flag_of_its_command() {
         let pages = pages();
-        for sub in CommandLine::command().get_subcommands() {
+        for sub in shown(&CommandLine::command()) {
             let (_, text) =
                 pages.iter().find(|(path, _)| path.ends_with(&format!("onward-{}.8", sub.get_name()))).unwrap();
             for flag in sub.get_arguments().filter_map(|argument| argument.get_long()) {

@@ -12,14 +12,19 @@ const SHELLS: [(Shell, &str); 3] = [
     (Shell::Fish, "usr/share/fish/vendor_completions.d/onward.fish"),
 ];
 
-/// Writes the completions of each shell.
+/// Writes the completions of each shell. Commands that are hidden from people are none of their words.
 pub(crate) fn generate(command: &Command) -> Vec<Generated> {
-    let of_one = |(shell, path): (Shell, &str)| {
+    let mut visible = Command::new("onward")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .args(command.get_arguments())
+        .subcommands(command.get_subcommands().filter(|sub| !sub.is_hide_set()));
+    let mut of_one = |(shell, path): (Shell, &str)| {
         let mut content = Vec::new();
-        complete(shell, &mut command.clone(), command.get_name(), &mut content);
+        complete(shell, &mut visible, "onward", &mut content);
         Generated { path: path.to_owned(), content }
     };
-    SHELLS.into_iter().map(of_one).collect()
+    SHELLS.into_iter().map(&mut of_one).collect()
 }
 
 #[cfg(test)]
@@ -35,6 +40,10 @@ mod tests {
         for file in &files {
             let text = std::str::from_utf8(&file.content).unwrap();
             for sub in command.get_subcommands() {
+                if sub.is_hide_set() {
+                    assert!(!text.contains(sub.get_name()), "{} has {}", file.path, sub.get_name());
+                    continue;
+                }
                 assert!(text.contains(sub.get_name()), "{} lacks {}", file.path, sub.get_name());
                 for flag in sub.get_arguments().filter_map(|argument| argument.get_long()) {
                     assert!(text.contains(flag), "{} lacks --{flag} of {}", file.path, sub.get_name());

@@ -20,6 +20,7 @@ use super::listed::{Listed, listed};
 use super::reader::{Fact, Reader};
 use super::resolv_conf::ResolvConf;
 use super::source_name::SourceName;
+use crate::kubelet_resolv_conf;
 pub(crate) use dnsmasq::Dnsmasq;
 pub(super) use dnsmasq::RESOLV_CONF as DNSMASQ_RESOLV_CONF;
 use host::{ETC, HostFile};
@@ -69,7 +70,7 @@ pub(crate) struct Programs {
     pub kernel: Fact<ResolvConf>,
     /// The other files that are sources.
     pub files: Vec<PlainFile>,
-    /// The servers in the file that we write.
+    /// The servers in the file that we write, each of which is Onward.
     pub written: Vec<Listed>,
 }
 
@@ -95,7 +96,7 @@ impl Programs {
             dnsmasq: Dnsmasq::read(reader),
             kernel: reader.resolv_conf(PNP),
             files,
-            written: reader.resolv_conf(&written).known().map(|conf| listed(conf, &written)).unwrap_or_default(),
+            written: named_by_us(reader, &written),
         }
     }
 
@@ -103,6 +104,16 @@ impl Programs {
     #[must_use]
     pub(crate) fn kernels_servers(&self) -> Vec<Listed> {
         self.kernel.known().map(|conf| listed(conf, PNP)).unwrap_or_default()
+    }
+}
+
+/// Reads the file that we write. Returns no server of one that was left when Onward was removed: those are the node's own.
+fn named_by_us(reader: &mut Reader<'_>, path: &str) -> Vec<Listed> {
+    match reader.bytes(path) {
+        Fact::Known(content) if !kubelet_resolv_conf::is_of_node(&content) => {
+            listed(&reader.parse(path, &content), path)
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::discovery::last_good::LastGood;
 use crate::discovery::preference::Offer;
+use crate::kubelet_resolv_conf::{Content, Naming, Policy, render};
 
 const OUR_FILE: &str = "# Written by Onward\nnameserver 10.0.0.5\nnameserver fd00::5\nsearch old.example\n";
 
@@ -21,6 +22,21 @@ fn a_link_to_our_file_gives_no_upstream_before_listeners_are_known() {
         assert_eq!((servers(&found), found.offer()), (vec![], None), "{etc}");
         assert!(found.candidates.iter().all(|one| one.usage.reason().is_some_and(|why| why.contains("Onward itself"))));
     }
+}
+
+#[test]
+fn a_file_that_was_left_when_onward_was_removed_names_no_onward() {
+    let at = ["10.0.0.2:53".parse().unwrap()];
+    let (search, options) = (Policy::Keep, Policy::Keep);
+    let content =
+        Content { naming: Naming::Node, listeners: &at, search: &search, options: &options, found: Default::default() };
+    let left = render(&content).unwrap().text;
+    assert!(left.contains("nameserver 10.0.0.2"));
+    let mut node = starting(&[(ETC, STUB_FILE), (RESOLVED, "nameserver 10.0.0.2\n"), (OURS, &left)]);
+    assert_eq!(node.asked(0), ["10.0.0.2:53"]);
+    // The same servers in a file of ours are we.
+    node.write(OURS, "# Written by Onward\nnameserver 10.0.0.2\n");
+    assert_eq!(node.asked(0), [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use log::Level;
 
 use super::Planner;
-use crate::kubelet_resolv_conf::{Content, render};
+use crate::kubelet_resolv_conf::{Content, Naming, render};
 use crate::logging::LogEvent;
 use crate::node_address::choose::{Families, ListenAddress};
 use crate::service::change::Change;
@@ -21,7 +21,9 @@ impl Planner<'_> {
             return;
         }
         let (search, options) = (&settings.search, &settings.options);
-        let rendered = match render(&Content { listeners: &listeners, search, options, found: self.observed.found }) {
+        let content =
+            Content { naming: Naming::Onward, listeners: &listeners, search, options, found: self.observed.found };
+        let rendered = match render(&content) {
             Ok(rendered) => rendered,
             Err(reason) => {
                 let text = format!("{} is not written: {reason}", settings.path.display());
