@@ -45,7 +45,7 @@ pub mod forwarder {
 }
 
 pub mod guard {
-    pub use crate::guard::{Action, Bucket, Event, Guard, Judge, Mark, MarkKey, Passed, Secret, Settings, Verdicts};
+    pub use crate::guard::{Action, Event, Guard, Judge, Mark, MarkKey, Passed, Secret, Settings, Verdicts};
     pub mod tag {
         pub use crate::guard::tag::{Entries, MOST, find, read, write};
     }

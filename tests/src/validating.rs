@@ -32,19 +32,9 @@ pub fn signed_root(host: &Host, address: &str) -> Process {
         format!("  - domain: {domain}\n    file: {domain}.zone\n")
     };
     let zones: String = DOMAINS.iter().map(domain).collect();
+    let server = servers::knot_server(address, &home);
     let text = format!(
-        "server:
-    listen: {address}@53
-    rundir: {home}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-    storage: {home}
-policy:
+        "{server}policy:
   - id: once
     algorithm: ecdsap256sha256
 template:

@@ -115,7 +115,7 @@ impl Engine {
         let key = &self.guidance.key;
         self.options.clear();
         if marks.tag && marks.opt {
-            self.tags.write(&lookup.passed, upstream.id, (key, key.bucket(now)), &mut self.options);
+            self.tags.write(&lookup.passed, upstream.id, (key, now), &mut self.options);
         }
         let dress = EdnsParams {
             payload: marks.opt.then_some(self.payload),

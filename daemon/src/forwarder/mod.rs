@@ -17,6 +17,8 @@
 mod core;
 mod counters;
 mod event;
+#[cfg(test)]
+pub(crate) mod guarded_core;
 mod incoming;
 mod query;
 mod respond;

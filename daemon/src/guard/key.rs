@@ -106,6 +106,11 @@ impl MarkKey {
         Bucket(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    /// When the bucket after this one begins.
+    pub(super) fn end_of(&self, bucket: Bucket) -> Instant {
+        self.born + BUCKET * bucket.0.saturating_add(1)
+    }
+
     /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go, since
     /// this runs for each question that is asked. `part` counts the stretches of 64 bits.
     pub(super) fn mac_of_name(&self, upstream: UpstreamId, part: u8, name: &[u8]) -> u64 {

@@ -37,7 +37,7 @@ pub(crate) mod verdict;
 
 pub use event::{Action, Event};
 pub use judge::Judge;
-pub use key::{Bucket, MarkKey, Secret};
+pub use key::{MarkKey, Secret};
 pub(crate) use mark_support::Marks;
 pub(crate) use probe::Nonce;
 pub(crate) use report::Report;

@@ -107,6 +107,7 @@ pub(crate) fn query(probe: &Probe<'_>, id: u16, key: &MarkKey, now: Bucket) -> V
     qname.extend(probe.nonce.label().as_bytes());
     qname.extend(probe.suffix);
     if probe.marks.spelling {
+        qname.make_ascii_lowercase();
         spelling::spell(&mut qname, probe.upstream, &[], key);
     }
     let mut message = Vec::with_capacity(HEADER + qname.len() + 4 + 11 + 22);

@@ -33,9 +33,8 @@ pub(crate) enum Strength {
     Witness,
 }
 
-/// Spells `name` (wire form, uncompressed) for `upstream`. `asker` is the name as it was asked.
+/// Spells `name` (wire form, uncompressed, in lower case) for `upstream`. `asker` is the name as it was asked.
 pub(crate) fn spell(name: &mut [u8], upstream: UpstreamId, asker: &[u8], key: &MarkKey) {
-    name.make_ascii_lowercase();
     pattern(name, upstream, key);
     if name == asker {
         turn(name);
@@ -81,11 +80,11 @@ fn pattern(name: &mut [u8], upstream: UpstreamId, key: &MarkKey) {
             turned |= spell_eight(eight, bits);
             bits >>= 8;
         }
-        if !rest.is_empty() {
-            let mut eight = [0; 8];
-            eight.iter_mut().zip(&*rest).for_each(|(to, from)| *to = *from);
-            turned |= spell_eight(&mut eight, bits);
-            rest.iter_mut().zip(eight).for_each(|(to, from)| *to = from);
+        for byte in rest {
+            let turns = if byte.is_ascii_lowercase() && bits & 1 == 1 { CASE } else { 0 };
+            *byte ^= turns;
+            turned |= u64::from(turns);
+            bits >>= 1;
         }
     }
     if turned == 0 {
