@@ -64,7 +64,14 @@ impl Engine {
             return None;
         }
         if self.is_answered_by(&ask, worth) {
-            let key = self.close(id, now)?;
+            return self.close_with(id, (ask.upstream.id, ask.rank), worth, now);
+        }
+        if self.is_late_truth(&ask, worth) {
+            let key = self.lookups.get_mut(id.0).map(|lookup| {
+                lookup.provisional = None;
+                lookup.key.clone()
+            })?;
+            self.go_on(id, now);
             let certainty = self.certainty(&key, ask.upstream.id, worth);
             return Some((key, certainty));
         }
@@ -84,7 +91,12 @@ impl Engine {
                 lookup.truncated.get_or_insert_with(kept);
                 self.send_over_stream(ask, now);
             }
-            Worth::Lame => self.go_on(id, now),
+            Worth::Lame => {
+                let (first, count) = &mut lookup.lame;
+                first.get_or_insert_with(kept);
+                *count += 1;
+                self.go_on(id, now);
+            }
             Worth::Failure => {
                 if !message.is_empty() {
                     lookup.failure.get_or_insert_with(kept);
@@ -113,6 +125,30 @@ impl Engine {
             }
             Worth::Truncated | Worth::PerhapsEdns | Worth::Lame | Worth::Failure => false,
         }
+    }
+
+    /// Whether what came to `ask` is worth more than the provisional response that the clients got already: an upstream
+    /// before that one took its time, and is to be believed next time.
+    fn is_late_truth(&self, ask: &Attempt, worth: Worth) -> bool {
+        let told = self.lookups.get(ask.lookup.0).and_then(|lookup| lookup.provisional);
+        matches!(worth, Worth::Good | Worth::Negative) && told.is_some_and(|rank| ask.rank < rank)
+    }
+
+    /// Ends a lookup by a response of an upstream with that rank. Returns the question and what the response counts.
+    fn close_with(
+        &mut self,
+        id: LookupId,
+        (upstream, rank): (UpstreamId, usize),
+        worth: Worth,
+        now: Instant,
+    ) -> Option<(QuestionKey, Certainty)> {
+        let key = self.lookups.get(id.0)?.key.clone();
+        let certainty = self.certainty(&key, upstream, worth);
+        if let Some(lookup) = self.lookups.get_mut(id.0) {
+            lookup.provisional = (certainty == Certainty::Provisional).then_some(rank);
+        }
+        self.close(id, now)?;
+        Some((key, certainty))
     }
 
     /// Whether an ask that is not as far as `stage`, of an upstream before `rank` in the route, is still awaited.
@@ -185,8 +221,11 @@ impl Engine {
     fn end_without_answer(&mut self, id: LookupId, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let key = lookup.key.clone();
-        // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says.
-        let said = lookup.truncated.take().or_else(|| lookup.failure.take());
+        // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says. Where all
+        // are lame, stubs that ask on would end with what the first of them said.
+        let (lame, lames) = (lookup.lame.0.take(), lookup.lame.1);
+        let lame = lame.filter(|_| lames >= lookup.order.len());
+        let said = lookup.truncated.take().or_else(|| lookup.failure.take()).or(lame);
         let result = match (lookup.came_back, said) {
             (None, Some(Kept { upstream, message, .. })) => {
                 Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
@@ -349,10 +388,9 @@ impl Engine {
     /// The negative answer that was kept is the answer.
     fn finish_with_negative(&mut self, id: LookupId, now: Instant) {
         let kept = self.lookups.get_mut(id.0).and_then(|lookup| lookup.negative.take());
-        if let Some(Kept { upstream, message, .. }) = kept
-            && let Some(key) = self.close(id, now)
+        if let Some(Kept { upstream, message, rank }) = kept
+            && let Some((key, certainty)) = self.close_with(id, (upstream, rank), Worth::Negative, now)
         {
-            let certainty = self.certainty(&key, upstream, Worth::Negative);
             self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, certainty, message }));
         }
     }

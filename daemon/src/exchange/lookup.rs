@@ -90,10 +90,14 @@ pub(super) struct Lookup {
     pub(super) attempts: SmallVec<[AttemptId; 2]>,
     /// Since when the clients have their answer; what is still awaited then only teaches how its upstream does.
     pub(super) done: Option<Instant>,
+    /// The rank of the upstream whose provisional response the clients got: what one before it still says is worth more.
+    pub(super) provisional: Option<usize>,
     /// A negative answer that waits for a more important upstream.
     pub(super) negative: Option<Kept>,
     /// The first truncated response: what there is for clients over UDP where no stream brings the whole.
     pub(super) truncated: Option<Kept>,
+    /// The first lame response, and how many there were: no word on the name, unless all upstreams are lame.
+    pub(super) lame: (Option<Kept>, usize),
     /// The first failure that an upstream told of.
     pub(super) failure: Option<Kept>,
     /// When clients whose time is up are to be answered next.
@@ -216,8 +220,10 @@ impl Lookup {
             again: 0,
             attempts: SmallVec::new(),
             done: None,
+            provisional: None,
             negative: None,
             truncated: None,
+            lame: (None, 0),
             failure: None,
             overdue: now + CLIENT_BUDGET,
             ends: now + LOOKUP_BUDGET,

@@ -189,7 +189,7 @@ impl Forwarder {
         self.counters_mut().failed(why, waiters.len());
         let reason = match why {
             Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
-            Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server answered in time"),
+            Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server gave an answer"),
             Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
         };
         self.give(waiters, Content::Local(LocalResponse::ServFail(reason)));

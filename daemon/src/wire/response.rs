@@ -110,7 +110,8 @@ impl<'m> Response<'m> {
 
     /// Reads the OPT, behind `before` other additional records, and the `behind` records that follow it. Keeps of these
     /// the address records before the first record that is none, or that means something else when the OPT in front of
-    /// it is taken out. `None` where a record cannot be read or is another OPT.
+    /// it is taken out. `None` where a record cannot be read. Of several OPTs the first counts: RFC 6891, section 6.1.1, has an
+    /// error for queries with more than one, and a response is still an answer.
     fn walk_behind_opt(&mut self, opt: &Record, before: u16, behind: u16) -> Option<()> {
         self.read_opt(opt)?;
         self.counts[2] = before;
@@ -120,14 +121,10 @@ impl<'m> Response<'m> {
             let record = Record::read(self.message, at)?;
             at = record.data.1;
             is_kept &= matches!(record.rtype, rtype::A | rtype::AAAA) && self.moves_freely(&record, opt.start);
-            match record.rtype {
-                rtype::OPT => return None,
-                _ if !is_kept => {}
-                _ => {
-                    self.note_behind(&record, opt.data.1 - opt.start)?;
-                    self.counts[2] += 1;
-                    self.records[1].1 = at;
-                }
+            if is_kept {
+                self.note_behind(&record, opt.data.1 - opt.start)?;
+                self.counts[2] += 1;
+                self.records[1].1 = at;
             }
         }
         Some(())
@@ -225,13 +222,13 @@ impl<'m> Response<'m> {
 
     /// Whether it says nothing of the name, since the server does not serve it and does not recurse: NOERROR without an
     /// answer that is neither authoritative nor from a server that offers recursion, or a referral (RFC 2308, section 2.2: NS
-    /// records without an SOA).
+    /// records without an SOA, not authoritative).
     #[must_use]
     pub fn is_lame(&self) -> bool {
         let [high, low] = self.flags();
-        let is_from_nobody = high & flag::AA == 0 && low & flag::RA == 0;
+        let has_no_authority = self.rcode() == u16::from(rcode::NOERROR) && self.counts[0] == 0 && high & flag::AA == 0;
         let is_referral = self.has_ns && self.negative_ttl.is_none();
-        self.rcode() == u16::from(rcode::NOERROR) && self.counts[0] == 0 && (is_from_nobody || is_referral)
+        has_no_authority && (low & flag::RA == 0 || is_referral)
     }
 
     /// Whether it tells of an error: neither NOERROR nor NXDOMAIN.
@@ -419,17 +416,22 @@ mod tests {
     }
 
     #[test]
-    fn an_opt_outside_of_the_additional_section_or_a_second_one_is_no_response() {
+    fn an_opt_outside_of_the_additional_section_is_no_response() {
         for section in [7, 9] {
             let mut m = message(0, &[], &[], None);
             m[section] = 1;
             m.extend(opt(0));
             assert_eq!(Response::read(&m, END), None);
         }
+    }
+
+    #[test]
+    fn of_several_opts_the_first_counts() {
         let mut m = message(0, &[], &[], Some(&[]));
         m[11] = 2;
-        m.extend(opt(0));
-        assert_eq!(Response::read(&m, END), None);
+        m.extend(opt(7));
+        let response = Response::read(&m, END).unwrap();
+        assert_eq!((response.rcode(), response.counts()), (0, [0, 0, 0]));
     }
 
     #[test]

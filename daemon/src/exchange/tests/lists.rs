@@ -106,7 +106,16 @@ fn a_lame_server_is_passed_over() {
         let mut w = world(&TWO[..1], None);
         w.ask("a");
         w.answer_with(0, change);
-        assert_eq!(w.done, [Done::Failed(Failure::NoAnswer)], "{kind}: it did not say that there is nothing");
+        assert_eq!(
+            w.done,
+            [Done::Answer { by: 0, code: 0, at: 0 }],
+            "{kind}: all that is said, as other forwarders give it"
+        );
+        let mut w = world(&TWO, None);
+        w.ask("a");
+        w.answer_with(0, change);
+        w.until(6_000);
+        assert_eq!(w.done, [Done::Failed(Failure::NoAnswer)], "{kind}: the other did not say so");
     }
     for is_authoritative in [true, false] {
         let mut w = world(&TWO, None);
@@ -117,6 +126,21 @@ fn a_lame_server_is_passed_over() {
         });
         assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }], "a name without such records");
     }
+}
+
+#[test]
+fn what_a_slow_server_says_after_a_later_one_denied_the_name_is_remembered() {
+    let mut w = world(&LIST, None);
+    w.ask("a");
+    w.until(700);
+    let other = w.sent.iter().position(|(upstream, ..)| *upstream == 1).unwrap();
+    w.answer(other, 3, false);
+    w.until(1_600);
+    assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 1_500 }]);
+    w.until(1_700);
+    w.answer(0, 0, true);
+    assert_eq!(w.done[1..], [Done::Answer { by: 0, code: 0, at: 1_700 }], "whoever asks next gets it");
+    assert_eq!(w.provisional, [true, false]);
 }
 
 #[test]
