@@ -336,3 +336,48 @@ fn an_onward_behind_an_onward_does_not_believe_the_public_servers_no() {
         assert_eq!(answer.addresses(), [address(1)], "{name}: {}\n{}", answer.rcode(), node.onward.output());
     }
 }
+
+/// A private server that takes its time, behind a satellite or a VPN: the first "no" is the public server's, the next answer
+/// is its own.
+#[test]
+fn a_name_whose_private_server_takes_two_seconds_resolves_at_the_second_try() {
+    std::thread::scope(|scope| {
+        for late in [1_700, 2_500] {
+            scope.spawn(move || {
+                let Some(host) = node::host() else { return };
+                let private = Realistic::knowing("corp.example", 1);
+                let private = private.when(|seen| !seen.is_probe(), Manner::Late(wait::millis(late)));
+                let _private = private.start(host.net(), hops::port(PRIVATE));
+                let _public = public(&host);
+                let node = Node::start(&host, &[PRIVATE, PUBLIC], "");
+                for number in 0..3 {
+                    let name = format!("www{number}.corp.example");
+                    node.send(&name);
+                    sleep(wait::millis(late + 300));
+                    let (answer, took) = node.ask(&name);
+                    assert_eq!(answer.addresses(), [address(1)], "{late} ms: rcode {} after {took:?}", answer.rcode());
+                }
+            });
+        }
+    });
+}
+
+/// Home-made servers say nothing of types that they do not have: NOERROR without records, neither authoritative nor
+/// recursive. That is no failure of the whole name.
+#[test]
+fn a_type_that_a_home_made_server_does_not_have_is_no_failure() {
+    let Some(host) = node::host() else { return };
+    let has_no_aaaa = |seen: &Seen| seen.query.asked_type() == types::AAAA && !seen.is_probe();
+    let server = Realistic::knowing("", 1).when(has_no_aaaa, Manner::Lame);
+    let _server = server.start(host.net(), hops::port(PRIVATE));
+    let node = Node::start(&host, &[PRIVATE], "");
+    for number in 0..3 {
+        let name = format!("www{number}.shop.example");
+        let asked = [types::A, types::AAAA].map(|kind| node.client().udp(&Query::new(&name, kind).edns(1232)));
+        assert_eq!(
+            asked.each_ref().map(|answer| (answer.rcode(), answer.addresses().len())),
+            [(0, 1), (0, 0)],
+            "{name}"
+        );
+    }
+}
