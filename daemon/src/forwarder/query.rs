@@ -28,8 +28,8 @@ pub enum Disposition {
     RespondAndRefresh,
     /// Send nothing.
     Drop,
-    /// Send the response that was written after [`PROBE_HOLD`](crate::guard::PROBE_HOLD): it answers a probe of ours come
-    /// home, and a hop that hears SERVFAIL at once would ask others.
+    /// Send the response that was written after [`PROBE_HOLD`](crate::guard::PROBE_HOLD): it answers a probe of ours
+    /// come home, and a hop that hears SERVFAIL at once would ask others.
     RespondLater,
     /// It must be asked.
     LookUp(ReturnedMarks),

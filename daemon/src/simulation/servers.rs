@@ -28,7 +28,8 @@ pub(super) struct Manners {
     pub(super) merges: bool,
     /// Asks all its servers at once.
     pub(super) all: bool,
-    /// DO and CD where it sets them on what it sends, as unbound (DO) and BIND (both) do: that is another question then.
+    /// DO and CD where it sets them on what it sends, as unbound (DO) and BIND (both) do: that is another question
+    /// then.
     pub(super) sets: u8,
     /// Asks one of its servers, by chance that begins with this, and passes on what that says, as CoreDNS does.
     pub(super) random: Option<u64>,

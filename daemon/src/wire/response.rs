@@ -1,7 +1,8 @@
 //! Reading what an upstream sent: where its records are, how long they live, what its OPT says.
 //!
-//! It walks over the records without decoding their data, so that a type nobody knows, or data in an order that a parser
-//! would refuse, passes as it came (RFC 3597). Whether the answer belongs to a question is for `exchange::check` to say.
+//! It walks over the records without decoding their data, so that a type nobody knows, or data in an order that a
+//! parser would refuse, passes as it came (RFC 3597). Whether the answer belongs to a question is for `exchange::check`
+//! to say.
 
 use smallvec::SmallVec;
 
@@ -133,8 +134,8 @@ impl<'m> Response<'m> {
         Some(())
     }
 
-    /// Whether the owner name of `record` has no compression pointer, or one to somewhere before `limit` (RFC 1035, section
-    /// 4.1.4): then it means the same when what follows `limit` moves.
+    /// Whether the owner name of `record` has no compression pointer, or one to somewhere before `limit` (RFC 1035,
+    /// section 4.1.4): then it means the same when what follows `limit` moves.
     fn moves_freely(&self, record: &Record, limit: usize) -> bool {
         let owner = self.message.get(..record.ttl_at - 4).unwrap_or_default();
         let mut at = record.start;
@@ -214,7 +215,8 @@ impl<'m> Response<'m> {
         self.message.get(2).is_some_and(|high| high & flag::TC != 0)
     }
 
-    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308, section 2).
+    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308,
+    /// section 2).
     #[must_use]
     pub fn is_negative(&self) -> bool {
         match self.rcode() {
@@ -224,8 +226,8 @@ impl<'m> Response<'m> {
     }
 
     /// Whether it says nothing of the name, since the server does not serve it and does not recurse: NOERROR without an
-    /// answer that is neither authoritative nor from a server that offers recursion, or a referral (RFC 2308, section 2.2: NS
-    /// records without an SOA).
+    /// answer that is neither authoritative nor from a server that offers recursion, or a referral (RFC 2308, section
+    /// 2.2: NS records without an SOA).
     #[must_use]
     pub fn is_lame(&self) -> bool {
         let [high, low] = self.flags();
@@ -292,8 +294,8 @@ impl<'m> Response<'m> {
         self.records.map(|(from, to)| self.message.get(from..to).unwrap_or_default())
     }
 
-    /// Where in [`Self::records`] the question's name stands spelled out, as an upstream that does not compress does it; and
-    /// how many bytes it has. It repeats the spelling that we sent, which must not reach a client.
+    /// Where in [`Self::records`] the question's name stands spelled out, as an upstream that does not compress does
+    /// it; and how many bytes it has. It repeats the spelling that we sent, which must not reach a client.
     pub fn spelled(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
         let length = self.question_end.saturating_sub(HEADER + 4);
         self.spelled.iter().map(move |at| *at..*at + length)
