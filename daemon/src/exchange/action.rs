@@ -49,8 +49,8 @@ pub(crate) const PROVISIONAL_TTL: u32 = 5;
 pub enum Certainty {
     /// No: all that come before it have spoken, or know the same.
     Settled,
-    /// Yes: it is a later upstream's negative response, and an earlier one that is not equivalent has not answered. It is
-    /// remembered for [`PROVISIONAL_TTL`] at most, and is worth less than a positive response that can be had stale.
+    /// Yes: it is a later upstream's negative response, and an earlier one that is not equivalent has not answered. It
+    /// is remembered for [`PROVISIONAL_TTL`] at most, and is worth less than a positive response that can be had stale.
     Provisional,
 }
 

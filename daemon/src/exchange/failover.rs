@@ -14,7 +14,8 @@ use crate::wire::QuestionKey;
 const RETURNS: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Event: a client waits for `key`, whose lookup was for other Onwards alone: from now on it is hedged as any other.
+    /// Event: a client waits for `key`, whose lookup was for other Onwards alone: from now on it is hedged as any
+    /// other.
     pub fn widen(&mut self, key: &QuestionKey, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
@@ -283,8 +284,8 @@ impl Engine {
         lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
     }
 
-    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent, has
-    /// not answered. (Had it answered, its own response would be the one that is told.)
+    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent,
+    /// has not answered. (Had it answered, its own response would be the one that is told.)
     fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
         let route = self.set.route(key.name()).filter(|route| !route.equivalent);
         let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));

@@ -29,7 +29,8 @@ const UNKNOWN: Duration = Duration::from_millis(150);
 const UNMEASURED: Duration = Duration::from_millis(25);
 /// Time until a negative response of a later upstream no longer waits for an earlier one that was asked.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
-/// Time before the first client's deadline at which nothing more is waited for that could only contradict what there is.
+/// Time before the first client's deadline at which nothing more is waited for that could only contradict what there
+/// is.
 const LAST_CALL: Duration = Duration::from_millis(50);
 
 /// Names a lookup, which lasts six seconds at most. The same name comes again only after two thousand million others in

@@ -1,16 +1,17 @@
 //! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
 //!
-//! A question flies through the upstreams of its route, in their order. The first is asked; the next when it has failed:
-//! it said SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), it is lame, nothing listens at its
-//! port, or our patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is
-//! late by its own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an upstream
-//! that comes earlier in the route and was asked, and is provisional ([`Certainty`]) where an earlier one, which is not
-//! equivalent, has not answered. Where nobody else is left to ask, a late question is sent again, with the same ID over
-//! the same socket, three times in all.
+//! A question flies through the upstreams of its route, in their order. The first is asked; the next when it has
+//! failed: it said SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), it is lame, nothing listens
+//! at its port, or our patience with it is over. Among equivalent upstreams the next is asked as well as soon as the
+//! first is late by its own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an
+//! upstream that comes earlier in the route and was asked, and is provisional ([`Certainty`]) where an earlier one,
+//! which is not equivalent, has not answered. Where nobody else is left to ask, a late question is sent again, with the
+//! same ID over the same socket, three times in all.
 //!
 //! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the lookup goes on for 6 s, so that their
-//! next try finds the answer. Upstreams that are down are asked last. Who is down is the guard's to say: an engine tells
-//! when one may be ([`Action::PerhapsDown`]). A question of another Onward is asked in the same way, but not hedged.
+//! next try finds the answer. Upstreams that are down are asked last. Who is down is the guard's to say: an engine
+//! tells when one may be ([`Action::PerhapsDown`]). A question of another Onward is asked in the same way, but not
+//! hedged.
 //!
 //! When each lookup is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they
 //! come to its top.

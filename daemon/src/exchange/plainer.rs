@@ -1,6 +1,6 @@
 //! Queries that go out again in a plainer form: where an upstream may not bear the usual one, and where what came to a
-//! spelled query is not to be believed. Servers that compare the letters of their own names, or that drop what they do not
-//! know, are common.
+//! spelled query is not to be believed. Servers that compare the letters of their own names, or that drop what they do
+//! not know, are common.
 
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ impl Engine {
         }
     }
 
-    /// Sends the query that was just sent in the usual form as well, where it is doubted that the upstream does not bear it.
+    /// Sends the query that was just sent in the usual form as well, where it is doubted that the upstream does not
+    /// bear it.
     pub(super) fn send_where_in_doubt(&mut self, id: LookupId, upstream: UpstreamId, now: Instant) {
         let doubts = self.peers.get_mut(upstream).is_some_and(|peer| peer.borne.doubts());
         let last = self.lookups.get(id.0).and_then(|lookup| lookup.attempts.last()).copied();
@@ -32,8 +33,8 @@ impl Engine {
         }
     }
 
-    /// Sends a copy of a spelled query that is late without the spelling. Returns false where it was not spelled, or all
-    /// queries are to be.
+    /// Sends a copy of a spelled query that is late without the spelling. Returns false where it was not spelled, or
+    /// all queries are to be.
     pub(super) fn send_unspelled_copy(&mut self, attempt_id: AttemptId, now: Instant) -> bool {
         let is_spelled = self.attempts.get(attempt_id.0).is_some_and(|ask| ask.spelled);
         let sends = is_spelled && !self.guidance.verdicts.spells_always();
@@ -52,8 +53,8 @@ impl Engine {
         self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);
     }
 
-    /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours, since it
-    /// may be forged; else the question is asked again without, at once.
+    /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours,
+    /// since it may be forged; else the question is asked again without, at once.
     pub(super) fn heard_in_other_spelling(&mut self, attempt_id: AttemptId, now: Instant) {
         if self.guidance.verdicts.spells_always() {
             if let Some(ask) = self.attempts.get_mut(attempt_id.0) {
@@ -68,8 +69,8 @@ impl Engine {
         self.set_timer(ask.lookup);
     }
 
-    /// Asks again without spelling where what came to a spelled query is not to be believed: who compares letters says that
-    /// there is no such name. Returns whether it does.
+    /// Asks again without spelling where what came to a spelled query is not to be believed: who compares letters says
+    /// that there is no such name. Returns whether it does.
     pub(super) fn asks_unspelled(&mut self, ask: &Attempt, worth: Worth, now: Instant) -> bool {
         let is_doubtful = matches!(worth, Worth::Negative | Worth::Lame | Worth::Failure);
         if !is_doubtful || !ask.spelled || ask.sent_over == SentOver::Stream || self.guidance.verdicts.spells_always() {
@@ -82,8 +83,8 @@ impl Engine {
         asks
     }
 
-    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The guard is
-    /// told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
+    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The
+    /// guard is told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
     pub(super) fn ask_without_edns(&mut self, ask: &Attempt, now: Instant) {
         let id = ask.upstream.id;
         if self.peers.get_mut(id).is_some_and(|peer| peer.may_doubt_edns(now)) {
@@ -97,8 +98,8 @@ impl Engine {
         }
     }
 
-    /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the
-    /// query is known to have come back to us.
+    /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or
+    /// the query is known to have come back to us.
     fn ask_unspelled(&mut self, ask: &Attempt, now: Instant) -> bool {
         let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
         let is_of_use = is_open && !ask.extra && !ask.returned;

@@ -1,8 +1,8 @@
 //! Which socket a question leaves from, and under which ID. Pure: sockets are tokens here, `sockets` opens them.
 //!
 //! An answer that is forged off the path must guess the port and the ID of the question (RFC 5452). Both are random for
-//! each: the ID is new, the socket is one of many, each on a port that the kernel chose. With K sockets open, a forger who
-//! does not know the ports must still hit one pair of port and ID out of all there are for each question, as with a
+//! each: the ID is new, the socket is one of many, each on a port that the kernel chose. With K sockets open, a forger
+//! who does not know the ports must still hit one pair of port and ID out of all there are for each question, as with a
 //! fresh port each time; one who would learn the ports over time finds them gone, since a socket serves for a bounded
 //! number of questions and seconds only. The spelling of the name (`guard::spelling`) and the connected socket, which
 //! takes datagrams of the upstream's address only, come on top.
@@ -132,7 +132,8 @@ impl<A> Pool<A> {
         self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, ask)| ask).collect()
     }
 
-    /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at once.
+    /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at
+    /// once.
     pub(crate) fn renew(&mut self) -> Vec<Socket> {
         let old = self.slots.iter_mut().filter_map(Option::take);
         let (idle, waiting): (Vec<Slot>, Vec<Slot>) = old.partition(|slot| slot.waiting == 0);

@@ -122,7 +122,8 @@ impl Engine {
             options: &self.options,
             without_ad: form >= Form::WithoutAd,
         };
-        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk, too.
+        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk,
+        // too.
         let walks = lookup.relayed || lookup.asked > 1 || probe::nonce(lookup.key.name()).is_some();
         let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
         let copies_due = is_first && peer.borne.is_unknown(now);

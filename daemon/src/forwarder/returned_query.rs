@@ -1,5 +1,5 @@
-//! What becomes of a query of ours that came back: its lookup goes on, and it alone is refused where nothing better is
-//! to be had.
+//! What becomes of a query of ours that came back: its lookup goes on, and it alone is refused where there is nothing
+//! better.
 //!
 //! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems
 //! from. Where it is surely ours it is refused at once, since the answer that is due would not fit it, and so are its

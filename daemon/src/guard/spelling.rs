@@ -66,7 +66,8 @@ pub(crate) fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> 
     is_ours.then_some(strength)
 }
 
-/// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
+/// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a
+/// letter.
 fn pattern(name: &mut [u8], upstream: UpstreamId, key: &MarkKey) {
     let mut words = [0; NAME_MAX.div_ceil(64)];
     for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {
