@@ -236,7 +236,7 @@ fn suspicion_and_spoofed_sources_do_not_move_internal_names_to_a_public_server()
         let answer = receive(&spoofed).expect("an answer");
         assert_eq!(answer.addresses(), [Ipv4Addr::new(192, 0, 2, 1)], "{name}");
         assert_eq!(public.count(&name), 0, "{name} went out");
-        // Replayed marks have one flight go on at once, as a lost packet would; what the internal server says still
+        // Replayed marks have one lookup go on at once, as a lost packet would; what the internal server says still
         // holds.
         let replayed = client.addresses(&format!("replayed{number}.corp.internal"));
         assert_eq!(replayed, [Ipv4Addr::new(192, 0, 2, 1)], "{}", onward.output());

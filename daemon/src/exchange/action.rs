@@ -14,11 +14,12 @@ use crate::wire::{QuestionKey, Response};
 pub enum Action {
     /// Open a socket, connected to the upstream. Where that fails, [`super::Engine::refused`] says so.
     Open(Socket, Arc<Upstream>),
-    /// Send this ask's message ([`super::Engine::message`]) over the socket.
+    /// Send this attempt's message ([`super::Engine::message`]) over the socket.
     Send(Socket, AttemptId),
     /// Close a socket; nothing is awaited from it.
     Close(Socket),
-    /// Send this ask's message over a stream, until the time given; [`super::Engine::streamed`] brings what came of it.
+    /// Send this attempt's message over a stream, until the time given; [`super::Engine::streamed`] brings what came of
+    /// it.
     Stream(AttemptId, Arc<Upstream>, Instant),
     /// The question has its answer, which was kept for a while.
     Answered(OwnedUpstreamResponse),

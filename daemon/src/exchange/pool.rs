@@ -70,8 +70,8 @@ impl<A> Pool<A> {
         Self { slots: vec![None; sockets.clamp(1, 256)], retired: Vec::new(), asked: HashMap::default() }
     }
 
-    /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
-    pub(crate) fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
+    /// Chooses socket and ID for `attempt`; `next` numbers the sockets of all pools.
+    pub(crate) fn ask(&mut self, attempt: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
         let last = u8::try_from(self.slots.len() - 1).unwrap_or(u8::MAX);
         let index = rng.random_range(0..=last);
         let mut closes = None;
@@ -95,7 +95,7 @@ impl<A> Pool<A> {
         let id = loop {
             let id = rng.random();
             if let Entry::Vacant(free) = self.asked.entry((socket, id)) {
-                free.insert(ask);
+                free.insert(attempt);
                 break id; // a socket takes 4096 questions, so most of the 65,536 are free
             }
         };
@@ -129,7 +129,7 @@ impl<A> Pool<A> {
             *slot = None;
         }
         self.retired.retain(|(retired, _)| *retired != socket);
-        self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, ask)| ask).collect()
+        self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, attempt)| attempt).collect()
     }
 
     /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at

@@ -109,7 +109,7 @@ impl Forwarder {
                 self.held_responses.push_back((now + PROBE_HOLD, (reply_to, bytes)));
             }
             Event::Returned(key, upstream, until) => {
-                self.engine.came_back(&key, upstream, now);
+                self.engine.returned(&key, upstream, now);
                 self.engine.remind(&key, until);
             }
             Event::Widen(key) => self.engine.widen(&key, now),

@@ -60,7 +60,7 @@ impl Shared {
 
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
-        if let Some(back) = marks.came_back {
+        if let Some(back) = marks.returned {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if incoming.ingress.transport() == Transport::Tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
@@ -72,7 +72,7 @@ impl Shared {
     /// query itself.
     pub(super) fn returned(
         &self,
-        back: returned::CameBack,
+        back: returned::ReturnedThrough,
         query: &Query,
         until: Instant,
         broadcast: &mut Vec<Event>,

@@ -5,9 +5,9 @@
 //! the front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`]
 //! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. Whoever finds an
-//! upstream late tells [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but `handle`,
-//! `run` and `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A fourth witness would
-//! be a file here, a variant of [`Witness`], and a call of `suspect`.
+//! upstream late tells [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but
+//! `handle`, `run` and `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A
+//! fourth witness would be a file here, a variant of [`Witness`], and a call of `suspect`.
 //!
 //! Why it cannot be made a weapon is argued in `daemon/THREATS.md`: a witness is never believed, and costs a few probes
 //! at most.
@@ -53,7 +53,7 @@ pub(crate) use tag::Relay;
 pub use verdict::Verdicts;
 pub(crate) use verdict::{Asked, Standing, Witness};
 
-/// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next
+/// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the lookup's next
 /// upstream to answer first.
 pub(crate) const HOLD: Duration = Duration::from_millis(50);
 

@@ -129,7 +129,7 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<()
 }
 
 impl Service {
-    /// Cache, flights, workers: all that needs no address.
+    /// Cache, waiters, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;

@@ -72,7 +72,7 @@ fn what_perhaps_comes_back_asking_for_more_is_held_and_its_repeats_refused_at_on
     comes_back_asking_for_more(&short(0), 1);
 }
 
-/// The last of them come when the client has its answer and no flight asks this any more.
+/// The last of them come when the client has its answer and no lookup asks this any more.
 #[test]
 fn what_surely_comes_back_asking_for_more_is_refused_at_once_however_late_it_is_repeated() {
     comes_back_asking_for_more(&long(0), 0);

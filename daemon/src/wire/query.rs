@@ -29,7 +29,7 @@ pub struct NotPlain;
 /// What two queries must share to share an answer: lower-cased name, type, class, DO and CD.
 ///
 /// One byte with the bits of DO and CD, then the question's wire form, lower-cased.
-/// Cheap to clone, since flights, waiters and engines share it.
+/// Cheap to clone, since waiters and lookups share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QuestionKey(Arc<[u8]>);
 
