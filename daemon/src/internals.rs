@@ -1,5 +1,5 @@
-//! What benches, examples, fuzz targets and integration tests reach, and nobody else: the modules themselves are private, so
-//! that the compiler tells of what nothing uses. No promise holds for any of it.
+//! What benches, examples, fuzz targets and integration tests reach, and nobody else: the modules themselves are
+//! private, so that the compiler tells of what nothing uses. No promise holds for any of it.
 
 pub mod admit {
     pub mod acl {
@@ -45,7 +45,7 @@ pub mod forwarder {
 }
 
 pub mod guard {
-    pub use crate::guard::{Action, Bucket, Event, Guard, Judge, Mark, MarkKey, Passed, Secret, Settings, Verdicts};
+    pub use crate::guard::{Action, Event, Guard, Judge, Mark, MarkKey, Passed, Secret, Settings, Verdicts};
     pub mod tag {
         pub use crate::guard::tag::{Entries, MOST, find, read, write};
     }

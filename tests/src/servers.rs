@@ -21,19 +21,9 @@ pub fn knot(host: &Host, address: &str) -> Process {
     host.write(&format!("{home}/odd.zone"), &(zones::ODD.replace("IDENTITY", address) + &zones::long()));
     host.write(&format!("{home}/signed.zone"), zones::SIGNED);
     let directory = host.path(&home).display().to_string();
+    let server = knot_server(address, &directory);
     let text = format!(
-        "server:
-    listen: {address}@53
-    rundir: {directory}
-    udp-max-payload: 1232
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-    storage: {directory}
+        "{server}    udp-max-payload: 1232
 acl:
   - id: anyone
     action: transfer
@@ -60,6 +50,25 @@ zone:
     let mut process = host.start(&["knotd", "-c", &host.path(&format!("{home}/knot.conf")).display().to_string()]);
     answers(host, address, "www.signed.example", &mut process);
     process
+}
+
+/// The beginning of Knot's configuration that is the same for all of its jobs here; settings of the server may follow.
+#[must_use]
+pub fn knot_server(address: &str, directory: &str) -> String {
+    format!(
+        "log:
+  - target: stderr
+    any: info
+database:
+    storage: {directory}
+server:
+    listen: {address}@53
+    rundir: {directory}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+"
+    )
 }
 
 /// A key that nobody has: with it, all of `odd.example` is bogus for Unbound.

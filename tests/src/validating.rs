@@ -1,5 +1,5 @@
-//! Hops that validate, as Debian ships them: Unbound and BIND with a trust anchor for the root, which make NXDOMAIN of cached
-//! NSEC records (RFC 8198). The root is made and signed here, by Knot. Turned, a hop keeps what it has cached.
+//! Hops that validate, as Debian ships them: Unbound and BIND with a trust anchor for the root, which make NXDOMAIN of
+//! cached NSEC records (RFC 8198). The root is made and signed here, by Knot. Turned, a hop keeps what it has cached.
 
 use std::process::Command;
 
@@ -32,19 +32,9 @@ pub fn signed_root(host: &Host, address: &str) -> Process {
         format!("  - domain: {domain}\n    file: {domain}.zone\n")
     };
     let zones: String = DOMAINS.iter().map(domain).collect();
+    let server = servers::knot_server(address, &home);
     let text = format!(
-        "server:
-    listen: {address}@53
-    rundir: {home}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-log:
-  - target: stderr
-    any: info
-database:
-    storage: {home}
-policy:
+        "{server}policy:
   - id: once
     algorithm: ecdsap256sha256
 template:
@@ -94,7 +84,8 @@ pub struct Validating {
 }
 
 impl Validating {
-    /// Starts it on `address`; it asks `root`, a server of `signed_root`. Its cache knows already that the root has no other domains.
+    /// Starts it on `address`; it asks `root`, a server of `signed_root`. Its cache knows already that the root has no
+    /// other domains.
     #[must_use]
     pub fn start(host: &Host, kind: Kind, address: &'static str, root: &str) -> Self {
         let keys = keys(host, root);

@@ -48,7 +48,7 @@ pub(super) struct AutoOr<K>(pub(super) K);
 /// A whole number in a range; the text says why the range is what it is, where a standard does.
 pub(super) struct Count<T>(pub(super) RangeInclusive<T>, pub(super) &'static str);
 
-/// A duration in a range of seconds, written with its unit.
+/// A duration of whole seconds in a range of them, written with its unit.
 pub(super) struct Span(pub(super) RangeInclusive<u64>, pub(super) &'static str);
 
 /// A number of bytes in a range, written with its unit.
@@ -133,11 +133,14 @@ impl Kind for Span {
         let range = Duration::from_secs(*self.0.start())..=Duration::from_secs(*self.0.end());
         // humantime takes a bare 0; with us every duration has its unit.
         let parsed = humantime::parse_duration(text).ok().filter(|_| text != "0");
-        parsed.filter(|duration| range.contains(duration)).ok_or_else(|| {
+        let in_range = parsed.filter(|duration| range.contains(duration));
+        // What is kept by the second would be cut, and people not told.
+        in_range.filter(|duration| duration.subsec_nanos() == 0).ok_or_else(|| {
             let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
             let in_seconds =
                 text.trim().parse().ok().map(Duration::from_secs).filter(|duration| range.contains(duration));
             let hint = match in_seconds {
+                _ if in_range.is_some() => "; write it in whole seconds".to_owned(),
                 Some(duration) => format!("; if seconds are meant, write \"{}\"", show_duration(duration)),
                 None if text.ends_with('M') => "; M is a month, a minute is m".to_owned(),
                 None => String::new(),
@@ -246,13 +249,12 @@ fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(" ({reason})") }
 }
 
-/// In the largest unit that holds it whole: `1d`, `90m`, `1500ms`.
+/// In the largest unit that holds its whole seconds: `1d`, `90m`.
 fn show_duration(duration: Duration) -> String {
-    let units = [(86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s")];
-    let finer = [(1_000_000, "ms"), (1_000, "us"), (1, "ns")];
-    let nanos = duration.as_nanos();
-    match units.iter().chain(&finer).find(|(unit, _)| nanos.is_multiple_of(*unit)) {
-        Some((unit, name)) if nanos > 0 => format!("{}{name}", nanos / unit),
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let seconds = duration.as_secs();
+    match units.iter().find(|(unit, _)| seconds.is_multiple_of(*unit)) {
+        Some((unit, name)) if seconds > 0 => format!("{}{name}", seconds / unit),
         _ => "0s".to_owned(),
     }
 }

@@ -387,7 +387,7 @@ fn what_is_printed_can_be_loaded_again() {
     let text = "listen = [\"interface:eth1\", \"10.0.0.1:5300\"]\nallow = [\"local\", \"203.0.113.0/24\"]\nworkers = 3\n\
                 [upstreams]\nequivalent = false\nservers = [\"fe80::1%eth0\"]\n\
                 [resolv_conf]\nsearch = [\"a.example.\"]\noptions = [\"ndots:2\"]\n\
-                [cache]\nttl_max = \"90m\"\nmax_bytes = \"1500KiB\"\nfailure_ttl = \"1500ms\"";
+                [cache]\nttl_max = \"90m\"\nmax_bytes = \"1500KiB\"\nfailure_ttl = \"90s\"";
     let one = main_file(text).load().unwrap();
     let printed = one.effective.to_toml();
     assert_eq!(settings(&printed), one.settings, "{printed}");

@@ -10,6 +10,8 @@
 //! The MAC holds 64 bits. It is compared as one number, not in constant time by design: whoever finds a valid one, or
 //! replays one, has a witness, and a witness costs the healthy one probe (see `daemon/THREATS.md`).
 
+use std::time::Instant;
+
 use super::key::{Bucket, MarkKey, Purpose};
 use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
@@ -129,21 +131,22 @@ pub struct Entries(Vec<Made>);
 struct Made {
     upstream: UpstreamId,
     process: u64,
-    bucket: Bucket,
+    until: Instant,
     entry: [u8; ENTRY],
 }
 
 impl Entries {
-    /// As [`write()`].
-    pub fn write(&mut self, passed: &Passed, upstream: UpstreamId, (key, now): (&MarkKey, Bucket), out: &mut Vec<u8>) {
-        let holds = |made: &&Made| (made.upstream, made.process, made.bucket) == (upstream, key.process(), now);
-        let entry = match self.0.iter().find(holds) {
+    /// As [`write()`]. `now` never goes back.
+    pub fn write(&mut self, passed: &Passed, upstream: UpstreamId, (key, now): (&MarkKey, Instant), out: &mut Vec<u8>) {
+        let holds = |made: &Made| made.process == key.process() && now < made.until;
+        let entry = match self.0.iter().find(|made| made.upstream == upstream && holds(made)) {
             Some(made) => made.entry,
             None => {
-                let entry = own(upstream, key, now);
+                let bucket = key.bucket(now);
+                let entry = own(upstream, key, bucket);
                 // What does not hold any more is dropped, so that there are no more than upstreams.
-                self.0.retain(|made| (made.process, made.bucket) == (key.process(), now));
-                self.0.push(Made { upstream, process: key.process(), bucket: now, entry });
+                self.0.retain(holds);
+                self.0.push(Made { upstream, process: key.process(), until: key.end_of(bucket), entry });
                 entry
             }
         };
@@ -196,12 +199,13 @@ mod tests {
     fn an_entry_that_was_kept_is_the_one_that_would_be_made() {
         let keys = [key::of(1), key::of(2)];
         let mut entries = Entries::default();
-        for after in [0, 0, 3, 16, 17, 40] {
+        let start = crate::clock::now();
+        for after in [0, 0, 3, 15, 16, 17, 31, 32, 40] {
             for (key, upstream) in keys.iter().zip([3, 4]).chain(keys.iter().zip([5, 3])) {
-                let now = bucket(key, after);
+                let now = start + Duration::from_secs(after);
                 let mut out = vec![];
                 entries.write(&Passed::default(), UpstreamId(upstream), (key, now), &mut out);
-                assert_eq!(out[4..], written(&Passed::default(), upstream, key, now));
+                assert_eq!(out[4..], written(&Passed::default(), upstream, key, key.bucket(now)), "after {after} s");
             }
             assert!(entries.0.len() <= 4);
         }

@@ -1,8 +1,9 @@
-//! The kinds of events that the log tells of: each with a name (`ONWARD_EVENT`) and an id (`MESSAGE_ID`) for programs that
-//! read the journal.
+//! The kinds of events that the log tells of: each with a name (`ONWARD_EVENT`) and an id (`MESSAGE_ID`) for programs
+//! that read the journal.
 //!
-//! Both are an interface: neither changes, and neither is used again for something else. A new kind gets a fresh id from
-//! `journalctl --new-id128` or `uuidgen -r`.
+//! Both are an interface: neither changes, and neither is used again for something else. A new kind gets a fresh id
+//! from `journalctl --new-id128` or `uuidgen -r`, and an entry in `systemd/onward.catalog`, which people read by
+//! `journalctl -x`.
 
 use log::kv::{ToValue, Value};
 
@@ -166,6 +167,23 @@ mod tests {
                 "{name}: {id}"
             );
             assert_eq!(LogEvent::named(name), Some(*event));
+        }
+    }
+
+    /// What `journalctl --catalog` explains: each event, once, with what pods notice and what to do.
+    #[test]
+    fn the_journal_catalog_explains_each_event() {
+        let catalog = include_str!("../../../systemd/onward.catalog");
+        let entries: Vec<(&str, &str)> = catalog.split("\n-- ").skip(1).filter_map(|it| it.split_once('\n')).collect();
+        let explained: Vec<&str> = entries.iter().map(|(id, _)| *id).collect();
+        let told: Vec<&str> = LogEvent::ALL.iter().map(|event| event.message_id()).collect();
+        assert_eq!(explained, told, "in the order of the events");
+        for (id, text) in entries {
+            for part in
+                ["Subject: ", "Defined-By: onward\n", "Documentation: man:", "\nWhat pods notice: ", "\nWhat to do: "]
+            {
+                assert!(text.contains(part), "{id}: {part}");
+            }
         }
     }
 

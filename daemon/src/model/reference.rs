@@ -4,17 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::case::{Case, QUICK};
+use super::case::Case;
 use super::node::STALE_MAX;
-use super::server::{HOSTS, Name, Probes, Says, Server, TooLong, read, ttl};
+use super::server::{HOSTS, Name, Says, Server, TooLong, read, ttl};
 use crate::wire::HEADER;
 
 /// Time within which every client has its response: CoreDNS gives up after 2 s.
 const BUDGET: Duration = Duration::from_millis(1800);
 /// Time after which a lookup has ended.
 pub(super) const LOOKUP: Duration = Duration::from_secs(6);
-/// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses,
-/// and stale responses, which are given for 30 s without a look.
+/// Time after which what a server did before has no effect any more: health, remembered failures, provisional
+/// responses, and stale responses, which are given for 30 s without a look.
 pub(super) const SETTLED: Duration = Duration::from_secs(40);
 /// Seconds by which ages may be off, since the cache counts whole ones.
 const ROUNDING: u64 = 2;
@@ -173,8 +173,16 @@ impl Record {
                 }
                 // A server before the one that said so knows better, if it was there all the time.
                 let case = case?;
-                let good = case.first_good().filter(|good| case.knows(*good) && case.is_before(*good, said.server))?;
-                Some(format!("server {} says {says:?}, though server {good} before it has an address", said.server))
+                let may_count = |good: &usize| case.knows(*good) && !servers[*good].may_seem_down(at - self.start);
+                let good = case.first_good().filter(may_count)?;
+                let is_alive = |said: &Said| (at - said.at).as_secs() <= u64::from(said.ttl.unwrap_or(0)) + ROUNDING;
+                let is_it = |other: &&Said| other.name == said.name && other.says == said.says && other.at <= at;
+                let mut alive = self.said.iter().filter(is_it).filter(|other| is_alive(other)).peekable();
+                let is_worse = |said: &Said| case.is_before(good, said.server);
+                let is_wrong = if alive.peek().is_some() { alive.all(is_worse) } else { is_worse(said) };
+                is_wrong.then(|| {
+                    format!("server {} says {says:?}, though server {good} before it has an address", said.server)
+                })
             }
             Says::Truncated if asked.over_stream => Some("truncated over a stream".to_owned()),
             Says::Truncated => {
@@ -202,11 +210,8 @@ impl Record {
                         && other.at < sent.at
                         && sent.at - other.at <= LOOKUP
                 };
-                // Silent to probes, too, it is down as far as anybody can tell, until a query is to go there.
-                let was_late = !servers[earlier].silent_for.is_empty() || servers[earlier].latency > QUICK;
-                let seems_out = servers[earlier].probes == Probes::Silence
-                    && (was_late || servers[earlier].is_out(Duration::ZERO, since));
-                let was_out = seems_out || servers[earlier].is_out(since.saturating_sub(SETTLED), since);
+                let was_out = servers[earlier].may_seem_down(since)
+                    || servers[earlier].is_out(since.saturating_sub(SETTLED), since);
                 if !was_out && !self.sent.iter().any(was_asked) {
                     let fault = format!(
                         "{:?} left for server {} at {since:?}, though server {earlier} before it was not asked",

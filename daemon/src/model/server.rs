@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::case::QUICK;
 use crate::wire::{HEADER, name_end, rcode, rtype};
 
 /// Number of zones that there are.
@@ -36,7 +37,8 @@ pub(super) enum Edns {
     HeaderAlone,
 }
 
-/// What a server does with responses that do not fit into a datagram, which are all of the hosts with the highest number.
+/// What a server does with responses that do not fit into a datagram, which are all of the hosts with the highest
+/// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TooLong {
     /// There are none.
@@ -136,6 +138,13 @@ impl Server {
             ttl: pick(rng, [0, 1, 5, 30, 120]),
             negative_ttl: pick(rng, [None, Some(0), Some(3), Some(60)]),
         }
+    }
+
+    /// Whether it may have been held to be down at some time until `to`: silent to probes and to some queries, it is
+    /// down as far as anybody can tell, until it answers a query that was to go there anyway.
+    pub(super) fn may_seem_down(&self, to: Duration) -> bool {
+        let is_late = !self.silent_for.is_empty() || self.latency > QUICK;
+        self.probes == Probes::Silence && (is_late || self.is_out(Duration::ZERO, to))
     }
 
     /// Whether it is silent to everyone at some time from `from` to `to`.

@@ -1,8 +1,8 @@
-//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their responses
-//! to all who wait. It is the shell of a [`Forwarder`], which decides; here bytes are carried.
+//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their
+//! responses to all who wait. It is the shell of a [`Forwarder`], which decides; here bytes are carried.
 //!
-//! It owns a socket for each listen address and the sockets to upstreams, waits for all of them in one place, and shares
-//! nothing with other workers but what their cores share.
+//! It owns a socket for each listen address and the sockets to upstreams, waits for all of them in one place, and
+//! shares nothing with other workers but what their cores share.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -104,16 +104,17 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
+        let mut now = clock::now();
         loop {
-            let timeout = self.timeout();
+            let timeout = self.timeout(now);
             let count = self.epoll.wait(&mut events, timeout).unwrap_or(0); // EINTR: as if nothing came
-            let mut now = clock::now();
+            now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
                     BELL => self.read_mail(now),
                     token => match listener(token) {
                         Some(id) if self.serve(id, &mut buffers, now) && count == 1 => {
-                            self.linger(id, &mut buffers, now);
+                            now = self.linger(id, &mut buffers, now);
                         }
                         Some(_) => {}
                         None => self.receive(Socket(token), now),
@@ -122,7 +123,6 @@ impl Worker {
                 self.transmit(&mut buffers, now);
             }
             if self.next_time().is_some() {
-                now = clock::now();
                 self.forwarder.handle_timeout(now);
                 self.listeners.let_go(now);
                 self.transmit(&mut buffers, now);
@@ -148,9 +148,10 @@ impl Worker {
         buffers.outbox.flush();
     }
 
-    fn timeout(&mut self) -> EpollTimeout {
+    /// How long to sleep at most. `now` is when the worker woke: a turn is short, and the clock is read once for each.
+    fn timeout(&mut self, now: Instant) -> EpollTimeout {
         let Some(at) = self.next_time() else { return EpollTimeout::NONE };
-        let left = at.saturating_duration_since(clock::now());
+        let left = at.saturating_duration_since(now);
         // Rounded up: a wake too early would only have to wait again.
         EpollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(EpollTimeout::MAX)
     }
@@ -173,17 +174,20 @@ impl Worker {
         most >= BUSY
     }
 
-    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
-    /// one system call does for two. What other threads want is looked at again soon.
-    fn linger(&mut self, id: ListenerId, buffers: &mut Buffers, now: Instant) {
-        let until = now + LINGER;
+    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come,
+    /// and one system call does for two. What other threads want is looked at again soon. Returns the time of the last
+    /// of them.
+    fn linger(&mut self, id: ListenerId, buffers: &mut Buffers, now: Instant) -> Instant {
+        let (mut last, until) = (now, now + LINGER);
         while self.forwarder.is_idle() {
-            let BatchResult { count, at, .. } = self.serve_batch(id, buffers, Patience::One, now);
+            let BatchResult { count, at, .. } = self.serve_batch(id, buffers, Patience::One, last);
             buffers.outbox.flush();
+            last = at;
             if count == 0 || at >= until {
-                return;
+                break;
             }
         }
+        last
     }
 
     fn serve_batch(&mut self, id: ListenerId, buffers: &mut Buffers, patience: Patience, now: Instant) -> BatchResult {

@@ -6,36 +6,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
 use super::{Answer, CLIENT, Node, Out, Place, Query, Timer, messages};
-use crate::admit::acl::{AllowList, Allowed};
-use crate::cache::{self, Cache, TtlBounds};
+use crate::cache;
 use crate::exchange::pool::Socket;
-use crate::exchange::{Engine, Guidance};
-use crate::forwarder::{self, Forwarder, Incoming, Ingress, Reply, Shared, Transmit};
-use crate::guard::{Asked, Driver, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
-use crate::node_address::table::Tables;
+use crate::forwarder::guarded_core::{self, GuardedCore};
+use crate::forwarder::{Incoming, Ingress, Reply, Transmit};
+use crate::guard::{Asked, Event, Guard, Mark, Nonce, Settings, Standing, Witness, probe};
 use crate::upstream::set::UpstreamIds;
 use crate::upstream::{Server, Transport, UpstreamId, UpstreamSet};
-use crate::waiters::{ListenerId, ReplyTo, Waiters};
+use crate::waiters::{ListenerId, ReplyTo};
 use crate::wire::name;
 
 /// How long an upstream has to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// As the program has it, but with little room.
-const CACHE: cache::Limits = cache::Limits {
-    entries: 256,
-    bytes: 1 << 20,
-    ttl: TtlBounds::new(0, 3_600),
-    negative_ttl: TtlBounds::new(0, 900),
-    failure_ttl: 5,
-    stale_max: 0,
-    prefetch: true,
-};
+const CACHE: cache::Limits = cache::Limits { entries: 256, ..guarded_core::CACHE };
 
 /// Which witnesses there are; a test can switch them off.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +31,7 @@ pub(super) struct Witnesses {
 }
 
 pub(super) struct Onward {
-    forwarder: Forwarder,
-    driver: Driver,
+    core: GuardedCore,
     /// The witness that the judge does not hear.
     deaf_to: Option<Witness>,
     places: HashMap<UpstreamId, Place>,
@@ -57,7 +41,6 @@ pub(super) struct Onward {
     probes: HashMap<u64, (Nonce, Vec<u8>)>,
     /// Queries that wait for a response, by the address that each came from.
     waiting: HashMap<SocketAddr, (Place, u64)>,
-    due: Option<Instant>,
     /// When the judge hears of the upstreams, if not at once.
     pub(super) judges_from: Option<Instant>,
     /// Packets that were refused for a mark.
@@ -74,26 +57,12 @@ impl Onward {
     pub(super) fn new(seed: u8, witnesses: Witnesses, upstreams: &[Place]) -> Self {
         let mark = |on: bool| if on { Mark::Auto } else { Mark::Never };
         let settings = Settings { tag: mark(witnesses.tag), spelling: witnesses.spelling };
-        let (guard, driver) = Guard::seeded(settings, seed);
+        let guard = Guard::seeded(settings, seed);
         let server = |place: &Place| (Server::new(address(*place), 53).into(), "a".into());
         let set = Arc::new(UpstreamSet::new(upstreams.iter().map(server).collect(), None, &mut UpstreamIds::default()));
         let places = set.upstreams.iter().map(|upstream| upstream.id).zip(upstreams.iter().copied()).collect();
-        let guidance = Guidance { verdicts: Arc::clone(&guard.verdicts()), key: Arc::clone(&guard.key()) };
-        let allowed = Allowed { private: true, ..Allowed::default() };
-        let shared = Shared {
-            cache: Cache::new(CACHE),
-            waiters: Waiters::new(1_000, 100),
-            allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
-            set: ArcSwap::new(Arc::clone(&set)),
-            guard,
-            payload: 1232,
-            started: crate::clock::now(),
-        };
-        let engine = Engine::new(set, guidance, 4, 1232, StdRng::seed_from_u64(seed.into()));
-        let started = shared.started;
         Self {
-            forwarder: Forwarder::new(Arc::new(shared), engine, started),
-            driver,
+            core: GuardedCore::new(guard, CACHE, set, seed.into(), crate::clock::now()),
             deaf_to: (!witnesses.silence).then_some(Witness::Silence),
             places,
             next: 0,
@@ -101,7 +70,6 @@ impl Onward {
             asks: HashMap::new(),
             probes: HashMap::new(),
             waiting: HashMap::new(),
-            due: None,
             judges_from: None,
             refused: 0,
         }
@@ -109,7 +77,7 @@ impl Onward {
 
     /// Queries that were held, as perhaps ours come back.
     pub(super) fn queries_held(&self) -> usize {
-        self.forwarder.counters().held.try_into().unwrap()
+        self.core.forwarder.counters().held.try_into().unwrap()
     }
 
     /// The standing of the upstream at `place` for all names.
@@ -120,23 +88,23 @@ impl Onward {
     /// Its standing for `name`, in lower case.
     pub(super) fn standing_for(&self, place: Place, name: &[u8]) -> Standing {
         let number = self.places.iter().find(|(_, at)| **at == place).map(|(number, _)| *number).unwrap();
-        self.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
+        self.core.forwarder.shared().guard.verdicts().standing(number, Transport::Udp, Asked { name, qtype: 1 })
     }
 
     /// How many verdicts hold over UDP.
     pub(super) fn verdicts(&self) -> usize {
-        let verdicts = self.forwarder.shared().guard.verdicts();
+        let verdicts = self.core.forwarder.shared().guard.verdicts();
         verdicts.all().iter().filter(|verdict| verdict.transport == Transport::Udp).count()
     }
 
     /// Whether any upstream is convicted.
     pub(super) fn convicts(&self) -> bool {
-        !self.forwarder.shared().guard.verdicts().all().is_empty()
+        !self.core.forwarder.shared().guard.verdicts().all().is_empty()
     }
 
     fn reply(&mut self, (to, id): (Place, u64), response: &[u8], out: &mut Out) {
-        let (code, came_back) = messages::code(response);
-        self.refused += usize::from(came_back);
+        let (code, has_returned) = messages::code(response);
+        self.refused += usize::from(has_returned);
         out.reply(to, id, code);
     }
 
@@ -149,18 +117,12 @@ impl Onward {
                 break;
             }
         }
-        let due = [self.forwarder.poll_timeout(), self.driver.due(out.now)].into_iter().flatten().min();
-        if let Some(due) = due.map(|due| due.max(out.now + Duration::from_millis(1)))
-            && self.due.is_none_or(|before| before <= out.now || due < before)
-        {
-            self.due = Some(due);
-            out.timers.push((due, Timer::Due));
-        }
+        out.timers.extend(self.core.next_due(out.now).map(|due| (due, Timer::Due)));
     }
 
     fn transmit(&mut self, out: &mut Out) {
         let mut bytes = Vec::new();
-        while let Some(transmit) = self.forwarder.poll_transmit(out.now, &mut bytes) {
+        while let Some(transmit) = self.core.forwarder.poll_transmit(out.now, &mut bytes) {
             match transmit {
                 Transmit::Open(socket, upstream) => drop(self.sockets.insert(socket, upstream.id)),
                 Transmit::Close(socket) => drop(self.sockets.remove(&socket)),
@@ -183,7 +145,7 @@ impl Onward {
     /// Lets the judge take what there is; returns whether there are other verdicts. No place listens over TCP.
     fn judge(&mut self, event: Option<Event>, out: &mut Out) -> bool {
         let (next, probes, places) = (&mut self.next, &mut self.probes, &self.places);
-        let is_news = self.driver.step(event, (out.now, self.deaf_to), |nonce, upstream, transport, message| {
+        let is_news = self.core.driver.step(event, (out.now, self.deaf_to), |nonce, upstream, transport, message| {
             *next += 1;
             if transport == Transport::Udp {
                 out.ask(places[&upstream.id], messages::read(&message, out.place, *next));
@@ -191,10 +153,7 @@ impl Onward {
             out.after(PATIENCE, Timer::ProbeTimeout(*next));
             probes.insert(*next, (nonce, message));
         });
-        if is_news {
-            self.forwarder.handle_event(forwarder::Event::Guidance, out.now);
-        }
-        is_news
+        self.core.heed(is_news, out.now)
     }
 
     /// An address that no other query waits at.
@@ -211,8 +170,8 @@ impl Node for Onward {
         let from = self.client(query.from);
         let incoming = Incoming { packet: &packet, from, ingress: Ingress::Udp(ListenerId(0)) };
         let mut response = Vec::new();
-        self.forwarder.begin_batch(out.now);
-        match self.forwarder.handle_query(&incoming, &mut response) {
+        self.core.forwarder.begin_batch(out.now);
+        match self.core.forwarder.handle_query(&incoming, &mut response) {
             Reply::Now => self.reply(to, &response, out),
             Reply::Later => drop(self.waiting.insert(from, to)),
             Reply::None => panic!("a plain query that is allowed"),
@@ -226,7 +185,7 @@ impl Node for Onward {
             return self.settle(Some(Event::ProbeOver { nonce, heard }), out);
         }
         let Some((upstream, socket, asked)) = self.asks.remove(&answer.id) else { return };
-        self.forwarder.handle_datagram(upstream, socket, &messages::answer(&asked, answer.code), out.now);
+        self.core.forwarder.handle_datagram(upstream, socket, &messages::answer(&asked, answer.code), out.now);
         self.settle(None, out);
     }
 
@@ -236,7 +195,7 @@ impl Node for Onward {
                 out.timers.extend(self.judges_from.map(|from| (from, Timer::Start)));
             }
             Timer::Start => {
-                let set = Arc::clone(&self.forwarder.shared().set.load());
+                let set = Arc::clone(&self.core.forwarder.shared().set.load());
                 self.settle(Some(Event::SetChanged(set)), out);
             }
             Timer::ProbeTimeout(id) => {
@@ -245,9 +204,8 @@ impl Node for Onward {
                 }
             }
             Timer::Due => {
-                self.forwarder.handle_timeout(out.now);
-                let is_due = self.driver.due(out.now).is_some_and(|at| at <= out.now);
-                self.settle(is_due.then_some(Event::Tick), out);
+                let is_judge_due = self.core.handle_timeout(out.now);
+                self.settle(is_judge_due.then_some(Event::Tick), out);
             }
             Timer::Attempt(..) => {}
         }

@@ -40,6 +40,7 @@ class Bench:
             time.sleep(0.7)
             if process.has_ended():
                 raise NotMeasured(f"knotd ended: {process.tail()}")
+            process.pin(self.load_cpus)
             yield process
 
     def setting(self, peer, servers=(UPSTREAM,), **more):

@@ -84,7 +84,9 @@ def notes(result):
            f"{result['rounds']} turns; the rest was taken once.")
     echo = value(result["medians"], "echo", "hit")
     if echo:
-        yield f"In brackets: against `echo`, which sends back what comes and does no DNS work ({echo:.2f} µs)."
+        quiet = value(result["medians"], "echo", "quiet_hit")
+        slow = f"; {quiet:.2f} µs at 1,000 a second" if quiet else ""
+        yield f"In brackets: against `echo`, which sends back what comes and does no DNS work ({echo:.2f} µs{slow})."
 
 
 def title(figure):
@@ -102,7 +104,7 @@ def values(medians, figure):
 
 
 def cell(medians, peer, figure):
-    taken, echo = values(medians, figure), value(medians, "echo", "hit")
+    taken, echo = values(medians, figure), value(medians, "echo", figure.echo)
     if peer not in taken:
         return ""
     text = f"{taken[peer]:,.{figure.digits}f}"

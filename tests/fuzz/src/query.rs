@@ -1,13 +1,16 @@
 //! Three readers of queries, held against each other: the hot path's, triage (which the rest goes to) and hickory's.
 //! Where two of them read one packet differently, a client can be answered with what it did not ask.
 
-use hickory_proto::op::{Message, MessageType, OpCode};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+#[path = "../../../daemon/src/wire/query/tests/hickory.rs"]
+mod hickory;
+
+use hickory::{as_hickory_reads, without_options};
 use onward::internals::admit::triage::{Verdict, triage};
 use onward::internals::wire::query::PAYLOAD_MIN;
 use onward::internals::wire::{HEADER, Query, flag, rtype};
 
-/// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read. Onward forwards no options anyway.
+/// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read. Onward forwards no options
+/// anyway.
 const CLIENT_SUBNET: u16 = 8;
 
 /// What a query's reader found: the key of the question, and the payload size of the OPT.
@@ -32,8 +35,8 @@ fn agrees_with_hickory(packet: &[u8]) {
     assert_eq!(read(&bare), as_hickory_reads(&bare), "ours, hickory's");
 }
 
-/// What triage forwards, the hot path reads, and triage leaves as it is; what the hot path reads, triage forwards as the
-/// same question, but for options that hickory cannot read.
+/// What triage forwards, the hot path reads, and triage leaves as it is; what the hot path reads, triage forwards as
+/// the same question, but for options that hickory cannot read.
 fn agrees_with_triage(packet: &[u8]) {
     let ours = read(packet);
     match triage(packet) {
@@ -56,49 +59,6 @@ fn agrees_with_triage(packet: &[u8]) {
 fn read(packet: &[u8]) -> Option<Reading> {
     let mut query = Query::default();
     query.read(packet).ok().map(|()| (query.key().to_vec(), query.payload()))
-}
-
-fn as_hickory_reads(packet: &[u8]) -> Option<Reading> {
-    let mut decoder = BinDecoder::new(packet);
-    let message = Message::read(&mut decoder).ok()?;
-    let (header, question) = (&message.metadata, message.queries.first()?);
-    let is_query = (header.message_type, header.op_code) == (MessageType::Query, OpCode::Query);
-    // The response code's upper bits stand in an OPT and mean nothing in a query.
-    let odd = header.authoritative || header.truncation || header.recursion_available || packet[3] & flag::RCODE != 0;
-    let records = [&message.answers, &message.authorities, &message.additionals];
-    let alone = message.queries.len() == 1 && records.iter().all(|records| records.is_empty());
-    let transfer = matches!(u16::from(question.query_type()), rtype::OPT | rtype::IXFR | rtype::AXFR);
-    if !is_query || odd || !alone || transfer || message.signature.is_some() || !decoder.is_empty() {
-        return None;
-    }
-    let mut name = vec![];
-    for label in question.name().iter() {
-        name.push(u8::try_from(label.len()).expect("a label has at most 63 bytes"));
-        name.extend(label);
-    }
-    name.push(0);
-    let dnssec = match &message.edns {
-        // Its owner is the root, as it stands there and not by a pointer to it.
-        Some(edns) if edns.version() == 0 && packet.get(HEADER + name.len() + 4) == Some(&0) => edns.flags().dnssec_ok,
-        Some(_) => return None,
-        None => false,
-    };
-    packet[HEADER..].starts_with(&name).then_some(())?; // not compressed
-    let mut key = vec![packet[3] & flag::CD | if dnssec { flag::DO } else { 0 }];
-    key.extend(name.to_ascii_lowercase());
-    key.extend(u16::from(question.query_type()).to_be_bytes());
-    key.extend(u16::from(question.query_class()).to_be_bytes());
-    Some((key, message.edns.map(|edns| edns.max_payload().max(PAYLOAD_MIN))))
-}
-
-/// The packet without what stands inside the OPT behind its question, which ends at `end`.
-fn without_options(packet: &[u8], end: usize) -> Vec<u8> {
-    let mut bare = packet.to_vec();
-    if bare.len() > end + 11 {
-        bare.truncate(end + 11);
-        bare[end + 9..].copy_from_slice(&[0, 0]);
-    }
-    bare
 }
 
 fn has_client_subnet(packet: &[u8]) -> bool {

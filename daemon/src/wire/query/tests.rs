@@ -1,9 +1,10 @@
-use hickory_proto::op::{Message, MessageType, OpCode};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use proptest::prelude::*;
+
+mod hickory;
 
 use super::packets::{cases, packets};
 use super::*;
+use hickory::{as_hickory_reads, without_options};
 
 const QUESTION: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03wWw\x07Example\0\0\x01\0\x01";
 
@@ -103,62 +104,18 @@ fn a_name_of_255_bytes_is_plain_and_one_of_256_is_not() {
     assert!(read(&long(62)).is_err());
 }
 
-/// The key and the payload size of a packet that hickory reads as a plain query.
-fn as_hickory_reads(packet: &[u8]) -> Option<(Vec<u8>, Option<u16>)> {
-    let mut decoder = BinDecoder::new(packet);
-    let message = Message::read(&mut decoder).ok()?;
-    let (asked, question) = (&message.metadata, message.queries.first()?);
-    let is_query = (asked.message_type, asked.op_code) == (MessageType::Query, OpCode::Query);
-    // The response code with its upper bits, which an OPT holds, means nothing in a query.
-    let odd = asked.authoritative || asked.truncation || asked.recursion_available || packet[3] & flag::RCODE != 0;
-    let records = [&message.answers, &message.authorities, &message.additionals];
-    let alone = message.queries.len() == 1 && records.iter().all(|records| records.is_empty());
-    let transfer = matches!(u16::from(question.query_type()), rtype::OPT | rtype::IXFR | rtype::AXFR);
-    if !is_query || odd || !alone || transfer || message.signature.is_some() || !decoder.is_empty() {
-        return None;
-    }
-    let mut name = vec![];
-    for label in question.name().iter() {
-        name.push(u8::try_from(label.len()).unwrap());
-        name.extend(label);
-    }
-    name.push(0);
-    let dnssec = match &message.edns {
-        // Its owner is the root, as it stands there and not by a pointer to it.
-        Some(edns) if edns.version() == 0 && packet.get(HEADER + name.len() + 4) == Some(&0) => edns.flags().dnssec_ok,
-        Some(_) => return None,
-        None => false,
-    };
-    packet[HEADER..].starts_with(&name).then_some(())?; // not compressed
-    let mut key = vec![packet[3] & flag::CD | if dnssec { flag::DO } else { 0 }];
-    key.extend(name.to_ascii_lowercase());
-    key.extend(u16::from(question.query_type()).to_be_bytes());
-    key.extend(u16::from(question.query_class()).to_be_bytes());
-    Some((key, message.edns.map(|edns| edns.max_payload().max(PAYLOAD_MIN))))
-}
-
-/// The packet without what stands inside the OPT behind its question, which ends at `end`.
-fn bare(packet: &[u8], end: usize) -> Vec<u8> {
-    let mut bare = packet.to_vec();
-    if bare.len() > end {
-        bare.truncate(end + 11);
-        bare[end + 9..].copy_from_slice(&[0, 0]);
-    }
-    bare
-}
-
 proptest! {
     #![proptest_config(cases(50_000))]
 
-    /// The same verdict, the same key. Only of what stands inside options each may think as it likes: hickory refuses some
-    /// that are well-formed, and takes some that are not; we forward none.
+    /// The same verdict, the same key. Only of what stands inside options each may think as it likes: hickory refuses
+    /// some that are well-formed, and takes some that are not; we forward none.
     #[test]
     fn the_hot_parser_agrees_with_hickory(packet in packets()) {
         let ours = |packet: &[u8]| read(packet).ok().map(|query| (query.key().to_vec(), query.payload()));
         let (mut our, mut their) = (ours(&packet), as_hickory_reads(&packet));
         if our != their {
             let (key, _) = our.as_ref().or(their.as_ref()).unwrap();
-            let bare = bare(&packet, HEADER + key.len() - 1);
+            let bare = without_options(&packet, HEADER + key.len() - 1);
             prop_assert!(bare.len() < packet.len(), "ours {:?}, theirs {:?}", our, their);
             (our, their) = (ours(&bare), as_hickory_reads(&bare));
         }

@@ -11,6 +11,8 @@ class Figure:
     digits: int = 2
     #: Whether it is CPU time, which is also told as a multiple of what `echo` takes.
     is_cpu: bool = False
+    #: The figure of `echo` that CPU time is a multiple of.
+    echo: str = "hit"
     #: Whether it holds Onward against itself only.
     alone: bool = False
 

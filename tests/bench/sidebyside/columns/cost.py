@@ -12,11 +12,11 @@ TCP = ("-m", "tcp", "-c", 10, "-q", 60)
 LOST = 0.02
 
 
-def cost(process, names, cpus, *arguments):
-    """Microseconds an answer."""
-    before = process.cpu_seconds()
+def cost(seconds, names, cpus, *arguments):
+    """Microseconds an answer; `seconds` tells what the peer has taken so far."""
+    before = seconds()
     seen = load.dnsperf(names, cpus, *arguments)
-    spent = process.cpu_seconds() - before
+    spent = seconds() - before
     if seen.completed == 0 or seen.lost > LOST * (seen.completed + seen.lost):
         raise NotMeasured(f"{seen.lost} answers of {seen.completed + seen.lost} were lost")
     return spent / seen.completed * 1e6
@@ -43,7 +43,36 @@ class Miss(Column):
         setting = bench.setting(peer)
         names = load.new_names(setting.directory / "names", 100_000 * bench.seconds)
         with bench.knot(), bench.running(peer, setting) as process:
-            return {"miss": cost(process, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-q", 60)}
+            return {"miss": cost(process.cpu_seconds, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-q", 60)}
+
+
+class Quiet(Column):
+    """1,000 cached answers a second, then 500 misses a second: there each finds the processor asleep and its caches cold."""
+    key = "quiet"
+    figures = [
+        Figure("quiet_hit", "CPU of a cached answer, at 1,000 a second", "µs", is_cpu=True, echo="quiet_hit"),
+        Figure("quiet_miss", "CPU of a miss, at 500 a second", "µs", is_cpu=True, echo="quiet_hit"),
+    ]
+    HITS, MISSES = 1000, 500
+
+    def is_for(self, name):
+        return True
+
+    def measure(self, bench, peer):
+        setting = bench.setting(peer)
+        directory = setting.directory
+        each, known = load.each_name(directory / "each", WARM), load.known_names(directory / "names", 100_000, WARM)
+        new = load.new_names(directory / "new", 2 * self.MISSES * bench.seconds)
+        with bench.knot(), bench.running(peer, setting) as process:
+            load.dnsperf(each, bench.load_cpus, "-n", 1, "-c", 10, "-q", 50)
+            taken = {"quiet_hit": self.cost(bench, process, known, self.HITS)}
+            if peer.resolves:
+                taken["quiet_miss"] = self.cost(bench, process, new, self.MISSES)
+            return taken
+
+    @staticmethod
+    def cost(bench, process, names, rate):
+        return cost(process.ran_seconds, names, bench.load_cpus, "-l", bench.seconds, "-c", 20, "-Q", rate)
 
 
 class Tcp(Column):
@@ -77,4 +106,4 @@ def warm_cost(bench, peer, setting, names, arguments):
     asked = each if names > WARM else load.known_names(setting.directory / "names", 100_000, names)
     with bench.knot(), bench.running(peer, setting) as process:
         load.dnsperf(each, bench.load_cpus, "-n", 1, "-c", 10, "-q", 50)
-        return cost(process, asked, bench.load_cpus, "-l", bench.seconds, *arguments)
+        return cost(process.cpu_seconds, asked, bench.load_cpus, "-l", bench.seconds, *arguments)
