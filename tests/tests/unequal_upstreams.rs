@@ -338,8 +338,8 @@ fn an_onward_behind_an_onward_does_not_believe_the_public_servers_no() {
     }
 }
 
-/// A private server that takes its time, behind a satellite or a VPN: the first "no" is the public server's, the next answer
-/// is its own.
+/// A private server that takes its time, behind a satellite or a VPN: the first "no" is the public server's, the next
+/// answer is its own.
 #[test]
 fn a_name_whose_private_server_takes_two_seconds_resolves_at_the_second_try() {
     std::thread::scope(|scope| {

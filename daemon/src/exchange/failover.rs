@@ -130,8 +130,8 @@ impl Engine {
         }
     }
 
-    /// Whether what came to `attempt` is worth more than the provisional response that the clients got already: an upstream
-    /// before that one took its time, and is to be believed next time.
+    /// Whether what came to `attempt` is worth more than the provisional response that the clients got already: an
+    /// upstream before that one took its time, and is to be believed next time.
     fn is_late_truth(&self, attempt: &Attempt, worth: Worth) -> bool {
         let told = self.lookups.get(attempt.lookup.0).and_then(|lookup| lookup.provisional);
         matches!(worth, Worth::Good | Worth::Negative) && told.is_some_and(|rank| attempt.rank < rank)
@@ -225,8 +225,8 @@ impl Engine {
     fn end_without_answer(&mut self, id: LookupId, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let key = lookup.key.clone();
-        // What was truncated exists, and clients over UDP can attempt for it over TCP: more than any failure says. Where all
-        // are lame, stubs that ask on would end with what the first of them said.
+        // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says. Where
+        // all are lame, stubs that ask on would end with what the first of them said.
         let (lame, lames) = (lookup.lame.0.take(), lookup.lame.1);
         let lame = lame.filter(|_| lames >= lookup.order.len());
         let said = lookup.truncated.take().or_else(|| lookup.failure.take()).or(lame);

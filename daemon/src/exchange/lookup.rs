@@ -92,7 +92,8 @@ pub(super) struct Lookup {
     pub(super) attempts: SmallVec<[AttemptId; 2]>,
     /// Since when the clients have their answer; what is still awaited then only teaches how its upstream does.
     pub(super) done: Option<Instant>,
-    /// The rank of the upstream whose provisional response the clients got: what one before it still says is worth more.
+    /// The rank of the upstream whose provisional response the clients got: what one before it still says is worth
+    /// more.
     pub(super) provisional: Option<usize>,
     /// A negative answer that waits for a more important upstream.
     pub(super) negative: Option<Kept>,

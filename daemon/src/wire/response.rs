@@ -111,8 +111,8 @@ impl<'m> Response<'m> {
 
     /// Reads the OPT, behind `before` other additional records, and the `behind` records that follow it. Keeps of these
     /// the address records before the first record that is none, or that means something else when the OPT in front of
-    /// it is taken out. `None` where a record cannot be read. Of several OPTs the first counts: RFC 6891, section 6.1.1, has an
-    /// error for queries with more than one, and a response is still an answer.
+    /// it is taken out. `None` where a record cannot be read. Of several OPTs the first counts: RFC 6891, section
+    /// 6.1.1, has an error for queries with more than one, and a response is still an answer.
     fn walk_behind_opt(&mut self, opt: &Record, before: u16, behind: u16) -> Option<()> {
         self.read_opt(opt)?;
         self.counts[2] = before;

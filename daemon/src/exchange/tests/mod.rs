@@ -135,22 +135,30 @@ impl World {
 
     /// What an upstream sent over a socket.
     fn datagram(&mut self, by: u16, socket: Socket, message: &[u8]) {
+        let running = self.engine.lookups_running();
         let landed = self.engine.datagram(UpstreamId(by), socket, message, self.now);
         let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
         let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
         if let Some((code, certainty, key, upstream)) = landed {
             self.heard((key, upstream, code), certainty);
+            if self.engine.lookups_running() == running {
+                self.ended.pop(); // it corrects what clients were told, whose lookup was over
+            }
         }
         self.act();
     }
 
     /// What a stream brought.
     fn streamed(&mut self, attempt: AttemptId, message: Option<&[u8]>) {
+        let running = self.engine.lookups_running();
         let landed = self.engine.streamed(attempt, message, self.now);
         let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
         let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
         if let Some((code, certainty, key, upstream)) = landed {
             self.heard((key, upstream, code), certainty);
+            if self.engine.lookups_running() == running {
+                self.ended.pop(); // it corrects what clients were told, whose lookup was over
+            }
         }
         self.act();
     }
