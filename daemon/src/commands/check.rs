@@ -55,7 +55,7 @@ fn judge(
     root: &Root,
 ) -> Result<Loaded, Faults> {
     let own = discover::own(&loaded.settings, root);
-    let node = Node { identity, unit, memory: node::memory(root), own, cluster_dns: kubelet::read(root).cluster_dns };
+    let node = Node { identity, unit, memory: node::memory(root), own, cluster_dns: kubelet::read(root).never_asked() };
     if args.config.is_some() && !args.as_service {
         loaded.files.clear(); // a draft, which the service does not read
     }

@@ -67,7 +67,7 @@ fn delegated_domains_are_left_to_the_stub_and_that_is_told() {
         node.sources = vec![SourceName::File(PathBuf::from(ETC))];
         assert_eq!(node.asked(1), ["127.0.0.54:53"], "{directory}");
     }
-    let (root, sources) = (Root::at("/"), all_sources());
+    let (root, sources) = (Root::machine(), all_sources());
     let inputs = Inputs { root: &root, configured: &[], sources: &sources, own: &[], written: Path::new(OURS) };
     let watched = crate::discovery::paths(&inputs);
     for directory in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
