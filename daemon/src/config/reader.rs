@@ -159,7 +159,7 @@ impl<'r> Section<'r> {
                 let what = if all.is_empty() {
                     "a list is needed, not a table".to_owned()
                 } else {
-                    format!("a list is needed; write [{}]", as_items(&given.kind, kind).unwrap_or(all.clone()))
+                    format!("a list is needed; write [{}]", as_items(&given.kind, kind).unwrap_or_else(|| all.clone()))
                 };
                 self.fault(name, &origin, &all, what);
                 return None;
