@@ -1,7 +1,7 @@
 //! A worker's sockets that queries come in on, by the ids that the core knows them by.
 //!
-//! One that is closed is not read any more, but stays open for a while: clients still wait for responses that must leave
-//! from its address.
+//! One that is closed is not read any more, but stays open for a while: clients still wait for responses that must
+//! leave from its address.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
