@@ -1,4 +1,5 @@
-//! Asks a number of questions that are not in the cache, in memory, without a network: what `tests/bench/instructions` counts.
+//! Asks a number of questions that are not in the cache, in memory, without a network: what `tests/bench/instructions`
+//! counts.
 //!
 //! `misses COUNT marked|bare`: with the loop guard's marks on what is asked, or without.
 

@@ -49,7 +49,8 @@ impl Failure {
         }
     }
 
-    /// Writes it to the log, each fault of a configuration as a line of its own. Returns what is left of it: the exit code.
+    /// Writes it to the log, each fault of a configuration as a line of its own. Returns what is left of it: the exit
+    /// code.
     #[must_use]
     pub fn logged(self) -> Self {
         match &self {

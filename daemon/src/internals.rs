@@ -1,5 +1,5 @@
-//! What benches, examples, fuzz targets and integration tests reach, and nobody else: the modules themselves are private, so
-//! that the compiler tells of what nothing uses. No promise holds for any of it.
+//! What benches, examples, fuzz targets and integration tests reach, and nobody else: the modules themselves are
+//! private, so that the compiler tells of what nothing uses. No promise holds for any of it.
 
 pub mod admit {
     pub mod acl {

@@ -1,7 +1,7 @@
 //! What kubelet and the C library take of a resolv.conf, and what of it is ours: the one home of these numbers.
 //!
-//! kubelet checks the file that it hands to pods (`maxDNSNameservers`, `MaxDNSSearchPaths` and `MaxDNSSearchListChars` of
-//! Kubernetes) and cuts what is too long; it adds the domains of the cluster, so that some of its room is not ours.
+//! kubelet checks the file that it hands to pods (`maxDNSNameservers`, `MaxDNSSearchPaths` and `MaxDNSSearchListChars`
+//! of Kubernetes) and cuts what is too long; it adds the domains of the cluster, so that some of its room is not ours.
 
 use crate::wire::name;
 

@@ -16,10 +16,10 @@
 //!                 └───────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`forwarder`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with the
-//! node. Beside them: [`wire`] (DNS messages as bytes), [`net`] (sockets and batches of datagrams), [`upstream`] (what an
-//! upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`], [`glibc`], [`hash`],
-//! [`failure`], and [`commands`], the program as people call it.
+//! [`forwarder`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with
+//! the node. Beside them: [`wire`] (DNS messages as bytes), [`net`] (sockets and batches of datagrams), [`upstream`]
+//! (what an upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`],
+//! [`glibc`], [`hash`], [`failure`], and [`commands`], the program as people call it.
 
 mod admit;
 mod cache;

@@ -73,8 +73,8 @@ impl<'a> Flood<'a> {
         self.threads.start(move |stop| send(messages, rate, &sockets, stop));
     }
 
-    /// `count` slow clients, a quarter of each kind: silent ones; those that send a byte now and then; those that ask for
-    /// `known` without end and read nothing; those that ask for `unknown`, wait, and ask again.
+    /// `count` slow clients, a quarter of each kind: silent ones; those that send a byte now and then; those that ask
+    /// for `known` without end and read nothing; those that ask for `unknown`, wait, and ask again.
     pub fn slow_clients(&mut self, count: usize, known: &str, unknown: &str) {
         let enter = self.namespace.entrance();
         let frame = |name: &str| tcp::framed(&Query::new(name, types::A).bytes());

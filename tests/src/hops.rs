@@ -1,6 +1,6 @@
-//! What a loop goes through: the forwarders that people have between Onward and the servers, real ones mostly, on a host
-//! where everything has an address on loopback. Turned, a hop asks another server: its programs are started again with
-//! that server in their configuration, and a relay is told.
+//! What a loop goes through: the forwarders that people have between Onward and the servers, real ones mostly, on a
+//! host where everything has an address on loopback. Turned, a hop asks another server: its programs are started again
+//! with that server in their configuration, and a relay is told.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,5 @@
-//! The messages of servers that are like real ones, byte by byte: referrals, headers alone, what was cut in the middle, and
-//! OPT records in odd places. `realistic.rs` says when which is sent.
+//! The messages of servers that are like real ones, byte by byte: referrals, headers alone, what was cut in the middle,
+//! and OPT records in odd places. `realistic.rs` says when which is sent.
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -80,7 +80,8 @@ pub fn spell(message: &mut [u8], spelling: &str) {
 pub fn set_ttls(message: &mut [u8], ttl: u32) {
     let answer = Answer(message.to_vec());
     for record in answer.answers() {
-        // The fixed part that begins with the type is ten bytes long, the TTL its fifth to eighth (RFC 1035, section 4.1.3).
+        // The fixed part that begins with the type is ten bytes long, the TTL its fifth to eighth (RFC 1035, section
+        // 4.1.3).
         let end = record.offset + encoded(message, record.offset) + 4;
         message[end..end + 4].copy_from_slice(&ttl.to_be_bytes());
     }
@@ -122,7 +123,8 @@ pub fn extended_code(seen: &Seen, code: u16) -> Vec<u8> {
     [seen.header(code & 0xf, [0, 0, 1]), opt.to_vec()].concat()
 }
 
-/// What another server says to the same question, asked over the same transport with the same bytes, if it is not silent.
+/// What another server says to the same question, asked over the same transport with the same bytes, if it is not
+/// silent.
 #[must_use]
 pub fn asked_of(seen: &Seen, server: SocketAddr, enter: &impl Fn()) -> Option<Vec<u8>> {
     enter();

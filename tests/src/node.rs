@@ -1,5 +1,5 @@
-//! A node whose servers are described one by one: Onward, its upstreams and whoever asks, all on one host, where each has an
-//! address of its own and traffic passes loopback.
+//! A node whose servers are described one by one: Onward, its upstreams and whoever asks, all on one host, where each
+//! has an address of its own and traffic passes loopback.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Starts Onward with these upstreams, in this order, and further lines of its configuration; waits until it serves.
+    /// Starts Onward with these upstreams, in this order, and further lines of its configuration; waits until it
+    /// serves.
     #[must_use]
     pub fn start(host: &'a Host, upstreams: &[&str], settings: &'a str) -> Self {
         configure(host, upstreams, settings);
@@ -94,7 +95,8 @@ impl<'a> Node<'a> {
         told.map(str::to_owned).collect()
     }
 
-    /// Asks for names that nobody asked for, until one gets this address of the test network, `192.0.2.last`; how long that took.
+    /// Asks for names that nobody asked for, until one gets this address of the test network, `192.0.2.last`; how long
+    /// that took.
     #[must_use]
     pub fn wait_for_address(&self, names: impl Fn(usize) -> String, last: u8, limit: Duration) -> Option<Duration> {
         let (begun, mut number) = (Instant::now(), 0);

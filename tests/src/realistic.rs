@@ -11,8 +11,8 @@
 //!     .start(lab.upstream.net(), onward_tests::lab::Lab::upstream_address(0));
 //! ```
 //!
-//! For each query, of the manners whose condition holds, the first that makes a message of its own makes it, else the zone
-//! does; all others then shape it, in their order. What a manner sends is in `messages.rs`.
+//! For each query, of the manners whose condition holds, the first that makes a message of its own makes it, else the
+//! zone does; all others then shape it, in their order. What a manner sends is in `messages.rs`.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -103,8 +103,8 @@ struct Memory {
 }
 
 impl Realistic {
-    /// A server that knows the names at and below `zone` (the empty one is the root): `192.0.2.last` is the address of each. Of other
-    /// names it says NXDOMAIN.
+    /// A server that knows the names at and below `zone` (the empty one is the root): `192.0.2.last` is the address of
+    /// each. Of other names it says NXDOMAIN.
     #[must_use]
     pub fn knowing(zone: &'static str, last: u8) -> Self {
         Self { knows: Box::new(names(&[zone])), address: [192, 0, 2, last], manners: Vec::new() }

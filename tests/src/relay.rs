@@ -1,5 +1,5 @@
-//! A forwarder that loses every mark: it asks with an ID of its own, the name in lower case and without OPT, and remembers
-//! nothing. Over TCP it does the same, and asks over UDP.
+//! A forwarder that loses every mark: it asks with an ID of its own, the name in lower case and without OPT, and
+//! remembers nothing. Over TCP it does the same, and asks over UDP.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,5 +1,5 @@
-//! Every UDP datagram that arrives in a namespace, each once, with the question that it carries: who asked whom, how often.
-//! A raw socket gets a copy of what the kernel delivers (raw(7)); IPv4 only.
+//! Every UDP datagram that arrives in a namespace, each once, with the question that it carries: who asked whom, how
+//! often. A raw socket gets a copy of what the kernel delivers (raw(7)); IPv4 only.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -116,8 +116,9 @@ pub struct Count {
 }
 
 impl Count {
-    /// Counts the datagrams of a question and of all probes. `node` is where Onward listens, `asked` whom it asks, the one in
-    /// question first: what it sends there itself is never put down to others. `client` tells whether the client's own datagram is among them.
+    /// Counts the datagrams of a question and of all probes. `node` is where Onward listens, `asked` whom it asks, the
+    /// one in question first: what it sends there itself is never put down to others. `client` tells whether the
+    /// client's own datagram is among them.
     #[must_use]
     pub fn of(datagrams: &[Datagram], name: &str, (node, asked): (&str, &[&str]), client: bool) -> Self {
         let mut count = Self::default();

@@ -1,5 +1,5 @@
-//! Hops that validate, as Debian ships them: Unbound and BIND with a trust anchor for the root, which make NXDOMAIN of cached
-//! NSEC records (RFC 8198). The root is made and signed here, by Knot. Turned, a hop keeps what it has cached.
+//! Hops that validate, as Debian ships them: Unbound and BIND with a trust anchor for the root, which make NXDOMAIN of
+//! cached NSEC records (RFC 8198). The root is made and signed here, by Knot. Turned, a hop keeps what it has cached.
 
 use std::process::Command;
 
@@ -84,7 +84,8 @@ pub struct Validating {
 }
 
 impl Validating {
-    /// Starts it on `address`; it asks `root`, a server of `signed_root`. Its cache knows already that the root has no other domains.
+    /// Starts it on `address`; it asks `root`, a server of `signed_root`. Its cache knows already that the root has no
+    /// other domains.
     #[must_use]
     pub fn start(host: &Host, kind: Kind, address: &'static str, root: &str) -> Self {
         let keys = keys(host, root);

@@ -21,8 +21,8 @@ pub fn until<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option
     }
 }
 
-/// Waits until what `measure` gives has not changed for as long as `still`, for `limit` at most, and returns it: how many
-/// datagrams a question was worth, once no more come.
+/// Waits until what `measure` gives has not changed for as long as `still`, for `limit` at most, and returns it: how
+/// many datagrams a question was worth, once no more come.
 pub fn settled<T: PartialEq>(still: Duration, limit: Duration, mut measure: impl FnMut() -> T) -> T {
     let end = Instant::now() + limit;
     let (mut last, mut since) = (measure(), Instant::now());

@@ -1,5 +1,5 @@
-//! Messages of upstreams that do not parse as a whole, or hold what the protocol has no place for: what the header says holds,
-//! a client gets what it can use, and never a "no" that nobody said (issue 11, group D, 11 to 13).
+//! Messages of upstreams that do not parse as a whole, or hold what the protocol has no place for: what the header says
+//! holds, a client gets what it can use, and never a "no" that nobody said (issue 11, group D, 11 to 13).
 
 use std::time::Duration;
 

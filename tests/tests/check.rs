@@ -1,4 +1,5 @@
-//! `onward check` on a node of its own: what the service could not read or write, or would not ask, is not called sound.
+//! `onward check` on a node of its own: what the service could not read or write, or would not ask, is not called
+//! sound.
 
 use std::process::{Command, Output};
 

@@ -1,5 +1,6 @@
 //! CoreDNS with its `loop` plugin ends at the third sighting of its own probe. Behind Onward it never does, whatever
-//! Onward's upstreams are: each test makes a loop through CoreDNS and waits until its plugin has had all the time it takes.
+//! Onward's upstreams are: each test makes a loop through CoreDNS and waits until its plugin has had all the time it
+//! takes.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;

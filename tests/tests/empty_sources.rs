@@ -1,5 +1,5 @@
-//! Programs that name no server for a while, with their stubs still answering: the last good list stays, and nothing that
-//! is asked through an encrypting stub is ever asked in plain text.
+//! Programs that name no server for a while, with their stubs still answering: the last good list stays, and nothing
+//! that is asked through an encrypting stub is ever asked in plain text.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;

@@ -1,4 +1,5 @@
-//! A node's resolver is restarted: what clients ask while it drains is answered, and it does not drain for long (issue 11, H30).
+//! A node's resolver is restarted: what clients ask while it drains is answered, and it does not drain for long (issue
+//! 11, H30).
 
 use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -29,7 +30,8 @@ struct Asked {
     answered: Option<Instant>,
 }
 
-/// Asks at a steady pace until told to stop: each twentieth name is a slow one, of the others half are in the cache and half are not.
+/// Asks at a steady pace until told to stop: each twentieth name is a slow one, of the others half are in the cache and
+/// half are not.
 fn ask(socket: &UdpSocket, label: &str, stop: &AtomicBool) -> Vec<Asked> {
     socket.set_nonblocking(true).unwrap();
     let mut all: Vec<Asked> = Vec::new();

@@ -1,5 +1,5 @@
-//! Loops that a client enters at the foreign hop, not at us: its question reaches us through the hop, over UDP or TCP, and
-//! goes back to it. Hops that merge equal questions then wait for themselves: the ring that answers nobody.
+//! Loops that a client enters at the foreign hop, not at us: its question reaches us through the hop, over UDP or TCP,
+//! and goes back to it. Hops that merge equal questions then wait for themselves: the ring that answers nobody.
 
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ fn convicted(onward: &Process, kind: Kind) -> bool {
     output.lines().any(|line| line.contains("back to us over UDP (") && line.contains(kind.address()))
 }
 
-/// Asks the hop for a name that nobody has asked for before; healthy first, then while it loops. Returns what went wrong.
+/// Asks the hop for a name that nobody has asked for before; healthy first, then while it loops. Returns what went
+/// wrong.
 fn play(kind: Kind, good: bool, over: Transport) -> Vec<String> {
     let host = hops::host(&[]);
     let mut servers = vec![hops::server(&host, BEYOND, 2)];

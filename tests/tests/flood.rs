@@ -1,6 +1,6 @@
-//! Under a flood: 200,000 random names, 10,000 messages of garbage a second, slow TCP clients by the hundred, all at once.
-//! What is cached still flows, ordinary questions and TCP clients that behave are still served, memory stays within what
-//! the settings allow, and afterwards everything is as before.
+//! Under a flood: 200,000 random names, 10,000 messages of garbage a second, slow TCP clients by the hundred, all at
+//! once. What is cached still flows, ordinary questions and TCP clients that behave are still served, memory stays
+//! within what the settings allow, and afterwards everything is as before.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -219,7 +219,8 @@ fn random_names_garbage_and_slow_clients_at_once() {
         kib[0], kib[1], kib[2], kib[3]
     );
     assert!(half.max(whole) <= most, "KiB: {kib:?}");
-    // The cache is full long before the first half is over; a hundred bytes lost with each name would be more than this.
+    // The cache is full long before the first half is over; a hundred bytes lost with each name would be more than
+    // this.
     assert!(whole <= half + half / 4, "it goes on growing; KiB: {kib:?}");
 }
 

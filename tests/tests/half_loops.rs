@@ -40,7 +40,8 @@ fn half_a_loop_goes_on_answering() {
         let client = Client::new(host.net(), NODE.parse().unwrap());
         let ask = |number: &i32| {
             let query = Query::new(&format!("www-half{number}.shop.example"), types::A);
-            // A busy machine may lose a datagram: who hears nothing asks once more, as libc does. SERVFAIL is not asked again.
+            // A busy machine may lose a datagram: who hears nothing asks once more, as libc does. SERVFAIL is not asked
+            // again.
             let answer = client.try_udp(&query).or_else(|| client.try_udp(&query));
             answer.is_some_and(|answer| answer.addresses() == [FROM_BEYOND])
         };
@@ -53,8 +54,9 @@ fn half_a_loop_goes_on_answering() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// CoreDNS with `policy random` tosses a coin for each question and passes our SERVFAIL on: half of all questions fail in
-/// it whoever asks. As the only upstream it answers no fewer through the guard, since what came back is asked of it again.
+/// CoreDNS with `policy random` tosses a coin for each question and passes our SERVFAIL on: half of all questions fail
+/// in it whoever asks. As the only upstream it answers no fewer through the guard, since what came back is asked of it
+/// again.
 #[test]
 fn half_a_loop_by_chance_answers_no_fewer_than_without_the_guard() {
     if !can_run() {
@@ -77,7 +79,8 @@ fn half_a_loop_by_chance_answers_no_fewer_than_without_the_guard() {
     let refusing = Scripted::start(host.net(), hops::port(NODE), |seen| Reply::now(seen.code(rcode::SERVFAIL)));
     let without = count(hop, "without", Duration::ZERO);
     drop(refusing);
-    // One start in 128 loses more to chance: two probes of the start come home, four more, and the one of a second later.
+    // One start in 128 loses more to chance: two probes of the start come home, four more, and the one of a second
+    // later.
     let round = |round: u32| {
         let process = onward::start(&host, NODE, &["--listen", NODE, "--upstream", hop, "--log-level", "debug"]);
         // As people ask, not all in the moment in which the guard finds out.

@@ -1,5 +1,6 @@
-//! What Onward's own marks do to servers that real networks have: some compare the letters of their names, some cache them in
-//! the spelling of whoever asked first, some do not bear AD or EDNS. Names resolve as they did before (issue 11, group C).
+//! What Onward's own marks do to servers that real networks have: some compare the letters of their names, some cache
+//! them in the spelling of whoever asked first, some do not bear AD or EDNS. Names resolve as they did before (issue
+//! 11, group C).
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The matrix of loops: present at the start, formed while Onward runs, ended again; through each kind of hop; with a good
-//! second upstream and without; the client over UDP and TCP. What each cell shows is a row of the table that this prints;
-//! `tests/README.md` explains the columns.
+//! The matrix of loops: present at the start, formed while Onward runs, ended again; through each kind of hop; with a
+//! good second upstream and without; the client over UDP and TCP. What each cell shows is a row of the table that this
+//! prints; `tests/README.md` explains the columns.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -27,8 +27,8 @@ const FROM_GOOD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const FROM_BEYOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// Datagrams for the first looped question, with the probes of the upstream that loops, without the client's own two.
 const MOST: usize = 14;
-/// What a hop adds that sets DO on what it sends back: a question that is new to Onward, since its name is not spelled and its tag is
-/// lost. It is asked once of the hop and once of the good server.
+/// What a hop adds that sets DO on what it sends back: a question that is new to Onward, since its name is not spelled
+/// and its tag is lost. It is asked once of the hop and once of the good server.
 const SECOND_QUESTION: usize = 4;
 /// The first looped question is answered within this time. Without a loop it takes one or two.
 const FIRST_ANSWER: Duration = wait::millis(100);
@@ -337,9 +337,10 @@ impl Row {
         }
     }
 
-    /// How many datagrams there may be: two laps of probes, the question's lap, two for the good server. A lap through two
-    /// hops is six; a hop that sets DO on what it sends back makes a second question of it; where only a zone loops the root is asked first, which is one lap of probes more, and at start a second time, where the
-    /// probe of the start was under way when the question was asked.
+    /// How many datagrams there may be: two laps of probes, the question's lap, two for the good server. A lap through
+    /// two hops is six; a hop that sets DO on what it sends back makes a second question of it; where only a zone loops
+    /// the root is asked first, which is one lap of probes more, and at start a second time, where the probe of the
+    /// start was under way when the question was asked.
     fn most(&self) -> usize {
         match self.cell.kind {
             Kind::TwoInARow => 3 * 6 + 2 + SECOND_QUESTION,

@@ -1,5 +1,5 @@
-//! `[guard] tag` and `spelling`: which marks queries to upstreams carry with `auto`, `always` and `never`, what clients get
-//! by that where an upstream does not bear them, and that a loop is found without.
+//! `[guard] tag` and `spelling`: which marks queries to upstreams carry with `auto`, `always` and `never`, what clients
+//! get by that where an upstream does not bear them, and that a loop is found without.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -30,7 +30,8 @@ fn start(host: &Host, (tag, spelling): (&str, &str), upstreams: &[&str]) -> Proc
     onward::start(host, NODE, &arguments)
 }
 
-/// What a client asks is marked as the settings say: by default the tag is for near servers only, and names go out as asked.
+/// What a client asks is marked as the settings say: by default the tag is for near servers only, and names go out as
+/// asked.
 #[test]
 fn what_a_public_server_that_bears_all_is_sent() {
     if !can_run() {
@@ -110,8 +111,8 @@ fn loops(tag: &str, spelling: &str) -> Result<(), String> {
     if took < wait::millis(600) { Ok(()) } else { Err(format!("{took:?}\n{}", onward.output())) }
 }
 
-/// The only upstream does not bear a mark, which was found out. Returns what it saw of ten questions of a client, all of
-/// which were answered.
+/// The only upstream does not bear a mark, which was found out. Returns what it saw of ten questions of a client, all
+/// of which were answered.
 fn asked(settings: (&str, &str), what: &str, script: fn(&Seen) -> Vec<Reply>) -> Vec<Vec<Seen>> {
     let host = hops::host(&[]);
     let odd = Scripted::start(host.net(), hops::port(HOPS[0]), script);

@@ -173,7 +173,8 @@ fn answers_to_clients_never_carry_marks() {
     );
 }
 
-/// A hint is no proof: who asks with DO for what is in flight, by chance or on purpose in our spelling, waits 50 ms for it.
+/// A hint is no proof: who asks with DO for what is in flight, by chance or on purpose in our spelling, waits 50 ms for
+/// it.
 #[test]
 fn a_false_hint_costs_fifty_milliseconds_and_no_refusal() {
     if !can_run() {
@@ -224,7 +225,8 @@ fn suspicion_and_spoofed_sources_do_not_move_internal_names_to_a_public_server()
     let _internal = Scripted::start(host.net(), hops::port(HOPS[0]), internal);
     let public = Scripted::start(host.net(), hops::port(PUBLIC), |seen| Reply::now(seen.negative(3, 60)));
     let onward = start(&host, &[HOPS[0], PUBLIC]);
-    // A client whose packets say that they are from the upstream: the same on the wire as a forged source, or masquerade.
+    // A client whose packets say that they are from the upstream: the same on the wire as a forged source, or
+    // masquerade.
     let spoofed = host.net().udp(SocketAddr::new(HOPS[0].parse().unwrap(), 0));
     spoofed.set_read_timeout(Some(wait::seconds(3))).unwrap();
     let client = Client::new(host.net(), NODE.parse().unwrap());
@@ -234,7 +236,8 @@ fn suspicion_and_spoofed_sources_do_not_move_internal_names_to_a_public_server()
         let answer = receive(&spoofed).expect("an answer");
         assert_eq!(answer.addresses(), [Ipv4Addr::new(192, 0, 2, 1)], "{name}");
         assert_eq!(public.count(&name), 0, "{name} went out");
-        // Replayed marks have one flight go on at once, as a lost packet would; what the internal server says still holds.
+        // Replayed marks have one lookup go on at once, as a lost packet would; what the internal server says still
+        // holds.
         let replayed = client.addresses(&format!("replayed{number}.corp.internal"));
         assert_eq!(replayed, [Ipv4Addr::new(192, 0, 2, 1)], "{}", onward.output());
     }

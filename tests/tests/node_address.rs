@@ -98,7 +98,7 @@ fn an_address_that_goes_and_comes_back_beside_a_new_one_is_served_again() {
     net.ip(&format!("route replace default via {}", UPSTREAMS[0]));
     wait_for(&lab, "10.99.0.77", &process);
     net.address("eth0", &format!("{NODE}/24"));
-    let named = wait::until(wait::seconds(5), || lab.node.read(onward::RESOLV_CONF).contains(NODE).then_some(()));
+    let named = wait::until(wait::seconds(12), || lab.node.read(onward::RESOLV_CONF).contains(NODE).then_some(()));
     assert!(named.is_some(), "{}", process.output());
     assert_eq!(lab.client().addresses("back.test").len(), 1, "{}", process.output());
 }

@@ -1,5 +1,5 @@
-//! Loops of odd shapes: for one zone with names under many parents, over TCP alone, for one type alone, beside clients that
-//! provoke probes, through hops that do not answer probes, and again and again (issue 11, I, 35 to 40).
+//! Loops of odd shapes: for one zone with names under many parents, over TCP alone, for one type alone, beside clients
+//! that provoke probes, through hops that do not answer probes, and again and again (issue 11, I, 35 to 40).
 
 use std::time::{Duration, Instant};
 
@@ -312,7 +312,8 @@ fn a_loop_for_one_type_alone() {
     });
 }
 
-/// It asks us first, and the next only when we fail: there is no next, or it is dead, so that nobody answers a probe that is home.
+/// It asks us first, and the next only when we fail: there is no next, or it is dead, so that nobody answers a probe
+/// that is home.
 #[test]
 fn a_loop_behind_dnsmasq_with_strict_order_and_no_server_left() {
     const SILENT: &str = HOPS[1];

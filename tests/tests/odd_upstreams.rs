@@ -1,5 +1,5 @@
-//! Upstreams that do not bear the loop guard's marks, or mark names themselves: found out by paired probes, used without,
-//! and never taken for dead or for a loop.
+//! Upstreams that do not bear the loop guard's marks, or mark names themselves: found out by paired probes, used
+//! without, and never taken for dead or for a loop.
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -99,7 +99,8 @@ fn one_that_changes_the_spelling_of_names() {
     learnt("spelled names", |seen| Reply::now(hops::answer_in_lower_case(seen, 1)));
 }
 
-/// With the tag it passes our SERVFAIL on, without it asks the next server: dnsmasq as it is. Over TCP it asks the first only.
+/// With the tag it passes our SERVFAIL on, without it asks the next server: dnsmasq as it is. Over TCP it asks the
+/// first only.
 #[test]
 fn dnsmasq_with_strict_order_that_has_us_first() {
     if !can_run() {

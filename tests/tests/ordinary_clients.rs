@@ -1,5 +1,6 @@
-//! Ordinary clients that look like loops and are none: a sea of queries of all kinds, a crowd that asks the same at once,
-//! packets that the network doubles, clients behind masquerade that share an upstream's address. No verdict, no refusal.
+//! Ordinary clients that look like loops and are none: a sea of queries of all kinds, a crowd that asks the same at
+//! once, packets that the network doubles, clients behind masquerade that share an upstream's address. No verdict, no
+//! refusal.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -176,7 +177,8 @@ fn packets_that_the_network_doubles_are_no_loop() {
     assert_no_verdict(&onward);
 }
 
-/// A network behind the upstream server, which masquerades it: what its clients ask us comes from the upstream's address.
+/// A network behind the upstream server, which masquerades it: what its clients ask us comes from the upstream's
+/// address.
 #[test]
 fn clients_behind_masquerade_that_share_an_upstreams_address() {
     let Some(lab) = Lab::new() else { return };

@@ -1,4 +1,5 @@
-//! An outage leaves a trace: a line when an upstream stops answering, one when the last one does, and one when each is back.
+//! An outage leaves a trace: a line when an upstream stops answering, one when the last one does, and one when each is
+//! back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

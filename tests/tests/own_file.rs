@@ -1,5 +1,5 @@
-//! `/etc/resolv.conf` linked to the file that Onward writes, which is the first thing that people try: the node keeps its
-//! upstream servers, over restarts and reboots.
+//! `/etc/resolv.conf` linked to the file that Onward writes, which is the first thing that people try: the node keeps
+//! its upstream servers, over restarts and reboots.
 
 use std::fs;
 use std::net::Ipv4Addr;

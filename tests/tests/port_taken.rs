@@ -1,5 +1,5 @@
-//! When it cannot listen: the message says who is in the way and what to do, and the port is waited for. And the way to try
-//! it without privileges.
+//! When it cannot listen: the message says who is in the way and what to do, and the port is waited for. And the way to
+//! try it without privileges.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::thread::sleep;

@@ -1,5 +1,5 @@
-//! Answers near their end and behind it: how often a popular one is asked for again, what a refresh may replace, and how long
-//! a stale one is given (issue 11, group E).
+//! Answers near their end and behind it: how often a popular one is asked for again, what a refresh may replace, and
+//! how long a stale one is given (issue 11, group E).
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -13,8 +13,8 @@ use onward_tests::realistic::{Manner, Realistic, Switch, both, names};
 use onward_tests::upstream::Scripted;
 use onward_tests::wait;
 
-/// Asks for a name as fast as one client can, until `end`; what was given, in the order in which it changed, and how many
-/// questions there were.
+/// Asks for a name as fast as one client can, until `end`; what was given, in the order in which it changed, and how
+/// many questions there were.
 fn asked_hotly(node: &Node<'_>, name: &str, end: Instant) -> (Vec<Vec<Ipv4Addr>>, usize) {
     let socket = node.client().socket();
     let query = Query::new(name, types::A).bytes();
@@ -105,8 +105,8 @@ fn a_refresh_that_brings_nothing_to_keep_is_not_repeated() {
                 let (_, asked) =
                     asked_gently(&node, "hot.example", born, Duration::from_secs(LIFE.into()) - wait::millis(300));
                 let refreshes = server.count("hot.example") - before;
-                // A query that is not answered is sent again, which is no other refresh; and whether the server is down is
-                // found out by health probes for a name that it has answered before.
+                // A query that is not answered is sent again, which is no other refresh; and whether the server is down
+                // is found out by health probes for a name that it has answered before.
                 let most = if label == "silence" { 6 } else { 2 };
                 println!("{label}: {refreshes} questions upstream for {asked} of a client");
                 assert!(refreshes <= most, "{label}: {refreshes} questions upstream before the answer's end");
@@ -168,7 +168,8 @@ fn a_refresh_that_fails_leaves_the_answer_and_the_stale_one() {
     });
 }
 
-/// A name had an address for a second; then its owner says otherwise, in a form that may not be kept; then nobody answers.
+/// A name had an address for a second; then its owner says otherwise, in a form that may not be kept; then nobody
+/// answers.
 #[test]
 fn a_removed_address_does_not_come_back_in_the_next_outage() {
     const NEW: Manner = Manner::Has([192, 0, 2, 99], 0);

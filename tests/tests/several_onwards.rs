@@ -1,5 +1,5 @@
-//! Onwards that ask each other: rings end within one lap, a mesh stays small, and a chain, or two that back each other up,
-//! is no loop.
+//! Onwards that ask each other: rings end within one lap, a mesh stays small, and a chain, or two that back each other
+//! up, is no loop.
 
 use std::time::{Duration, Instant};
 
@@ -150,8 +150,8 @@ fn a_full_mesh_of_eight_makes_at_most_sixty_queries_of_one_question() {
             begun.elapsed()
         );
         assert!(queries <= 60, "{queries} queries");
-        // Each asks seven others over two transports, twice where a probe comes home, and each of these walks on once or
-        // twice: at first some 650. Without the rules for probes of other Onwards there were 2,400.
+        // Each asks seven others over two transports, twice where a probe comes home, and each of these walks on once
+        // or twice: at first some 650. Without the rules for probes of other Onwards there were 2,400.
         let most = if number == 0 { 1_300 } else { 500 };
         assert!(probes <= most, "{probes} queries for probes");
         assert!(took < wait::millis(1_900), "{took:?}");

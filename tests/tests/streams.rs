@@ -1,5 +1,5 @@
-//! Streams to upstreams that end, fail or are silent: a client over TCP gets the answer, the real error, or SERVFAIL that says
-//! why, and never a truncated message; a client over UDP gets what UDP had (issue 11, group D, 9 and 10).
+//! Streams to upstreams that end, fail or are silent: a client over TCP gets the answer, the real error, or SERVFAIL
+//! that says why, and never a truncated message; a client over UDP gets what UDP had (issue 11, group D, 9 and 10).
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
-//! Upstreams that do not know the same, as real ones: a private server that knows the names of a company and is silent for
-//! some, and a public one that says NXDOMAIN for them. Whose "no" counts, and which server is asked (issue 11, group B).
+//! Upstreams that do not know the same, as real ones: a private server that knows the names of a company and is silent
+//! for some, and a public one that says NXDOMAIN for them. Whose "no" counts, and which server is asked (issue 11,
+//! group B).
 
 use std::thread::sleep;
 

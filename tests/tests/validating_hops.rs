@@ -1,6 +1,6 @@
-//! Loops through hops that validate, as Debian ships them: they answer our probe NXDOMAIN from cached NSEC records, which proves
-//! nothing. The promise is that of every loop: an answer within 100 ms, one verdict, and use soon after its end (issue 11,
-//! I, 33 and 34).
+//! Loops through hops that validate, as Debian ships them: they answer our probe NXDOMAIN from cached NSEC records,
+//! which proves nothing. The promise is that of every loop: an answer within 100 ms, one verdict, and use soon after
+//! its end (issue 11, I, 33 and 34).
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,11 @@ use onward_tests::validating::{DOMAINS, Kind, Validating, signed_root};
 use onward_tests::wait;
 
 const KINDS: [Kind; 2] = [Kind::Unbound, Kind::Bind];
-/// The first question that walks the loop is answered within this, though nothing but silence speaks. 100 ms on a machine that
-/// does nothing else.
+/// The first question that walks the loop is answered within this, though nothing but silence speaks. 100 ms on a
+/// machine that does nothing else.
 const FIRST_ANSWER: Duration = wait::millis(150);
-/// A looped question that no verdict is about waits at most as long as for an upstream that is late, and for the next one.
+/// A looped question that no verdict is about waits at most as long as for an upstream that is late, and for the next
+/// one.
 const UNCONVICTED: Duration = wait::millis(450);
 /// And one after the verdict.
 const LATER_ANSWER: Duration = wait::millis(50);
@@ -111,7 +112,8 @@ fn a_loop_that_forms_through_a_validating_hop_is_convicted_and_costs_nothing() {
             faults.len(),
             verdicts.len()
         );
-        // A few zones are told of before it is seen that they have nothing in common, each at the price of a first answer.
+        // A few zones are told of before it is seen that they have nothing in common, each at the price of a first
+        // answer.
         if verdicts.len() > 4 || faults.len() > 5 {
             faults.extend(verdicts);
             return result(&faults, &node);
@@ -164,8 +166,8 @@ fn a_validating_hop_that_is_in_order_stays_in_use() {
     });
 }
 
-/// Each of these names loops, and no parent of it, so that no probe shows it: what the good server answers says nothing of how
-/// fast the one is that loops.
+/// Each of these names loops, and no parent of it, so that no probe shows it: what the good server answers says nothing
+/// of how fast the one is that loops.
 #[test]
 fn looped_questions_that_are_not_convicted_do_not_get_slower() {
     wait::better_of_two(|| {

@@ -79,8 +79,8 @@ pub(crate) fn cache(names: usize) -> Cache {
 /// Sockets to the upstream, as the daemon has them.
 const SOCKETS: usize = 64;
 
-/// A forwarder with that cache, which admits private addresses and asks `set` as `verdicts` say; without these as the guard
-/// says at the start.
+/// A forwarder with that cache, which admits private addresses and asks `set` as `verdicts` say; without these as the
+/// guard says at the start.
 pub(crate) fn forwarder(names: usize, set: &Arc<UpstreamSet>, verdicts: Option<Arc<Verdicts>>) -> Forwarder {
     let allowed = Allowed { local: true, private: true, networks: Vec::new() };
     // The guard's task does not run: its verdicts are those of the start.

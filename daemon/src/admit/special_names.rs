@@ -7,10 +7,11 @@ use crate::wire::name;
 /// The wire form of `resolver.arpa.`, lower-cased.
 const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\0";
 
-/// Returns whether a client asks its resolver about itself: `resolver.arpa` and the names under it, as `_dns.resolver.arpa`.
+/// Returns whether a client asks its resolver about itself: `resolver.arpa` and the names under it, as
+/// `_dns.resolver.arpa`.
 ///
-/// A forwarder does not forward these (RFC 9462, section 6.1): the client would take the designation of the upstream for
-/// that of the forwarder. `name` is the lower-cased wire form.
+/// A forwarder does not forward these (RFC 9462, section 6.1): the client would take the designation of the upstream
+/// for that of the forwarder. `name` is the lower-cased wire form.
 #[must_use]
 pub(crate) fn is_about_the_resolver(name: &[u8]) -> bool {
     name.ends_with(RESOLVER_ARPA) && name::is_within(name, RESOLVER_ARPA)

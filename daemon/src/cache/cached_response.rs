@@ -115,7 +115,8 @@ impl CachedResponse {
         self.parts().flags[0] & flag::TC != 0
     }
 
-    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308, section 2).
+    /// Whether it says that there is nothing: NXDOMAIN, or NOERROR without a record of the type asked (RFC 2308,
+    /// section 2).
     #[must_use]
     pub fn is_negative(&self) -> bool {
         match self.rcode() {

@@ -1,8 +1,8 @@
 //! What is remembered of a response, and what it may replace.
 //!
-//! A newer truth ends the older one, also where it may not be kept itself: else a removed address would come back in the
-//! next outage (RFC 8767, section 4). A failure is no truth: it replaces nothing that lives or may be served stale. Nor does
-//! a shorter rest of the same, as a cache behind us gives it when it is asked early.
+//! A newer truth ends the older one, also where it may not be kept itself: else a removed address would come back in
+//! the next outage (RFC 8767, section 4). A failure is no truth: it replaces nothing that lives or may be served stale.
+//! Nor does a shorter rest of the same, as a cache behind us gives it when it is asked early.
 
 use super::life::Life;
 use super::{Cache, CachedResponse, Limits, Seconds};
@@ -67,8 +67,8 @@ impl Learnt {
 }
 
 impl Cache {
-    /// Keeps `answer` under `key` if it may be kept and is worth more than what is there; returns the block to answer with
-    /// now.
+    /// Keeps `answer` under `key` if it may be kept and is worth more than what is there; returns the block to answer
+    /// with now.
     ///
     /// `None` for what cannot be an answer's block (see [`CachedResponse::new`]).
     pub fn learn(&self, key: &[u8], answer: &Response<'_>, origin: Origin, now: Seconds) -> Option<CachedResponse> {
@@ -105,8 +105,8 @@ impl Cache {
         shard.put(hash, learnt.block, life, self.limits.bytes / super::SHARDS);
     }
 
-    /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer lives it stays;
-    /// where it may be served stale, it is served at once for a while.
+    /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer lives it
+    /// stays; where it may be served stale, it is served at once for a while.
     pub fn learn_failure(&self, key: &[u8], lifetime: u32, now: Seconds) {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
@@ -121,8 +121,8 @@ impl Cache {
         }
     }
 
-    /// Notes that the answer under `key` could not be renewed in time: where it may be served stale, it is served at once for
-    /// a while. Remembers nothing else.
+    /// Notes that the answer under `key` could not be renewed in time: where it may be served stale, it is served at
+    /// once for a while. Remembers nothing else.
     pub fn hold_stale(&self, key: &[u8], now: Seconds) {
         let hash = self.hash(key);
         if let Some(older) = self.shard(hash).entry(hash, key) {
@@ -148,9 +148,9 @@ impl Cache {
         }
     }
 
-    /// Takes note that what upstreams said which `stays` denies does not count any more. Their answers end now, and serve only
-    /// where no upstream answers; that they knew nothing of a name is forgotten, as are all failures: another upstream may
-    /// do better.
+    /// Takes note that what upstreams said which `stays` denies does not count any more. Their answers end now, and
+    /// serve only where no upstream answers; that they knew nothing of a name is forgotten, as are all failures:
+    /// another upstream may do better.
     pub fn change_upstreams(&self, stays: impl Fn(UpstreamId) -> bool, now: Seconds) {
         for shard in &self.shards {
             let mut shard = super::lock(shard);

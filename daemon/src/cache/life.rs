@@ -1,9 +1,9 @@
 //! How long an entry is of use: when it lives, when it is worth asking for again, and how it serves after its end.
 //!
-//! A popular entry is asked for again once before its end, if its life is long enough to be worth that. After its end it
-//! serves as a stale one (RFC 8767): at first only where no upstream answers. When that has been found out, queries get it
-//! at once, and every few seconds one of them has the upstreams asked in the background, so that it ends soon after they
-//! are back.
+//! A popular entry is asked for again once before its end, if its life is long enough to be worth that. After its end
+//! it serves as a stale one (RFC 8767): at first only where no upstream answers. When that has been found out, queries
+//! get it at once, and every few seconds one of them has the upstreams asked in the background, so that it ends soon
+//! after they are back.
 
 use super::{Limits, Seconds, Stretch};
 use crate::upstream::UpstreamId;
@@ -12,7 +12,8 @@ use crate::upstream::UpstreamId;
 pub const STALE_TTL: u32 = 30;
 /// Time between two background tries to renew a stale answer that is being served, in seconds.
 const RETRY: u32 = 3;
-/// Time after a failed try for which a stale answer is served at once, in seconds. Later ones wait for an upstream first.
+/// Time after a failed try for which a stale answer is served at once, in seconds. Later ones wait for an upstream
+/// first.
 const FAILING: u32 = 30;
 /// Minimum lifetime of an entry that is asked for before its end, in seconds. What lives for less would be asked for as
 /// often as without.
@@ -42,8 +43,8 @@ pub enum Freshness {
 pub(super) struct Life {
     pub(super) stored: Seconds,
     ends: Seconds,
-    /// When it is worth asking for again. While it lives: at its end, where it is not to be refreshed or was. Once it has
-    /// ended: later than its end, where a try to renew it has failed.
+    /// When it is worth asking for again. While it lives: at its end, where it is not to be refreshed or was. Once it
+    /// has ended: later than its end, where a try to renew it has failed.
     ask_from: Seconds,
     /// The number of the upstream that it was learnt from, or [`NOBODY`].
     upstream: u16,
@@ -123,8 +124,8 @@ impl Life {
         (self.upstream != NOBODY).then_some(UpstreamId(self.upstream))
     }
 
-    /// Whether it has not been used in this stretch before: only then it takes its place among the most recently used. So
-    /// what is in use is never among the seven eighths that go first, and what many ask for is mostly just read, by
+    /// Whether it has not been used in this stretch before: only then it takes its place among the most recently used.
+    /// So what is in use is never among the seven eighths that go first, and what many ask for is mostly just read, by
     /// whichever worker.
     #[inline]
     pub(super) fn is_first_use_in(&mut self, now: Stretch) -> bool {

@@ -1,9 +1,9 @@
 //! The cache: one for all threads, bounded in entries and bytes, least recently used goes first.
 //!
 //! Keys are spread over shards, each behind a lock of its own that is held for a lookup and never across a system call.
-//! What an answer is and how long it may live is read in [`crate::wire::response`]; what is remembered of it, and what it may
-//! replace, stands in `learn`; when it is worth refreshing, and how long after its end it still serves when no upstream
-//! answers (RFC 8767), in `life`. Time is [`Seconds`] since the process began, handed in.
+//! What an answer is and how long it may live is read in [`crate::wire::response`]; what is remembered of it, and what
+//! it may replace, stands in `learn`; when it is worth refreshing, and how long after its end it still serves when no
+//! upstream answers (RFC 8767), in `life`. Time is [`Seconds`] since the process began, handed in.
 
 mod cached_response;
 mod learn;
@@ -79,8 +79,8 @@ pub struct Cache {
 #[repr(align(128))]
 struct Shard(Mutex<Inner>);
 
-/// Entries are found by the hash of their key, which is taken once and picks the shard, too. Should two keys ever have the
-/// same hash, the later one takes the place of the earlier.
+/// Entries are found by the hash of their key, which is taken once and picks the shard, too. Should two keys ever have
+/// the same hash, the later one takes the place of the earlier.
 #[derive(Debug)]
 struct Inner {
     entries: LruCache<u64, Entry, BuildIdentity>,
@@ -111,8 +111,8 @@ impl Cache {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         // A table with room for all from the start would spread a few names over a page of memory each, and the
-        // processor would miss most of them. One that grows moves what it has under the lock: some 0.1 ms for a thousand
-        // entries, a dozen times in a shard's life.
+        // processor would miss most of them. One that grows moves what it has under the lock: some 0.1 ms for a
+        // thousand entries, a dozen times in a shard's life.
         let shard = || Inner {
             entries: LruCache::unbounded_with_hasher(BuildIdentity::default()),
             room: limits.entries.div_ceil(SHARDS).max(1),
@@ -141,7 +141,8 @@ impl Cache {
         Some(result)
     }
 
-    /// Returns the answer under `key` that lives, with its age, or else that may be served stale, with `None`. Not a failure.
+    /// Returns the answer under `key` that lives, with its age, or else that may be served stale, with `None`. Not a
+    /// failure.
     #[must_use]
     pub fn fallback(&self, key: &[u8], now: Seconds) -> Option<(CachedResponse, Option<u32>)> {
         let hash = self.hash(key);

@@ -1,5 +1,5 @@
-//! `onward check`: is the configuration sound, and what holds? Told by what the configuration says, and by what this node
-//! can tell of it.
+//! `onward check`: is the configuration sound, and what holds? Told by what the configuration says, and by what this
+//! node can tell of it.
 
 mod access;
 mod node;

@@ -1,4 +1,5 @@
-//! `onward cluster-facts`: what the cluster's programs on this node are told, for a service that may not look by itself.
+//! `onward cluster-facts`: what the cluster's programs on this node are told, for a service that may not look by
+//! itself.
 
 use std::io::Write;
 

@@ -17,7 +17,8 @@ use crate::config::Overrides;
 pub use crate::failure::Failure;
 use crate::logging;
 
-/// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which form.
+/// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which
+/// form.
 const AFTER_LONG_HELP: &str = "\
 Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variables that begin with ONWARD_.
 Files:

@@ -15,8 +15,8 @@ const THREADS: usize = 2;
 /// answer `journalctl -u` does not show the line that has the cause.
 const ATTRIBUTION: Duration = Duration::from_millis(100);
 
-/// Runs the service. What ends it is told in the log, so that the journal has it at the priority of an error, and nowhere
-/// else.
+/// Runs the service. What ends it is told in the log, so that the journal has it at the priority of an error, and
+/// nowhere else.
 ///
 /// # Errors
 /// Where the configuration has faults, or the service cannot begin or go on.

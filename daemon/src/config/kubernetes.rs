@@ -1,13 +1,14 @@
 //! Variables that kubelet puts into each pod for each Service of its namespace. Those for a Service named `onward`, or
 //! `onward-…`, begin as ours do. Pure.
 //!
-//! For a Service with a port: `ONWARD_SERVICE_HOST`, `ONWARD_SERVICE_PORT`, `ONWARD_SERVICE_PORT_NAME`, and in the form of
-//! Docker's links `ONWARD_PORT`, `ONWARD_PORT_53_UDP` and that with `_PROTO`, `_PORT` or `_ADDR` behind it
+//! For a Service with a port: `ONWARD_SERVICE_HOST`, `ONWARD_SERVICE_PORT`, `ONWARD_SERVICE_PORT_NAME`, and in the form
+//! of Docker's links `ONWARD_PORT`, `ONWARD_PORT_53_UDP` and that with `_PROTO`, `_PORT` or `_ADDR` behind it
 //! (kubernetes.io/docs, "Service", "Environment variables").
 
 use std::net::IpAddr;
 
-/// Returns whether kubelet made the variable. The value is looked at, too, since `ONWARD_PORT=53` is a person's mistake.
+/// Returns whether kubelet made the variable. The value is looked at, too, since `ONWARD_PORT=53` is a person's
+/// mistake.
 pub(super) fn is_from_service(name: &str, value: &str) -> bool {
     let is_port = |value: &str| value.parse::<u16>().is_ok();
     if name.ends_with("_SERVICE_HOST") {

@@ -124,8 +124,8 @@ impl Lines<'_> {
     }
 }
 
-/// A layer for each variable, sorted by name. Each its own, for `ONWARD_LOG` must not hide behind `ONWARD_LOG__LEVEL`. What
-/// Kubernetes made is noted and left out.
+/// A layer for each variable, sorted by name. Each its own, for `ONWARD_LOG` must not hide behind `ONWARD_LOG__LEVEL`.
+/// What Kubernetes made is noted and left out.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     faults: &mut Vec<Fault>,

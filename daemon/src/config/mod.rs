@@ -1,15 +1,15 @@
 //! The configuration: read from files, environment and flags, checked as a whole, handed on as [`Settings`].
 //!
 //! In rising order of weight: what the program has built in ([`Settings::default`]), vendor defaults
-//! (`/usr/lib/onward/*.toml`), `/etc/onward/onward.toml`, drop-ins (`/etc/onward/onward.toml.d/*.toml`, in lexical order),
-//! the environment (`ONWARD_CACHE__TTL_MAX` is `cache.ttl_max`), the flags of the command line. A table is merged key by
-//! key; a value, lists included, replaces the one below it.
+//! (`/usr/lib/onward/*.toml`), `/etc/onward/onward.toml`, drop-ins (`/etc/onward/onward.toml.d/*.toml`, in lexical
+//! order), the environment (`ONWARD_CACHE__TTL_MAX` is `cache.ttl_max`), the flags of the command line. A table is
+//! merged key by key; a value, lists included, replaces the one below it.
 //!
 //! A layer becomes a source of the crate `config` (`layer.rs`; `files.rs` finds and opens them), each value with the
-//! place it came from ([`Origin`]). `schema.rs` says which keys there are and what each may be, and is run over each layer
-//! alone, so that a wrong value is told even where another layer replaces it, and over the merged whole, which gives the
-//! settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]); `typos.rs` says what
-//! was meant by what is not TOML. `warnings.rs` looks at what is allowed and still seldom meant.
+//! place it came from ([`Origin`]). `schema.rs` says which keys there are and what each may be, and is run over each
+//! layer alone, so that a wrong value is told even where another layer replaces it, and over the merged whole, which
+//! gives the settings. `rules.rs` looks at values that must fit each other. All faults are told at once ([`Faults`]);
+//! `typos.rs` says what was meant by what is not TOML. `warnings.rs` looks at what is allowed and still seldom meant.
 //!
 //! The types of the settings belong to the folders that use them; here they are built. The rest of the program sees
 //! checked settings only. Nothing here looks at the machine: whether an interface exists, or

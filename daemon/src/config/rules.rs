@@ -1,5 +1,5 @@
-//! Values that are sound alone but not together. Each rule names the keys it looks at, and is left out where one of them
-//! is at fault already.
+//! Values that are sound alone but not together. Each rule names the keys it looks at, and is left out where one of
+//! them is at fault already.
 
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};

@@ -63,8 +63,8 @@ pub(crate) struct Limits {
     pub misses: usize,
     /// Askers that wait for the answer to one question; 1 to 65,536.
     pub waiters: usize,
-    /// TCP connections from clients (1 to 16,384), queries in progress on one (1 to 1,024), and how long one may be idle
-    /// (1 second to 5 minutes).
+    /// TCP connections from clients (1 to 16,384), queries in progress on one (1 to 1,024), and how long one may be
+    /// idle (1 second to 5 minutes).
     pub tcp: TcpLimits,
     /// The largest UDP message that clients are sent, and that clients and upstreams are told we take; 512 to 4,096.
     pub udp_payload: u16,
@@ -109,7 +109,8 @@ impl Default for Upstreams {
             ],
             equivalent: None,
             hold: Duration::from_secs(30),
-            // VXLAN (RFC 7348) and Geneve (RFC 8926), the kernel's older VXLAN port, WireGuard and its second port, Cilium.
+            // VXLAN (RFC 7348) and Geneve (RFC 8926), the kernel's older VXLAN port, WireGuard and its second port,
+            // Cilium.
             reserved_ports: vec![4789, 6081, 8472, 51820, 51821, 51871],
         }
     }

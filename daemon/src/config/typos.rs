@@ -1,5 +1,5 @@
-//! What a person probably meant who wrote something that is not TOML. Pure; the parser finds the place, this file reads the
-//! line there and says how it is written.
+//! What a person probably meant who wrote something that is not TOML. Pure; the parser finds the place, this file reads
+//! the line there and says how it is written.
 
 /// Maximum length of a hint, which repeats what stands in the line, in characters.
 const LONGEST_HINT: usize = 200;

@@ -1,7 +1,7 @@
 //! The text forms, both ways, of single values that a person writes in the configuration.
 //!
-//! Their types belong to the folders that use them, and can only hold what is allowed: what is refused, and why, is said by
-//! `FromStr`.
+//! Their types belong to the folders that use them, and can only hold what is allowed: what is refused, and why, is
+//! said by `FromStr`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

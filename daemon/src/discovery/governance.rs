@@ -1,10 +1,10 @@
 //! Whose word counts: a program's files are a source in their own right only where that program governs
 //! `/etc/resolv.conf`, which is what the node itself asks.
 //!
-//! It does where that file leads into its directory, names nothing but loopback addresses that the program is behind, or
-//! lists the program's servers in the program's order. A resolv.conf kept by hand is the node's will, and a program that
-//! is gone leaves its files behind. Where the file names Onward itself it says nothing of upstreams, and every program may
-//! speak. Pure.
+//! It does where that file leads into its directory, names nothing but loopback addresses that the program is behind,
+//! or lists the program's servers in the program's order. A resolv.conf kept by hand is the node's will, and a program
+//! that is gone leaves its files behind. Where the file names Onward itself it says nothing of upstreams, and every
+//! program may speak. Pure.
 
 use std::net::IpAddr;
 

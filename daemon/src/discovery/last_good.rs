@@ -1,9 +1,9 @@
 //! The last good list, on disk: so that a start without any source (DHCP is late, a program is broken) has servers.
 //!
-//! Beside it stand the addresses that must not become upstreams and may not be known at that start: where Onward listened,
-//! and the cluster's DNS. All is marked with the machine's id, since an image made from this machine must not carry its
-//! network's servers elsewhere. A file that is torn or of another making is put aside, where a person can look at it. Pure
-//! but for two small functions that read and write.
+//! Beside it stand the addresses that must not become upstreams and may not be known at that start: where Onward
+//! listened, and the cluster's DNS. All is marked with the machine's id, since an image made from this machine must not
+//! carry its network's servers elsewhere. A file that is torn or of another making is put aside, where a person can
+//! look at it. Pure but for two small functions that read and write.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};

@@ -2,8 +2,9 @@
 //!
 //! The way through this folder: [`programs`] reads facts (with [`reader`], [`resolv_conf`]); without any further I/O
 //! `unwrap` says what is behind a stub, [`sources`] what each source gives, `governance` which of them the node itself
-//! asks; [`vet`] refuses with a reason, [`survey`] puts all of it together, [`preference`] chooses. Beside it: [`kubelet`]
-//! (what the cluster uses, which no upstream may be), [`last_good`] (the list on disk), [`watch`] (tells of changes).
+//! asks; [`vet`] refuses with a reason, [`survey`] puts all of it together, [`preference`] chooses. Beside it:
+//! [`kubelet`] (what the cluster uses, which no upstream may be), [`last_good`] (the list on disk), [`watch`] (tells of
+//! changes).
 
 mod governance;
 pub(crate) mod kubelet;

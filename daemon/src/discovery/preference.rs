@@ -1,7 +1,7 @@
 //! Which source's list is in use.
 //!
-//! The first source with a usable server gives the whole list. One that falls empty, or gives less than it did, keeps its
-//! list for a while before the next takes over, since programs empty their files for a moment when they restart. If
+//! The first source with a usable server gives the whole list. One that falls empty, or gives less than it did, keeps
+//! its list for a while before the next takes over, since programs empty their files for a moment when they restart. If
 //! none has any, the last list stays for good. A source before the one in use takes over at once. Where a source
 //! encrypts, no later one takes its place, and no list of a time when it did not encrypt stays.
 //!
@@ -20,7 +20,8 @@ const ENCRYPTION_RETRY: Duration = Duration::from_secs(2);
 /// What a list is worth beside another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Better than nothing: of a source that the node itself does not ask, or one that gives less than its program would.
+    /// Better than nothing: of a source that the node itself does not ask, or one that gives less than its program
+    /// would.
     Worse,
     /// What the node itself asks.
     #[default]
@@ -86,8 +87,8 @@ impl Preference {
         self.current = Some(Current { offer, empty_since: None });
     }
 
-    /// Takes another hold, and forgets the list in use where its source does not stay: else a reload at a moment when no
-    /// source has servers would end all answers.
+    /// Takes another hold, and forgets the list in use where its source does not stay: else a reload at a moment when
+    /// no source has servers would end all answers.
     pub(crate) fn reconfigure(&mut self, hold: Duration, stays: impl Fn(&str) -> bool) {
         self.hold = hold;
         self.current = self.current.take().filter(|current| stays(&current.offer.name));
@@ -134,8 +135,8 @@ impl Preference {
         Decision { offer: self.current.as_ref().map(|current| current.offer.clone()), kept, look_again }
     }
 
-    /// Whether the list in use may stay though the source at `barrier` encrypts and has no server: it is that source's own,
-    /// of a time when it encrypted, or one of a source before it.
+    /// Whether the list in use may stay though the source at `barrier` encrypts and has no server: it is that source's
+    /// own, of a time when it encrypted, or one of a source before it.
     fn may_stay(&self, barrier: usize, used: Option<usize>) -> bool {
         self.current.as_ref().is_some_and(|current| current.offer.encrypts || used.is_some_and(|used| used < barrier))
     }

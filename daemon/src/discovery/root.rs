@@ -44,8 +44,8 @@ impl Root {
         self.read_text("/etc/machine-id").ok().flatten().unwrap_or_default().trim().to_owned()
     }
 
-    /// Follows the symbolic links on the way to `path`, within this tree. Returns each path that a link leads to, the last
-    /// of which is where the file lies, existing or not; none where there is no link.
+    /// Follows the symbolic links on the way to `path`, within this tree. Returns each path that a link leads to, the
+    /// last of which is where the file lies, existing or not; none where there is no link.
     #[must_use]
     pub(crate) fn links(&self, path: impl AsRef<Path>) -> Vec<PathBuf> {
         let mut here = PathBuf::from("/");
@@ -73,8 +73,8 @@ impl Root {
         passed
     }
 
-    /// Where the file of `path` lies in this tree, its links followed: those of a tree that is not the machine's own must
-    /// not lead out of it. `/proc/net` is a link that a sandbox may lack (`ProcSubset=pid`, systemd.exec(5)), and
+    /// Where the file of `path` lies in this tree, its links followed: those of a tree that is not the machine's own
+    /// must not lead out of it. `/proc/net` is a link that a sandbox may lack (`ProcSubset=pid`, systemd.exec(5)), and
     /// `/etc/resolv.conf` may lead there.
     fn real_path(&self, path: &Path) -> PathBuf {
         let end = self.links(path).pop().unwrap_or_else(|| path.to_owned());

@@ -254,7 +254,8 @@ pub(crate) fn paths(inputs: &Inputs<'_>) -> Vec<PathBuf> {
     paths.iter().map(|path| inputs.root.path(path)).collect()
 }
 
-/// Judges a source's lists up to the first that has a usable server. Candidates go into `candidates`, with the offer's name.
+/// Judges a source's lists up to the first that has a usable server. Candidates go into `candidates`, with the offer's
+/// name.
 fn vet(name: &str, reading: Reading, rules: &Rules<'_>, candidates: &mut Vec<Judged>) -> Offer {
     let name: Arc<str> = name.into();
     let mut offer = Offer {
@@ -340,7 +341,8 @@ impl Found {
         self.look_again = decision.look_again;
     }
 
-    /// Two sources may read the same line of the same file, as where a stub was unwrapped: that it is used is told once.
+    /// Two sources may read the same line of the same file, as where a stub was unwrapped: that it is used is told
+    /// once.
     fn drop_second_sights(&mut self) {
         let place = |candidate: &Candidate| (candidate.server.clone(), Arc::clone(&candidate.source), candidate.line);
         let used: Vec<_> = self.candidates.iter().filter(|one| one.usage == Use::Used).map(place).collect();

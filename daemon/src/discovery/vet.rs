@@ -1,7 +1,7 @@
 //! The static rules: which candidates can never be upstreams, and why.
 //!
-//! Nothing is guessed here. Whatever else closes a loop is for the guard, which asks before it convicts; so no address of
-//! a cloud or an overlay is refused, nor loopback, nor a server for lying in some network.
+//! Nothing is guessed here. Whatever else closes a loop is for the guard, which asks before it convicts; so no address
+//! of a cloud or an overlay is refused, nor loopback, nor a server for lying in some network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

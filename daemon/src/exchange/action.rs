@@ -14,11 +14,12 @@ use crate::wire::{QuestionKey, Response};
 pub enum Action {
     /// Open a socket, connected to the upstream. Where that fails, [`super::Engine::refused`] says so.
     Open(Socket, Arc<Upstream>),
-    /// Send this ask's message ([`super::Engine::message`]) over the socket.
+    /// Send this attempt's message ([`super::Engine::message`]) over the socket.
     Send(Socket, AttemptId),
     /// Close a socket; nothing is awaited from it.
     Close(Socket),
-    /// Send this ask's message over a stream, until the time given; [`super::Engine::streamed`] brings what came of it.
+    /// Send this attempt's message over a stream, until the time given; [`super::Engine::streamed`] brings what came of
+    /// it.
     Stream(AttemptId, Arc<Upstream>, Instant),
     /// The question has its answer, which was kept for a while.
     Answered(OwnedUpstreamResponse),
@@ -49,8 +50,8 @@ pub(crate) const PROVISIONAL_TTL: u32 = 5;
 pub enum Certainty {
     /// No: all that come before it have spoken, or know the same.
     Settled,
-    /// Yes: it is a later upstream's negative response, and an earlier one that is not equivalent has not answered. It is
-    /// remembered for [`PROVISIONAL_TTL`] at most, and is worth less than a positive response that can be had stale.
+    /// Yes: it is a later upstream's negative response, and an earlier one that is not equivalent has not answered. It
+    /// is remembered for [`PROVISIONAL_TTL`] at most, and is worth less than a positive response that can be had stale.
     Provisional,
 }
 

@@ -55,8 +55,8 @@ pub fn matches(sent: &[u8], question_end: usize, received: &[u8]) -> Match {
 
 /// Makes a response of the header of `received`, which came without the question, and the question that was `sent`.
 ///
-/// The header says that the response was truncated, or which error it is. It is no proof that a name or a record does not
-/// exist: NOERROR and NXDOMAIN of a response that was not truncated become SERVFAIL.
+/// The header says that the response was truncated, or which error it is. It is no proof that a name or a record does
+/// not exist: NOERROR and NXDOMAIN of a response that was not truncated become SERVFAIL.
 #[must_use]
 pub(crate) fn header_alone(sent: &[u8], question_end: usize, received: &[u8]) -> Vec<u8> {
     let mut response = received.get(..HEADER).unwrap_or_default().to_vec();
@@ -91,8 +91,8 @@ pub(crate) fn worth(response: Option<&Response<'_>>, with_opt: bool) -> Worth {
     }
 }
 
-/// Whether an extended error (RFC 8914) makes a failure an answer: DNSSEC says no, or a policy does. Another server asked
-/// after that would undo what the first is there for.
+/// Whether an extended error (RFC 8914) makes a failure an answer: DNSSEC says no, or a policy does. Another server
+/// asked after that would undo what the first is there for.
 fn is_final(error: u16, code: u8) -> bool {
     match error {
         1 | 2 | 5..=12 => code == rcode::SERVFAIL,

@@ -42,9 +42,9 @@ impl Engine {
         !self.peers.get(upstream).is_some_and(|peer| peer.health(transport).was_heard_since(since))
     }
 
-    /// A query of `sent` is late, or met a closed port. Where the upstream has said nothing since to any query, the guard is
-    /// to find out whether it is down; and its sockets may be to blame, bound to a way that is no more without anything
-    /// having said so: further queries go out over new ones.
+    /// A query of `sent` is late, or met a closed port. Where the upstream has said nothing since to any query, the
+    /// guard is to find out whether it is down; and its sockets may be to blame, bound to a way that is no more without
+    /// anything having said so: further queries go out over new ones.
     pub(super) fn suspect_down(&mut self, upstream: UpstreamId, transport: Transport, sent: Instant, now: Instant) {
         if self.is_down(upstream, transport) {
             return;
@@ -94,9 +94,9 @@ impl Engine {
         }
     }
 
-    /// Asks upstreams that are down and come before the one that is asked now: the query was to go there anyway, and who is
-    /// back is found sooner, also where it does not answer probes. Once a second for each. Those that come later are never
-    /// tried so, since names would leave for servers that were not to be asked.
+    /// Asks upstreams that are down and come before the one that is asked now: the query was to go there anyway, and
+    /// who is back is found sooner, also where it does not answer probes. Once a second for each. Those that come later
+    /// are never tried so, since names would leave for servers that were not to be asked.
     pub(super) fn try_those_before(&mut self, id: LookupId, asked: usize, now: Instant) {
         if !self.guidance.verdicts.is_any_down() {
             return;

@@ -14,7 +14,8 @@ use crate::wire::QuestionKey;
 const RETURNS: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Event: a client waits for `key`, whose lookup was for other Onwards alone: from now on it is hedged as any other.
+    /// Event: a client waits for `key`, whose lookup was for other Onwards alone: from now on it is hedged as any
+    /// other.
     pub fn widen(&mut self, key: &QuestionKey, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
@@ -25,21 +26,21 @@ impl Engine {
 
     /// Event: our own question came back through `upstream`. The lookup goes on to the next at once; where there is
     /// none and that upstream is known to answer some questions, to itself.
-    pub fn came_back(&mut self, key: &QuestionKey, upstream: UpstreamId, now: Instant) {
+    pub fn returned(&mut self, key: &QuestionKey, upstream: UpstreamId, now: Instant) {
         let Some(id) = self.find(key) else { return };
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
-        lookup.came_back = Some(upstream);
+        lookup.returned_through = Some(upstream);
         let suspects = lookup.attempts.clone();
         for attempt_id in suspects {
-            if let Some(ask) = self.attempts.get_mut(attempt_id.0)
-                && ask.upstream.id == upstream
-                && ask.stage < Stage::Passed
+            if let Some(attempt) = self.attempts.get_mut(attempt_id.0)
+                && attempt.upstream.id == upstream
+                && attempt.stage < Stage::Passed
             {
                 // It is not sent again. A negative answer of the next waits a moment for it even so: whoever saw our
                 // marks can replay them, and would have a public server say of a name of the company that there is
                 // none.
-                (ask.stage, ask.sends, ask.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
-                ask.returned = true;
+                (attempt.stage, attempt.sends, attempt.step) = (Stage::Passed, SENDS, Some(now + RETURNS));
+                attempt.returned = true;
             }
         }
         self.go_on(id, now);
@@ -47,7 +48,7 @@ impl Engine {
         self.set_timer(id);
     }
 
-    /// A message came to an ask, or the ask failed. Returns the question where that very message is its answer.
+    /// A message came to an attempt, or the attempt failed. Returns the question where that very message is its answer.
     pub(super) fn came(
         &mut self,
         attempt_id: AttemptId,
@@ -55,34 +56,34 @@ impl Engine {
         message: &[u8],
         now: Instant,
     ) -> Option<(QuestionKey, Certainty)> {
-        let ask = self.end_ask(attempt_id)?;
-        let id = ask.lookup;
+        let attempt = self.end_attempt(attempt_id)?;
+        let id = attempt.lookup;
         if !message.is_empty() {
-            self.heard(&ask, now);
+            self.heard(&attempt, now);
         }
-        if self.asks_unspelled(&ask, worth, now) {
+        if self.asks_unspelled(&attempt, worth, now) {
             return None;
         }
-        if self.is_answered_by(&ask, worth) {
+        if self.is_answered_by(&attempt, worth) {
             let key = self.close(id, now)?;
-            let certainty = self.certainty(&key, ask.upstream.id, worth);
+            let certainty = self.certainty(&key, attempt.upstream.id, worth);
             return Some((key, certainty));
         }
         let lookup = self.lookups.get_mut(id.0)?;
-        let kept = || Kept { upstream: ask.upstream.id, rank: ask.rank, message: message.to_vec() };
+        let kept = || Kept { upstream: attempt.upstream.id, rank: attempt.rank, message: message.to_vec() };
         match worth {
             _ if lookup.done.is_some() => self.go_on(id, now),
             Worth::Good => {}
             Worth::Negative => {
-                if lookup.negative.as_ref().is_none_or(|held| ask.rank < held.rank) {
+                if lookup.negative.as_ref().is_none_or(|held| attempt.rank < held.rank) {
                     lookup.negative = Some(kept());
                 }
                 self.go_on(id, now);
             }
-            Worth::PerhapsEdns => self.ask_without_edns(&ask, now),
+            Worth::PerhapsEdns => self.ask_without_edns(&attempt, now),
             Worth::Truncated => {
                 lookup.truncated.get_or_insert_with(kept);
-                self.send_over_stream(ask, now);
+                self.send_over_stream(attempt, now);
             }
             Worth::Lame => self.go_on(id, now),
             Worth::Failure => {
@@ -90,7 +91,7 @@ impl Engine {
                     lookup.failure.get_or_insert_with(kept);
                 }
                 if !lookup.relayed {
-                    let silent = Action::Silent(ask.upstream.id, ask.sent_over.transport(), lookup.key.clone());
+                    let silent = Action::Silent(attempt.upstream.id, attempt.sent_over.transport(), lookup.key.clone());
                     self.actions.push_back(silent);
                 }
                 self.go_on(id, now);
@@ -100,41 +101,44 @@ impl Engine {
         None
     }
 
-    /// Whether what came to `ask` is the answer to its lookup: it is good, or it is negative and nobody who could know
-    /// better is still due.
-    fn is_answered_by(&self, ask: &Attempt, worth: Worth) -> bool {
-        let Some(lookup) = self.lookups.get(ask.lookup.0).filter(|lookup| lookup.done.is_none()) else { return false };
+    /// Whether what came to `attempt` is the answer to its lookup: it is good, or it is negative and nobody who could
+    /// know better is still due.
+    fn is_answered_by(&self, attempt: &Attempt, worth: Worth) -> bool {
+        let Some(lookup) = self.lookups.get(attempt.lookup.0).filter(|lookup| lookup.done.is_none()) else {
+            return false;
+        };
         match worth {
             Worth::Good => true,
             Worth::Negative => {
-                let is_before = |held: &Option<Kept>| held.as_ref().is_none_or(|held| ask.rank < held.rank);
+                let is_before = |held: &Option<Kept>| held.as_ref().is_none_or(|held| attempt.rank < held.rank);
                 let is_first = is_before(&lookup.negative) && is_before(&lookup.truncated);
-                is_first && !self.is_awaited(lookup, Stage::GivenUp, ask.rank)
+                is_first && !self.is_awaited(lookup, Stage::GivenUp, attempt.rank)
             }
             Worth::Truncated | Worth::PerhapsEdns | Worth::Lame | Worth::Failure => false,
         }
     }
 
-    /// Whether an ask that is not as far as `stage`, of an upstream before `rank` in the route, is still awaited.
+    /// Whether an attempt that is not as far as `stage`, of an upstream before `rank` in the route, is still awaited.
     fn is_awaited(&self, lookup: &Lookup, stage: Stage, rank: usize) -> bool {
-        let mut attempts = lookup.attempts.iter().filter_map(|ask| self.attempts.get(ask.0));
-        attempts.any(|ask| ask.stage < stage && ask.rank < rank)
+        let mut attempts = lookup.attempts.iter().filter_map(|attempt| self.attempts.get(attempt.0));
+        attempts.any(|attempt| attempt.stage < stage && attempt.rank < rank)
     }
 
     /// Asks the same upstream the same over a stream.
-    fn send_over_stream(&mut self, ask: Attempt, now: Instant) {
-        let key = self.lookups.get(ask.lookup.0).map(|lookup| lookup.key.clone());
-        let loops = |key: &QuestionKey| self.standing(ask.upstream.id, Transport::Tcp, key) == Standing::Quarantined;
+    fn send_over_stream(&mut self, attempt: Attempt, now: Instant) {
+        let key = self.lookups.get(attempt.lookup.0).map(|lookup| lookup.key.clone());
+        let loops =
+            |key: &QuestionKey| self.standing(attempt.upstream.id, Transport::Tcp, key) == Standing::Quarantined;
         if key.as_ref().is_some_and(loops) {
-            if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
-                lookup.came_back.get_or_insert(ask.upstream.id);
+            if let Some(lookup) = self.lookups.get_mut(attempt.lookup.0) {
+                lookup.returned_through.get_or_insert(attempt.upstream.id);
             }
-            return self.go_on(ask.lookup, now);
+            return self.go_on(attempt.lookup, now);
         }
-        let Some(lookup) = self.lookups.get_mut(ask.lookup.0) else { return };
-        let step = Some((ask.begun + lookup.patience(CLIENT_BUDGET)).max(now));
-        let upstream = Arc::clone(&ask.upstream);
-        let ask = Attempt {
+        let Some(lookup) = self.lookups.get_mut(attempt.lookup.0) else { return };
+        let step = Some((attempt.begun + lookup.patience(CLIENT_BUDGET)).max(now));
+        let upstream = Arc::clone(&attempt.upstream);
+        let attempt = Attempt {
             sent_over: SentOver::Stream,
             extra: false,
             told_early: false,
@@ -143,9 +147,9 @@ impl Engine {
             sends: SENDS,
             stage: Stage::Fresh,
             step,
-            ..ask
+            ..attempt
         };
-        let attempt_id = AttemptId(self.attempts.insert(ask));
+        let attempt_id = AttemptId(self.attempts.insert(attempt));
         lookup.attempts.push(attempt_id);
         if let Some(peer) = self.peers.get_mut(upstream.id) {
             peer.counters.asked += 1;
@@ -175,7 +179,7 @@ impl Engine {
         if self.is_awaited(lookup, Stage::Passed, usize::MAX) || self.ask_next(id, now) {
             return;
         }
-        let is_extra = |ask: &AttemptId| self.attempts.get(ask.0).is_none_or(|ask| ask.extra);
+        let is_extra = |attempt: &AttemptId| self.attempts.get(attempt.0).is_none_or(|attempt| attempt.extra);
         if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.iter().all(is_extra)) {
             self.end_without_answer(id, now);
         }
@@ -187,7 +191,7 @@ impl Engine {
         let key = lookup.key.clone();
         // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says.
         let said = lookup.truncated.take().or_else(|| lookup.failure.take());
-        let result = match (lookup.came_back, said) {
+        let result = match (lookup.returned_through, said) {
             (None, Some(Kept { upstream, message, .. })) => {
                 Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
             }
@@ -215,48 +219,50 @@ impl Engine {
             self.actions.push_back(Action::Overdue(lookup.key.clone(), truncated));
         }
         for attempt_id in lookup.attempts.clone() {
-            if self.attempts.get(attempt_id.0).is_some_and(|ask| ask.step.is_some_and(|at| at <= now)) {
+            if self.attempts.get(attempt_id.0).is_some_and(|attempt| attempt.step.is_some_and(|at| at <= now)) {
                 self.step_ask(attempt_id, now);
             }
         }
     }
 
-    /// An ask is late, or our patience with it is over.
+    /// An attempt is late, or our patience with it is over.
     fn step_ask(&mut self, attempt_id: AttemptId, now: Instant) {
-        let Some(ask) = self.attempts.get_mut(attempt_id.0) else { return };
-        let (id, sent) = (ask.lookup, ask.sent);
+        let Some(attempt) = self.attempts.get_mut(attempt_id.0) else { return };
+        let (id, sent) = (attempt.lookup, attempt.sent);
         let Some(lookup) = self.lookups.get(id.0) else { return };
-        let Some(peer) = self.peers.get_mut(ask.upstream.id) else {
-            (ask.stage, ask.step) = (Stage::GivenUp, None); // a time that stayed would come for ever
+        let Some(peer) = self.peers.get_mut(attempt.upstream.id) else {
+            (attempt.stage, attempt.step) = (Stage::GivenUp, None); // a time that stayed would come for ever
             return self.go_on(id, now);
         };
-        if ask.other_spelling && ask.sent_over != SentOver::Stream {
+        if attempt.other_spelling && attempt.sent_over != SentOver::Stream {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
-            if let Some(ask) = self.end_ask(attempt_id) {
-                self.send_over_stream(ask, now);
+            if let Some(attempt) = self.end_attempt(attempt_id) {
+                self.send_over_stream(attempt, now);
             }
             return;
         }
         let late_after = peer.health(Transport::Udp).late_after();
-        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.told_early) {
-            ask.step = Some(ask.first_step(late_after).max(now));
-            return self.actions.push_back(Action::Silent(ask.upstream.id, Transport::Udp, lookup.key.clone()));
+        if attempt.stage == Stage::Fresh && std::mem::take(&mut attempt.told_early) {
+            attempt.step = Some(attempt.first_step(late_after).max(now));
+            return self.actions.push_back(Action::Silent(attempt.upstream.id, Transport::Udp, lookup.key.clone()));
         }
-        if ask.stage == Stage::Fresh && std::mem::take(&mut ask.copies_due) {
-            ask.step = Some(ask.first_step(late_after).max(now));
+        if attempt.stage == Stage::Fresh && std::mem::take(&mut attempt.copies_due) {
+            attempt.step = Some(attempt.first_step(late_after).max(now));
             return self.send_plainer(attempt_id, now);
         }
-        let patience = lookup.patience(peer.health(ask.sent_over.transport()).late_after());
-        let was = ask.stage;
+        let patience = lookup.patience(peer.health(attempt.sent_over.transport()).late_after());
+        let was = attempt.stage;
         let stage;
-        (stage, ask.step) = match was {
+        (stage, attempt.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
-            Stage::Fresh if ask.sent_over != SentOver::Stream => (Stage::Late, Some((ask.begun + patience).max(now))),
+            Stage::Fresh if attempt.sent_over != SentOver::Stream => {
+                (Stage::Late, Some((attempt.begun + patience).max(now)))
+            }
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
-        ask.stage = stage;
-        let (upstream, transport) = (ask.upstream.id, ask.sent_over.transport());
+        attempt.stage = stage;
+        let (upstream, transport) = (attempt.upstream.id, attempt.sent_over.transport());
         if was == Stage::Fresh && !lookup.relayed {
             self.actions.push_back(Action::Silent(upstream, transport, lookup.key.clone()));
         }
@@ -283,38 +289,38 @@ impl Engine {
         lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
     }
 
-    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent, has
-    /// not answered. (Had it answered, its own response would be the one that is told.)
+    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent,
+    /// has not answered. (Had it answered, its own response would be the one that is told.)
     fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
         let route = self.set.route(key.name()).filter(|route| !route.equivalent);
         let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));
         if worth == Worth::Negative && is_later { Certainty::Provisional } else { Certainty::Settled }
     }
 
-    /// Ends asks of those in quarantine: their lookups go on, and where nobody is left their clients are told why.
+    /// Ends attempts at those in quarantine: their lookups go on, and where nobody is left their clients are told why.
     pub(super) fn leave_the_convicted(&mut self, now: Instant) {
         if self.guidance.verdicts.all().is_empty() {
             return;
         }
-        let is_convicted = |ask: &Attempt| {
-            let lookup = self.lookups.get(ask.lookup.0);
+        let is_convicted = |attempt: &Attempt| {
+            let lookup = self.lookups.get(attempt.lookup.0);
             lookup.is_some_and(|lookup| {
-                self.standing(ask.upstream.id, ask.sent_over.transport(), &lookup.key) == Standing::Quarantined
+                self.standing(attempt.upstream.id, attempt.sent_over.transport(), &lookup.key) == Standing::Quarantined
             })
         };
         let convicted: Vec<AttemptId> = self
             .attempts
             .iter()
-            .filter(|(_, ask)| is_convicted(ask))
+            .filter(|(_, attempt)| is_convicted(attempt))
             .map(|(attempt_id, _)| AttemptId(attempt_id))
             .collect();
         for attempt_id in convicted {
-            let Some(ask) = self.end_ask(attempt_id) else { continue };
-            if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
-                lookup.came_back.get_or_insert(ask.upstream.id);
+            let Some(attempt) = self.end_attempt(attempt_id) else { continue };
+            if let Some(lookup) = self.lookups.get_mut(attempt.lookup.0) {
+                lookup.returned_through.get_or_insert(attempt.upstream.id);
             }
-            self.go_on(ask.lookup, now);
-            self.set_timer(ask.lookup);
+            self.go_on(attempt.lookup, now);
+            self.set_timer(attempt.lookup);
         }
     }
 
@@ -331,17 +337,17 @@ impl Engine {
         }
     }
 
-    /// Sends an ask once more, where nobody is left to be asked instead.
+    /// Sends an attempt once more, where nobody is left to be asked instead.
     fn send_again(&mut self, attempt_id: AttemptId) {
-        let Some(ask) = self.attempts.get_mut(attempt_id.0) else { return };
-        let Some(lookup) = self.lookups.get(ask.lookup.0) else { return };
+        let Some(attempt) = self.attempts.get_mut(attempt_id.0) else { return };
+        let Some(lookup) = self.lookups.get(attempt.lookup.0) else { return };
         let others = lookup.order.len() > lookup.asked;
-        if let SentOver::Udp(socket, _) = ask.sent_over
-            && ask.sends < SENDS
-            && (!others || (ask.stage == Stage::Late && !lookup.relayed))
+        if let SentOver::Udp(socket, _) = attempt.sent_over
+            && attempt.sends < SENDS
+            && (!others || (attempt.stage == Stage::Late && !lookup.relayed))
             && lookup.done.is_none()
         {
-            ask.sends += 1;
+            attempt.sends += 1;
             self.actions.push_back(Action::Send(socket, attempt_id));
         }
     }
@@ -375,9 +381,9 @@ impl Engine {
 
     pub(super) fn remove(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.remove(id.0) else { return };
-        for ask in lookup.attempts {
-            if let Some(ask) = self.end_ask(ask)
-                && let Some(peer) = self.peers.get_mut(ask.upstream.id)
+        for attempt in lookup.attempts {
+            if let Some(attempt) = self.end_attempt(attempt)
+                && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
             {
                 peer.counters.timed_out += 1;
             }

@@ -1,10 +1,10 @@
 //! In which form a query goes out, and which form an upstream bears. Pure.
 //!
-//! Some servers drop queries with AD=1 (RFC 6840, section 5.7, gave it its meaning in queries), or with an OPT at all. One
-//! that has never answered a query in the usual form is asked in plainer ones as well, soon after it was silent; what it
-//! answers is the form that it bears. Since a packet may only have been lost, the next queries go out in the usual form,
-//! too; one response to those is proof that it is borne. The guard's own tests ([`crate::guard::mark_support`]) are slower
-//! and surer, and tell of marks.
+//! Some servers drop queries with AD=1 (RFC 6840, section 5.7, gave it its meaning in queries), or with an OPT at all.
+//! One that has never answered a query in the usual form is asked in plainer ones as well, soon after it was silent;
+//! what it answers is the form that it bears. Since a packet may only have been lost, the next queries go out in the
+//! usual form, too; one response to those is proof that it is borne. The guard's own tests
+//! ([`crate::guard::mark_support`]) are slower and surer, and tell of marks.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! What a worker sees of an upstream over one transport: how fast it answers, and when it last did. Pure; fed by the
 //! upstream's own responses alone.
 //!
-//! Latency is kept as TCP keeps it (RFC 6298): a smoothed mean and deviation. An upstream is *slow by its own standards*
-//! when a response takes longer than mean plus four deviations. Whether it is down is not for this to say: silence about
-//! names is no silence of a server. A worker only tells when it has reason to ask, and [`guard`](crate::guard) sends
-//! health probes.
+//! Latency is kept as TCP keeps it (RFC 6298): a smoothed mean and deviation. An upstream is *slow by its own
+//! standards* when a response takes longer than mean plus four deviations. Whether it is down is not for this to say:
+//! silence about names is no silence of a server. A worker only tells when it has reason to ask, and
+//! [`guard`](crate::guard) sends health probes.
 
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Takes a response. `after` is how long it took, where that is known: whoever was asked twice does not say to which
-    /// query it responds (RFC 6298, section 3). Returns whether it ends a suspicion of this worker.
+    /// Takes a response. `after` is how long it took, where that is known: whoever was asked twice does not say to
+    /// which query it responds (RFC 6298, section 3). Returns whether it ends a suspicion of this worker.
     pub(crate) fn heard(&mut self, after: Option<Duration>, now: Instant) -> bool {
         self.heard = Some(now);
         let was_suspected = self.suspected.take().is_some();
@@ -57,8 +57,8 @@ impl Health {
         self.heard.is_some_and(|heard| heard >= since)
     }
 
-    /// Takes a query that was sent at `sent` and is late. Returns whether that is a reason to ask if the upstream is down:
-    /// it has said nothing since, to any query, and was not suspected a moment ago.
+    /// Takes a query that was sent at `sent` and is late. Returns whether that is a reason to ask if the upstream is
+    /// down: it has said nothing since, to any query, and was not suspected a moment ago.
     pub(crate) fn suspect(&mut self, sent: Instant, now: Instant) -> bool {
         let lately = self.suspected.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN);
         if lately || self.was_heard_since(sent) {

@@ -1,4 +1,5 @@
-//! One question's lookup through the upstreams, and each ask of one upstream in it: their state and their times. Pure.
+//! One question's lookup through the upstreams, and each attempt at one upstream in it: their state and their times.
+//! Pure.
 //!
 //! The rules of what follows what stand in `failover`.
 
@@ -29,7 +30,8 @@ const UNKNOWN: Duration = Duration::from_millis(150);
 const UNMEASURED: Duration = Duration::from_millis(25);
 /// Time until a negative response of a later upstream no longer waits for an earlier one that was asked.
 pub(super) const DUE: Duration = Duration::from_millis(1500);
-/// Time before the first client's deadline at which nothing more is waited for that could only contradict what there is.
+/// Time before the first client's deadline at which nothing more is waited for that could only contradict what there
+/// is.
 const LAST_CALL: Duration = Duration::from_millis(50);
 
 /// Names a lookup, which lasts six seconds at most. The same name comes again only after two thousand million others in
@@ -37,8 +39,8 @@ const LAST_CALL: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct LookupId(pub(super) DefaultKey);
 
-/// Names an ask. It ends with its lookup, after six seconds at most; the same name comes again only after two thousand
-/// million others in the same slot, so that what comes late is not taken for the answer to another.
+/// Names an attempt. It ends with its lookup, after six seconds at most; the same name comes again only after two
+/// thousand million others in the same slot, so that what comes late is not taken for the answer to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttemptId(pub(super) DefaultKey);
 
@@ -77,7 +79,7 @@ pub(super) struct Lookup {
     /// The other Onwards that it has passed.
     pub(super) passed: Passed,
     /// Through whom it came back to us, if it did.
-    pub(super) came_back: Option<UpstreamId>,
+    pub(super) returned_through: Option<UpstreamId>,
     /// Whom to ask, in this order.
     pub(super) order: AskingOrder,
     /// How many of them were asked.
@@ -107,7 +109,7 @@ pub(super) struct Lookup {
 /// Upstreams in the order in which they are asked.
 pub(super) type AskingOrder = SmallVec<[UpstreamId; 4]>;
 
-/// Over what an ask is sent.
+/// Over what an attempt is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentOver {
     /// As a datagram over a socket, with an ID.
@@ -126,7 +128,7 @@ impl SentOver {
     }
 }
 
-/// How patient we are with an ask.
+/// How patient we are with an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// It is in time.
@@ -210,7 +212,7 @@ impl Lookup {
             hash,
             packet: question.packet,
             passed: question.passed,
-            came_back: None,
+            returned_through: None,
             order,
             asked: 0,
             again: 0,
@@ -231,7 +233,7 @@ impl Lookup {
         self.packet.get(HEADER..HEADER + self.key.name().len()).unwrap_or_default()
     }
 
-    /// When something is to be done for it next, given when its asks' stages change.
+    /// When something is to be done for it next, given when its attempts' stages change.
     #[must_use]
     pub(super) fn next_time(&self, steps: impl Iterator<Item = Instant>) -> Instant {
         let own = if self.done.is_some() { self.ends } else { self.overdue.min(self.ends) };

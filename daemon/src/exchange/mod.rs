@@ -1,16 +1,17 @@
 //! Asks upstreams: whom, when, and when the next as well. Pure: events and the time go in, [`Action`]s come out.
 //!
-//! A question flies through the upstreams of its route, in their order. The first is asked; the next when it has failed:
-//! it said SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), it is lame, nothing listens at its
-//! port, or our patience with it is over. Among equivalent upstreams the next is asked as well as soon as the first is
-//! late by its own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an upstream
-//! that comes earlier in the route and was asked, and is provisional ([`Certainty`]) where an earlier one, which is not
-//! equivalent, has not answered. Where nobody else is left to ask, a late question is sent again, with the same ID over
-//! the same socket, three times in all.
+//! A question flies through the upstreams of its route, in their order. The first is asked; the next when it has
+//! failed: it said SERVFAIL or REFUSED (but for reasons that hold everywhere, see `check`), it is lame, nothing listens
+//! at its port, or our patience with it is over. Among equivalent upstreams the next is asked as well as soon as the
+//! first is late by its own standards. The first good answer ends the lookup; a negative one waits up to 1.5 s for an
+//! upstream that comes earlier in the route and was asked, and is provisional ([`Certainty`]) where an earlier one,
+//! which is not equivalent, has not answered. Where nobody else is left to ask, a late question is sent again, with the
+//! same ID over the same socket, three times in all.
 //!
 //! Clients are answered at the latest after 1.8 s ([`Action::Overdue`]), but the lookup goes on for 6 s, so that their
-//! next try finds the answer. Upstreams that are down are asked last. Who is down is the guard's to say: an engine tells
-//! when one may be ([`Action::PerhapsDown`]). A question of another Onward is asked in the same way, but not hedged.
+//! next try finds the answer. Upstreams that are down are asked last. Who is down is the guard's to say: an engine
+//! tells when one may be ([`Action::PerhapsDown`]). A question of another Onward is asked in the same way, but not
+//! hedged.
 //!
 //! When each lookup is to be looked at stands in a heap (`timers`); times that hold no longer are dropped when they
 //! come to its top.
@@ -148,10 +149,10 @@ impl Engine {
         self.timers.next(holds(&self.lookups))
     }
 
-    /// The message of an ask, to be sent.
+    /// The message of an attempt, to be sent.
     #[must_use]
-    pub fn message(&self, ask: AttemptId) -> Option<&[u8]> {
-        self.attempts.get(ask.0).map(|ask| &ask.message[..])
+    pub fn message(&self, attempt: AttemptId) -> Option<&[u8]> {
+        self.attempts.get(attempt.0).map(|attempt| &attempt.message[..])
     }
 
     /// Whether nothing is awaited from any upstream.
@@ -193,11 +194,11 @@ impl Engine {
     ) -> Option<UpstreamResponse<'m>> {
         let peer = self.peers.get(upstream)?;
         let attempt_id = *peer.pool.who(socket, u16_at(message, 0)?)?;
-        let ask = self.attempts.get_mut(attempt_id.0)?;
-        let end = ask.question_end;
-        let is_header_alone = match check::matches(&ask.message, end, message) {
+        let attempt = self.attempts.get_mut(attempt_id.0)?;
+        let end = attempt.question_end;
+        let is_header_alone = match check::matches(&attempt.message, end, message) {
             Match::Answer => false,
-            Match::OtherSpelling if ask.spelled => {
+            Match::OtherSpelling if attempt.spelled => {
                 self.heard_in_other_spelling(attempt_id, now);
                 return None;
             }
@@ -205,9 +206,9 @@ impl Engine {
             Match::HeaderAlone => true,
             Match::Stranger => return None,
         };
-        let with_opt = ask.with_opt;
+        let with_opt = attempt.with_opt;
         if is_header_alone {
-            let message = check::header_alone(&ask.message, end, message);
+            let message = check::header_alone(&attempt.message, end, message);
             let worth = check::worth(Response::read(&message, end).as_ref(), with_opt);
             let answered = self.came(attempt_id, worth, &message, now);
             debug_assert!(answered.is_none(), "a header alone is no answer");
@@ -226,14 +227,14 @@ impl Engine {
         self.actions.push_back(Action::Close(socket));
         self.suspect_down(upstream, Transport::Udp, now, now); // which closes other sockets, and this one not again
         for attempt_id in lost {
-            if let Some(lookup) = self.end_ask(attempt_id).map(|ask| ask.lookup) {
+            if let Some(lookup) = self.end_attempt(attempt_id).map(|attempt| attempt.lookup) {
                 self.go_on(lookup, now);
                 self.set_timer(lookup);
             }
         }
     }
 
-    /// Event: an ask over a stream has its answer, or failed. Returns the question that has its answer by that.
+    /// Event: an attempt over a stream has its answer, or failed. Returns the question that has its answer by that.
     #[must_use]
     pub fn streamed<'m>(
         &mut self,
@@ -241,19 +242,19 @@ impl Engine {
         message: Option<&'m [u8]>,
         now: Instant,
     ) -> Option<UpstreamResponse<'m>> {
-        let ask = self.attempts.get(attempt_id.0)?;
-        let (upstream, end) = (ask.upstream.id, ask.question_end);
+        let attempt = self.attempts.get(attempt_id.0)?;
+        let (upstream, end) = (attempt.upstream.id, attempt.question_end);
         let Some(message) = message else {
             let _ = self.came(attempt_id, Worth::Failure, &[], now);
             return None;
         };
-        if check::matches(&ask.message, end, message) == Match::HeaderAlone {
-            let message = check::header_alone(&ask.message, end, message);
+        if check::matches(&attempt.message, end, message) == Match::HeaderAlone {
+            let message = check::header_alone(&attempt.message, end, message);
             let _ = self.came(attempt_id, Worth::Failure, &message, now);
             return None;
         }
         let answer = Response::read(message, end);
-        let worth = match check::worth(answer.as_ref(), ask.with_opt) {
+        let worth = match check::worth(answer.as_ref(), attempt.with_opt) {
             // A stream has room for all: what is cut even so will not get better.
             Worth::Truncated => Worth::Failure,
             worth => worth,
@@ -304,7 +305,7 @@ impl Engine {
             self.actions.extend(peer.pool.renew().into_iter().map(Action::Close));
         }
         // Also what was asked over a stream, which its pool does not know of.
-        let is_asked = |peer: &peers::Peer| self.attempts.values().any(|ask| ask.upstream.id == peer.id);
+        let is_asked = |peer: &peers::Peer| self.attempts.values().any(|attempt| attempt.upstream.id == peer.id);
         self.peers.0.retain(|peer| set.get(peer.id).is_some() || is_asked(peer));
     }
 
@@ -327,23 +328,23 @@ impl Engine {
         self.leave_the_convicted(now);
     }
 
-    /// Nothing more is awaited from an ask.
-    fn end_ask(&mut self, attempt_id: AttemptId) -> Option<Attempt> {
-        let ask = self.attempts.remove(attempt_id.0)?;
-        if let Some(lookup) = self.lookups.get_mut(ask.lookup.0) {
+    /// Nothing more is awaited from an attempt.
+    fn end_attempt(&mut self, attempt_id: AttemptId) -> Option<Attempt> {
+        let attempt = self.attempts.remove(attempt_id.0)?;
+        if let Some(lookup) = self.lookups.get_mut(attempt.lookup.0) {
             lookup.attempts.retain(|id| *id != attempt_id);
         }
-        if let SentOver::Udp(socket, id) = ask.sent_over
-            && let Some(peer) = self.peers.get_mut(ask.upstream.id)
+        if let SentOver::Udp(socket, id) = attempt.sent_over
+            && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
         {
             self.actions.extend(peer.pool.forget(socket, id).map(Action::Close));
         }
-        Some(ask)
+        Some(attempt)
     }
 
     fn set_timer(&mut self, id: LookupId) {
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
-        let steps = lookup.attempts.iter().filter_map(|ask| self.attempts.get(ask.0)?.step);
+        let steps = lookup.attempts.iter().filter_map(|attempt| self.attempts.get(attempt.0)?.step);
         let at = lookup.next_time(steps);
         if lookup.timer != Some(at) {
             lookup.timer = Some(at);

@@ -1,6 +1,6 @@
 //! Queries that go out again in a plainer form: where an upstream may not bear the usual one, and where what came to a
-//! spelled query is not to be believed. Servers that compare the letters of their own names, or that drop what they do not
-//! know, are common.
+//! spelled query is not to be believed. Servers that compare the letters of their own names, or that drop what they do
+//! not know, are common.
 
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ impl Engine {
         }
     }
 
-    /// Sends the query that was just sent in the usual form as well, where it is doubted that the upstream does not bear it.
+    /// Sends the query that was just sent in the usual form as well, where it is doubted that the upstream does not
+    /// bear it.
     pub(super) fn send_where_in_doubt(&mut self, id: LookupId, upstream: UpstreamId, now: Instant) {
         let doubts = self.peers.get_mut(upstream).is_some_and(|peer| peer.borne.doubts());
         let last = self.lookups.get(id.0).and_then(|lookup| lookup.attempts.last()).copied();
@@ -32,10 +33,10 @@ impl Engine {
         }
     }
 
-    /// Sends a copy of a spelled query that is late without the spelling. Returns false where it was not spelled, or all
-    /// queries are to be.
+    /// Sends a copy of a spelled query that is late without the spelling. Returns false where it was not spelled, or
+    /// all queries are to be.
     pub(super) fn send_unspelled_copy(&mut self, attempt_id: AttemptId, now: Instant) -> bool {
-        let is_spelled = self.attempts.get(attempt_id.0).is_some_and(|ask| ask.spelled);
+        let is_spelled = self.attempts.get(attempt_id.0).is_some_and(|attempt| attempt.spelled);
         let sends = is_spelled && !self.guidance.verdicts.spells_always();
         if sends {
             self.send_copy(attempt_id, Form::Unspelled, now);
@@ -45,65 +46,69 @@ impl Engine {
 
     /// Sends a copy of a query; nothing waits for it, but a response to it is as good as one to the query.
     fn send_copy(&mut self, attempt_id: AttemptId, form: Form, now: Instant) {
-        let Some(ask) = self.attempts.get(attempt_id.0) else { return };
-        let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
-        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_open) else { return };
-        let (id, rank) = (ask.lookup, ask.rank);
+        let Some(attempt) = self.attempts.get(attempt_id.0) else { return };
+        let is_open = self.lookups.get(attempt.lookup.0).is_some_and(|lookup| lookup.done.is_none());
+        let Some(upstream) = self.set.get(attempt.upstream.id).cloned().filter(|_| is_open) else { return };
+        let (id, rank) = (attempt.lookup, attempt.rank);
         self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);
     }
 
-    /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours, since it
-    /// may be forged; else the question is asked again without, at once.
+    /// Takes a response that was right but for its spelling. Where all queries are spelled, it is awaited in ours,
+    /// since it may be forged; else the question is asked again without, at once.
     pub(super) fn heard_in_other_spelling(&mut self, attempt_id: AttemptId, now: Instant) {
         if self.guidance.verdicts.spells_always() {
-            if let Some(ask) = self.attempts.get_mut(attempt_id.0) {
-                ask.other_spelling = true;
+            if let Some(attempt) = self.attempts.get_mut(attempt_id.0) {
+                attempt.other_spelling = true;
             }
             return;
         }
-        let Some(ask) = self.end_ask(attempt_id) else { return };
-        if !self.ask_unspelled(&ask, now) {
-            self.go_on(ask.lookup, now);
+        let Some(attempt) = self.end_attempt(attempt_id) else { return };
+        if !self.ask_unspelled(&attempt, now) {
+            self.go_on(attempt.lookup, now);
         }
-        self.set_timer(ask.lookup);
+        self.set_timer(attempt.lookup);
     }
 
-    /// Asks again without spelling where what came to a spelled query is not to be believed: who compares letters says that
-    /// there is no such name. Returns whether it does.
-    pub(super) fn asks_unspelled(&mut self, ask: &Attempt, worth: Worth, now: Instant) -> bool {
+    /// Asks again without spelling where what came to a spelled query is not to be believed: who compares letters says
+    /// that there is no such name. Returns whether it does.
+    pub(super) fn asks_unspelled(&mut self, attempt: &Attempt, worth: Worth, now: Instant) -> bool {
         let is_doubtful = matches!(worth, Worth::Negative | Worth::Lame | Worth::Failure);
-        if !is_doubtful || !ask.spelled || ask.sent_over == SentOver::Stream || self.guidance.verdicts.spells_always() {
+        if !is_doubtful
+            || !attempt.spelled
+            || attempt.sent_over == SentOver::Stream
+            || self.guidance.verdicts.spells_always()
+        {
             return false;
         }
-        let asks = self.ask_unspelled(ask, now);
+        let asks = self.ask_unspelled(attempt, now);
         if asks {
-            self.set_timer(ask.lookup);
+            self.set_timer(attempt.lookup);
         }
         asks
     }
 
-    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The guard is
-    /// told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
-    pub(super) fn ask_without_edns(&mut self, ask: &Attempt, now: Instant) {
-        let id = ask.upstream.id;
+    /// Asks again without an OPT what an upstream may have failed to answer for its sake (RFC 6891, section 7). The
+    /// guard is told, since clients can provoke such failures: only its own probes teach that an upstream bears no OPT.
+    pub(super) fn ask_without_edns(&mut self, attempt: &Attempt, now: Instant) {
+        let id = attempt.upstream.id;
         if self.peers.get_mut(id).is_some_and(|peer| peer.may_doubt_edns(now)) {
             self.actions.push_back(Action::PerhapsNoEdns(id));
         }
         match self.set.get(id).cloned() {
             Some(upstream) => {
-                self.send(ask.lookup, ask.again(upstream, Form::Bare), now);
+                self.send(attempt.lookup, attempt.again(upstream, Form::Bare), now);
             }
-            None => self.go_on(ask.lookup, now), // it has left the set meanwhile
+            None => self.go_on(attempt.lookup, now), // it has left the set meanwhile
         }
     }
 
-    /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or the
-    /// query is known to have come back to us.
-    fn ask_unspelled(&mut self, ask: &Attempt, now: Instant) -> bool {
-        let is_open = self.lookups.get(ask.lookup.0).is_some_and(|lookup| lookup.done.is_none());
-        let is_of_use = is_open && !ask.extra && !ask.returned;
-        let Some(upstream) = self.set.get(ask.upstream.id).cloned().filter(|_| is_of_use) else { return false };
-        self.send(ask.lookup, ask.again(upstream, Form::Unspelled), now);
+    /// Asks what a spelled query asked without spelling. Returns false where that is of no use: the lookup is over, or
+    /// the query is known to have come back to us.
+    fn ask_unspelled(&mut self, attempt: &Attempt, now: Instant) -> bool {
+        let is_open = self.lookups.get(attempt.lookup.0).is_some_and(|lookup| lookup.done.is_none());
+        let is_of_use = is_open && !attempt.extra && !attempt.returned;
+        let Some(upstream) = self.set.get(attempt.upstream.id).cloned().filter(|_| is_of_use) else { return false };
+        self.send(attempt.lookup, attempt.again(upstream, Form::Unspelled), now);
         true
     }
 }

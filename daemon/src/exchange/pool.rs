@@ -1,8 +1,8 @@
 //! Which socket a question leaves from, and under which ID. Pure: sockets are tokens here, `sockets` opens them.
 //!
 //! An answer that is forged off the path must guess the port and the ID of the question (RFC 5452). Both are random for
-//! each: the ID is new, the socket is one of many, each on a port that the kernel chose. With K sockets open, a forger who
-//! does not know the ports must still hit one pair of port and ID out of all there are for each question, as with a
+//! each: the ID is new, the socket is one of many, each on a port that the kernel chose. With K sockets open, a forger
+//! who does not know the ports must still hit one pair of port and ID out of all there are for each question, as with a
 //! fresh port each time; one who would learn the ports over time finds them gone, since a socket serves for a bounded
 //! number of questions and seconds only. The spelling of the name (`guard::spelling`) and the connected socket, which
 //! takes datagrams of the upstream's address only, come on top.
@@ -70,8 +70,8 @@ impl<A> Pool<A> {
         Self { slots: vec![None; sockets.clamp(1, 256)], retired: Vec::new(), asked: HashMap::default() }
     }
 
-    /// Chooses socket and ID for `ask`; `next` numbers the sockets of all pools.
-    pub(crate) fn ask(&mut self, ask: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
+    /// Chooses socket and ID for `attempt`; `next` numbers the sockets of all pools.
+    pub(crate) fn ask(&mut self, attempt: A, now: Instant, rng: &mut impl Rng, next: &mut u64) -> Assignment {
         let last = u8::try_from(self.slots.len() - 1).unwrap_or(u8::MAX);
         let index = rng.random_range(0..=last);
         let mut closes = None;
@@ -95,7 +95,7 @@ impl<A> Pool<A> {
         let id = loop {
             let id = rng.random();
             if let Entry::Vacant(free) = self.asked.entry((socket, id)) {
-                free.insert(ask);
+                free.insert(attempt);
                 break id; // a socket takes 4096 questions, so most of the 65,536 are free
             }
         };
@@ -129,10 +129,11 @@ impl<A> Pool<A> {
             *slot = None;
         }
         self.retired.retain(|(retired, _)| *retired != socket);
-        self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, ask)| ask).collect()
+        self.asked.extract_if(|(asked, _), _| *asked == socket).map(|(_, attempt)| attempt).collect()
     }
 
-    /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at once.
+    /// Takes all sockets out of use, as after a change of addresses or routes. Returns those that can be closed at
+    /// once.
     pub(crate) fn renew(&mut self) -> Vec<Socket> {
         let old = self.slots.iter_mut().filter_map(Option::take);
         let (idle, waiting): (Vec<Slot>, Vec<Slot>) = old.partition(|slot| slot.waiting == 0);

@@ -1,8 +1,8 @@
 //! Builds the query that goes to an upstream. Pure.
 //!
-//! Nothing of the client's packet but its question is passed on: not its ID, not its flags but CD and DO, none of its EDNS
-//! options (RFC 6891, section 6.2.6: an OPT belongs to one hop). RD is set, since we ask for recursion; AD too, to be told
-//! whether the data is authentic (RFC 6840, section 5.7) for whoever asks later.
+//! Nothing of the client's packet but its question is passed on: not its ID, not its flags but CD and DO, none of its
+//! EDNS options (RFC 6891, section 6.2.6: an OPT belongs to one hop). RD is set, since we ask for recursion; AD too, to
+//! be told whether the data is authentic (RFC 6840, section 5.7) for whoever asks later.
 
 use crate::wire::{HEADER, QuestionKey, flag};
 

@@ -90,8 +90,9 @@ impl Engine {
     /// some questions by itself, the next try may be one of them.
     pub(super) fn ask_again(&mut self, id: LookupId, upstream: UpstreamId, now: Instant) {
         let Some(lookup) = self.lookups.get(id.0) else { return };
-        let came_back = |ask: &AttemptId| self.attempts.get(ask.0).is_none_or(|ask| ask.stage >= Stage::Passed);
-        let nobody_left = lookup.asked >= lookup.order.len() && lookup.attempts.iter().all(came_back);
+        let is_passed =
+            |attempt: &AttemptId| self.attempts.get(attempt.0).is_none_or(|attempt| attempt.stage >= Stage::Passed);
+        let nobody_left = lookup.asked >= lookup.order.len() && lookup.attempts.iter().all(is_passed);
         let answers_some = matches!(
             self.standing(upstream, Transport::Udp, &lookup.key),
             Standing::Intermittent | Standing::LastResort
@@ -122,7 +123,8 @@ impl Engine {
             options: &self.options,
             without_ad: form >= Form::WithoutAd,
         };
-        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk, too.
+        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk,
+        // too.
         let walks = lookup.relayed || lookup.asked > 1 || probe::nonce(lookup.key.name()).is_some();
         let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
         let copies_due = is_first && peer.borne.is_unknown(now);

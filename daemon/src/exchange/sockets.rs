@@ -1,8 +1,8 @@
 //! The UDP sockets to upstreams: opens, sends, receives, closes what the engine's tokens stand for. No decisions.
 //!
-//! Each is connected to its upstream, so the kernel drops what others send and tells of ports that are closed. The kernel
-//! chooses the port, so what the administrator reserved (`ip_local_reserved_ports`) is kept clear; ports that a tunnel
-//! will want to bind later are given back, since a connected socket would stand in the way of that.
+//! Each is connected to its upstream, so the kernel drops what others send and tells of ports that are closed. The
+//! kernel chooses the port, so what the administrator reserved (`ip_local_reserved_ports`) is kept clear; ports that a
+//! tunnel will want to bind later are given back, since a connected socket would stand in the way of that.
 
 use std::collections::HashMap;
 use std::io;
@@ -47,8 +47,8 @@ impl Sockets {
     /// Opens a socket to `upstream`, whose events `epoll` tells with the token's number.
     ///
     /// # Errors
-    /// Where the system has no socket to give, the interface of its scope is not there, there is no route, or the upstream
-    /// is not to be asked in plain text.
+    /// Where the system has no socket to give, the interface of its scope is not there, there is no route, or the
+    /// upstream is not to be asked in plain text.
     pub(crate) fn open(&mut self, socket: Socket, upstream: &Upstream, epoll: &Epoll) -> io::Result<()> {
         let plain = upstream.endpoint.plain();
         let to = plain.ok_or_else(|| io::Error::other("never to be asked in plain text"))?.socket_address()?;

@@ -1,7 +1,7 @@
 //! A worker's core: its exchange, what it holds until a time, and what is due to be sent.
 //!
-//! Events and the time go in, [`Transmit`]s come out. A shell calls one of the `handle_…` functions for whatever happens,
-//! then [`Forwarder::poll_transmit`] until there is nothing more, and [`Forwarder::handle_timeout`] when
+//! Events and the time go in, [`Transmit`]s come out. A shell calls one of the `handle_…` functions for whatever
+//! happens, then [`Forwarder::poll_transmit`] until there is nothing more, and [`Forwarder::handle_timeout`] when
 //! [`Forwarder::poll_timeout`] says so.
 
 use std::collections::VecDeque;
@@ -109,7 +109,7 @@ impl Forwarder {
                 self.held_responses.push_back((now + PROBE_HOLD, (reply_to, bytes)));
             }
             Event::Returned(key, upstream, until) => {
-                self.engine.came_back(&key, upstream, now);
+                self.engine.returned(&key, upstream, now);
                 self.engine.remind(&key, until);
             }
             Event::Widen(key) => self.engine.widen(&key, now),

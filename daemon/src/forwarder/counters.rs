@@ -1,6 +1,6 @@
-//! What a worker counts: every event that a person may ask for. Plain numbers that one thread owns, so that counting costs no
-//! lock and no cache line that another thread writes to. Whoever wants them asks the worker ([`super::Forwarder::report`]),
-//! and adds up what all of them say.
+//! What a worker counts: every event that a person may ask for. Plain numbers that one thread owns, so that counting
+//! costs no lock and no cache line that another thread writes to. Whoever wants them asks the worker
+//! ([`super::Forwarder::report`]), and adds up what all of them say.
 //!
 //! What upstreams do is counted where it happens (`exchange`), and what the guard does by the guard.
 

@@ -1,5 +1,5 @@
-//! A core and the judge of its guard, joined as the program joins them, with time as a number: what the simulation and the
-//! model put their networks around.
+//! A core and the judge of its guard, joined as the program joins them, with time as a number: what the simulation and
+//! the model put their networks around.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

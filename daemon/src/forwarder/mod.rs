@@ -1,5 +1,5 @@
-//! What becomes of a query, on one screen. This is the core: it decides about queries, responses, timers and events, and
-//! does no I/O. It knows no socket, no task and no clock.
+//! What becomes of a query, on one screen. This is the core: it decides about queries, responses, timers and events,
+//! and does no I/O. It knows no socket, no task and no clock.
 //!
 //! ```text
 //! handle_query     read ─► admitted? ─► in the cache? ─► Reply::Now               query.rs
@@ -11,8 +11,8 @@
 //! poll_transmit    what is to be sent: queries to upstreams, responses to clients, events to other workers
 //! ```
 //!
-//! Each worker has one [`Forwarder`]; all of them share one [`Shared`]. Who carries bytes is a shell: `server::worker` with
-//! epoll, `server::queries` for TCP, and the simulation with virtual time.
+//! Each worker has one [`Forwarder`]; all of them share one [`Shared`]. Who carries bytes is a shell: `server::worker`
+//! with epoll, `server::queries` for TCP, and the simulation with virtual time.
 
 mod core;
 mod counters;
@@ -85,7 +85,8 @@ impl Shared {
     }
 
     /// Takes these upstreams into use. What only others answered, or one that another precedes now, is asked again, and
-    /// serves only where none of these answers. Without any upstream nothing better can be said: then what there is stays.
+    /// serves only where none of these answers. Without any upstream nothing better can be said: then what there is
+    /// stays.
     pub fn adopt(&self, set: &Arc<UpstreamSet>, now: Instant) {
         let old = self.set.swap(Arc::clone(set));
         if !set.upstreams.is_empty() {

@@ -28,8 +28,8 @@ pub enum Disposition {
     RespondAndRefresh,
     /// Send nothing.
     Drop,
-    /// Send the response that was written after [`PROBE_HOLD`](crate::guard::PROBE_HOLD): it answers a probe of ours come
-    /// home, and a hop that hears SERVFAIL at once would ask others.
+    /// Send the response that was written after [`PROBE_HOLD`](crate::guard::PROBE_HOLD): it answers a probe of ours
+    /// come home, and a hop that hears SERVFAIL at once would ask others.
     RespondLater,
     /// It must be asked.
     LookUp(ReturnedMarks),
@@ -269,16 +269,16 @@ impl Shared {
         broadcast: &mut Vec<Event>,
     ) -> Enqueued {
         let (query, now) = (&intake.query, intake.context.now);
-        let through = marks.came_back.map(|back| back.through);
-        let is_sure = marks.came_back.is_some_and(|back| back.is_sure);
+        let through = marks.returned.map(|back| back.through);
+        let is_sure = marks.returned.is_some_and(|back| back.is_sure);
         let deadline = now + if is_sure { HOLD } else { CLIENT_BUDGET };
-        let returned = marks.came_back.map(|back| self.returned(back, query, deadline, broadcast));
+        let returned = marks.returned.map(|back| self.returned(back, query, deadline, broadcast));
         if returned == Some(ReturnedQuery::Refuse) {
             self.waiters.was_refused(query.key(), now);
             return Enqueued::Respond(Local::Returned, LocalResponse::ServFail(self.loops(through)));
         }
         let packet: Arc<[u8]> = incoming.packet.into();
-        let is_onward = marks.passed.foreign() || marks.came_back.is_some();
+        let is_onward = marks.passed.foreign() || marks.returned.is_some();
         let waiter = Waiter {
             packet: Arc::clone(&packet),
             question_end: query.question_end(),

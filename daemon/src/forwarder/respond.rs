@@ -1,5 +1,6 @@
-//! What becomes of an upstream's response, or of the lack of one: it is remembered, and all who wait get it, each in its own
-//! spelling. What is due to clients is put in order here and written one by one by [`Forwarder::next_response`].
+//! What becomes of an upstream's response, or of the lack of one: it is remembered, and all who wait get it, each in
+//! its own spelling. What is due to clients is put in order here and written one by one by
+//! [`Forwarder::next_response`].
 
 use std::time::Instant;
 
@@ -83,8 +84,8 @@ impl Forwarder {
     /// Gives a failure, which is all that upstreams said. What was known before is worth more (RFC 8767, section 4).
     pub(super) fn respond_failure(&mut self, failure: &OwnedUpstreamResponse, now: Instant) {
         let key = &failure.key;
-        // Of one in quarantine it is our own word, come back: another worker's clients were told a moment before this one
-        // heard of the verdict.
+        // Of one in quarantine it is our own word, come back: another worker's clients were told a moment before this
+        // one heard of the verdict.
         let verdicts = self.shared.guard.verdicts();
         let loops = |over| verdicts.standing(failure.upstream, over, key.into()) == Standing::Quarantined;
         if [Transport::Udp, Transport::Tcp].into_iter().any(loops) {

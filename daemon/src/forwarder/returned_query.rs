@@ -1,12 +1,12 @@
-//! What becomes of a query of ours that came back: its lookup goes on, and it alone is refused where nothing better is to
-//! be had.
+//! What becomes of a query of ours that came back: its lookup goes on, and it alone is refused where there is nothing
+//! better.
 //!
-//! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems from.
-//! Where it is surely ours it is refused at once, since the answer that is due would not fit it, and so are its repeats
-//! for a while, also when its lookup is over. Where only a hint says so it is **held** for [`HOLD`]: should a probe of ours
-//! come home through that upstream about then, which nobody can forge, it is refused, and its repeats for a while; else it
-//! is asked like any other. So a false hint costs 50 ms and no refusal; and a client without any who asks the same
-//! meanwhile has it asked at once.
+//! Hops set DO or CD on what they send back (Unbound DO, BIND both), by which it has another key than what it stems
+//! from. Where it is surely ours it is refused at once, since the answer that is due would not fit it, and so are its
+//! repeats for a while, also when its lookup is over. Where only a hint says so it is **held** for [`HOLD`]: should a
+//! probe of ours come home through that upstream about then, which nobody can forge, it is refused, and its repeats for
+//! a while; else it is asked like any other. So a false hint costs 50 ms and no refusal; and a client without any who
+//! asks the same meanwhile has it asked at once.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ impl Shared {
 
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
-        if let Some(back) = marks.came_back {
+        if let Some(back) = marks.returned {
             self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
             if incoming.ingress.transport() == Transport::Tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
@@ -72,7 +72,7 @@ impl Shared {
     /// query itself.
     pub(super) fn returned(
         &self,
-        back: returned::CameBack,
+        back: returned::ReturnedThrough,
         query: &Query,
         until: Instant,
         broadcast: &mut Vec<Event>,
@@ -99,8 +99,8 @@ impl Shared {
 }
 
 impl Forwarder {
-    /// Ends the hold of a query: it is asked, or refused where a probe came home meanwhile. No-op where it is not held any
-    /// more.
+    /// Ends the hold of a query: it is asked, or refused where a probe came home meanwhile. No-op where it is not held
+    /// any more.
     pub(super) fn release(&mut self, request: LookupRequest, now: Instant) {
         let since = now.checked_sub(HOLD + EVIDENCE).unwrap_or(now);
         let through = request.through.filter(|through| self.shared.guard.has_probe_come_home(*through, since));

@@ -14,8 +14,8 @@ use crate::upstream::{Endpoint, Transport};
 /// How long an upstream has to answer a probe. CoreDNS gives up after as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Sends `message` and returns what is said to it; none if nothing in time, if nobody is there, or if the endpoint is not to
-/// be asked in plain text.
+/// Sends `message` and returns what is said to it; none if nothing in time, if nobody is there, or if the endpoint is
+/// not to be asked in plain text.
 pub(super) async fn ask(endpoint: &Endpoint, transport: Transport, message: &[u8]) -> Option<ProbeReply> {
     let address = endpoint.plain()?.socket_address().ok()?;
     let answer = async {

@@ -3,9 +3,9 @@
 //! Silence about *names* says nothing of a server: zones are dead, and some servers drop what they do not know. So an
 //! upstream that let queries wait is only *suspected* to be down; then it is probed at once, [`TRIES`] times. Any
 //! response is life, an error too, and so is any response to a query ([`Guard::is_alive`](super::Guard::is_alive)). The
-//! last of these probes asks for a name that the upstream has answered before, where the caller knows one: a server that
-//! is silent for all but its own zone is not down. One that is silent to all of them is down until it says something,
-//! and is probed on, less and less often.
+//! last of these probes asks for a name that the upstream has answered before, where the caller knows one: a server
+//! that is silent for all but its own zone is not down. One that is silent to all of them is down until it says
+//! something, and is probed on, less and less often.
 //!
 //! The probes are those of the judge, but do not wait for its own and do not count against its limits.
 

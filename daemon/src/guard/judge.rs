@@ -2,15 +2,15 @@
 //! actions out; it holds no socket and reads no clock.
 //!
 //! **Convicted** is an upstream, over one transport, for the names under one suffix (or for one type of them), when two
-//! probes in a row came home and neither had an answer but our own. The second goes without marks, since some forwarders
-//! look further only then. `verdicts` has where it looks, since not every hop can be judged by the root, and when it
-//! has waited enough; `case` has what ends a verdict; `suspicion` what witnesses cause; `checkup` the health probes. The
-//! last upstream that is left is asked four times more at once: one that answers any of these is half a loop, to be
-//! asked last. And one that answers a probe though something came back through it is *intermittent* for a minute: it
-//! keeps its place, but what comes back is asked of it again where no other is left.
+//! probes in a row came home and neither had an answer but our own. The second goes without marks, since some
+//! forwarders look further only then. `verdicts` has where it looks, since not every hop can be judged by the root, and
+//! when it has waited enough; `case` has what ends a verdict; `suspicion` what witnesses cause; `checkup` the health
+//! probes. The last upstream that is left is asked four times more at once: one that answers any of these is half a
+//! loop, to be asked last. And one that answers a probe though something came back through it is *intermittent* for a
+//! minute: it keeps its place, but what comes back is asked of it again where no other is left.
 //!
-//! One probe at a time for each upstream and transport, but for those that were given up; how many a stranger can provoke is `limits`' part, which
-//! verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
+//! One probe at a time for each upstream and transport, but for those that were given up; how many a stranger can
+//! provoke is `limits`' part, which verdicts hold is `upstream_state`'s, which marks are sent is `marks`'.
 
 mod checkup;
 mod reporting;
@@ -48,8 +48,8 @@ const UNSURE: Duration = Duration::from_secs(5);
 const EARLY: usize = 8;
 /// Upstreams (and transports) remembered though they are in use no more, for their verdicts.
 const REMEMBERED: usize = 256;
-/// Maximum number of probes a second in all, but for those of health; and of those for release and of routine, which wait
-/// rather than delay a verdict.
+/// Maximum number of probes a second in all, but for those of health; and of those for release and of routine, which
+/// wait rather than delay a verdict.
 const OVERALL: usize = 20;
 const BACKGROUND: usize = 8;
 /// Maximum number of health probes a second, to all upstreams together.

@@ -20,8 +20,8 @@ use crate::wire::name::NAME_MAX;
 /// most.
 const BUCKET: Duration = Duration::from_secs(16);
 
-/// Whether an address tells a machine from its twin. Loopback is on each; and a node gets a link-local one with every pod
-/// that starts, which must not make the marks of all questions on their way unknown.
+/// Whether an address tells a machine from its twin. Loopback is on each; and a node gets a link-local one with every
+/// pod that starts, which must not make the marks of all questions on their way unknown.
 fn tells_apart(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
@@ -111,8 +111,8 @@ impl MarkKey {
         self.born + BUCKET * bucket.0.saturating_add(1)
     }
 
-    /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go, since
-    /// this runs for each question that is asked. `part` counts the stretches of 64 bits.
+    /// The hash of a name for the spelling: the same as [`Self::mac`] of these parts one after the other, in one go,
+    /// since this runs for each question that is asked. `part` counts the stretches of 64 bits.
     pub(super) fn mac_of_name(&self, upstream: UpstreamId, part: u8, name: &[u8]) -> u64 {
         let mut bytes = [0; 4 + NAME_MAX];
         let length = name.len().min(NAME_MAX);

@@ -2,10 +2,10 @@
 //!
 //! Witnesses can be provoked at will, so what they cause is counted, and each kind by itself, lest one delay another:
 //! marks can be replayed, silence made by a slow zone, and CoreDNS's question asked by any client. Of each kind an
-//! upstream is probed for six suspicions in any twenty seconds at most. And since a stranger makes up names under the few
-//! domains that are his own, suspicions about names of one domain are at least a second apart, and after each acquittal
-//! twice as far, up to half a minute, until ten quiet minutes have passed. A real loop is soon seen at another domain.
-//! And twenty probes a second in all, whatever they are for.
+//! upstream is probed for six suspicions in any twenty seconds at most. And since a stranger makes up names under the
+//! few domains that are his own, suspicions about names of one domain are at least a second apart, and after each
+//! acquittal twice as far, up to half a minute, until ten quiet minutes have passed. A real loop is soon seen at
+//! another domain. And twenty probes a second in all, whatever they are for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

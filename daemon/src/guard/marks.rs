@@ -27,8 +27,8 @@ impl Default for Known {
 
 impl Settings {
     /// The marks for ordinary queries to an upstream that bears `bears`. The tag tells a stranger about us, so in auto
-    /// mode it goes to near upstreams, and to others while they are suspect. Spelled names are for suspects alone: servers
-    /// that compare the letters of their own names are common, and no probe can tell.
+    /// mode it goes to near upstreams, and to others while they are suspect. Spelled names are for suspects alone:
+    /// servers that compare the letters of their own names are common, and no probe can tell.
     #[must_use]
     pub fn marks(self, bears: Marks, near: bool, suspect: bool) -> Marks {
         let spelling = wants(self.spelling, bears.spelling && suspect);

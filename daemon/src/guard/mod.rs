@@ -1,20 +1,22 @@
 //! The loop guard: finds out that an upstream sends our questions back to us, frees those that already walk the loop,
 //! and keeps it from ever being a weapon.
 //!
-//! **Three witnesses raise suspicion, one judge convicts.** [`tag`], [`spelling`] and [`silence`] are the witnesses; the
-//! front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
+//! **Three witnesses raise suspicion, one judge convicts.** [`tag`], [`spelling`] and [`silence`] are the witnesses;
+//! the front and the engine ask them and tell [`Guard::suspect`]. [`judge`] sends probes ([`probe`]) and gives verdicts
 //! ([`verdict`]), which the engine reads; [`report`] tells people. [`run`] is the task around the judge and [`Guard`]
-//! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. Whoever finds an upstream late tells
-//! [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but `run` and
-//! `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A fourth witness would be a file
-//! here, a variant of [`Witness`], and a call of `suspect`.
+//! the handle on it; [`limits`], [`marks`] and [`mark_support`] say how many probes and which marks. Whoever finds an
+//! upstream late tells [`Guard::perhaps_down`], and `health` says by further probes whether it is down. All but
+//! `handle`, `run` and `exchange` is pure, and `crate::simulation` runs it, engine and all, in random networks. A
+//! fourth witness would be a file here, a variant of [`Witness`], and a call of `suspect`.
 //!
-//! Why it cannot be made a weapon is argued in `daemon/THREATS.md`: a witness is never believed, and costs a few probes at most.
+//! Why it cannot be made a weapon is argued in `daemon/THREATS.md`: a witness is never believed, and costs a few probes
+//! at most.
 
 use std::time::Duration;
 
 mod case;
 mod exchange;
+mod handle;
 mod health;
 pub(crate) mod mark_support;
 pub(crate) mod returned;
@@ -36,6 +38,7 @@ pub(crate) mod tag;
 pub(crate) mod verdict;
 
 pub use event::{Action, Event};
+pub use handle::Guard;
 pub use judge::Judge;
 pub use key::{MarkKey, Secret};
 pub(crate) use mark_support::Marks;
@@ -43,7 +46,6 @@ pub(crate) use probe::Nonce;
 pub(crate) use report::Report;
 #[cfg(test)]
 pub(crate) use run::Driver;
-pub use run::Guard;
 pub use settings::{Mark, Settings};
 pub(crate) use spelling::Strength;
 pub use tag::Passed;
@@ -51,8 +53,8 @@ pub(crate) use tag::Relay;
 pub use verdict::Verdicts;
 pub(crate) use verdict::{Asked, Standing, Witness};
 
-/// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the flight's next upstream
-/// to answer first.
+/// How long a marked packet is held before it alone is answered SERVFAIL with EDE 23: time for the lookup's next
+/// upstream to answer first.
 pub(crate) const HOLD: Duration = Duration::from_millis(50);
 
 /// Time for which a probe that came home is held before it is answered SERVFAIL: another server of the hop may answer

@@ -4,8 +4,9 @@
 //! since single ones, and names under .test, .invalid and home.arpa, are swallowed on the way. The nonce is 64 random
 //! bits and a MAC over them, in hexadecimal: it cannot be guessed, and the front knows one of ours without looking
 //! anything up, also when it comes late. Another Onward's probe looks the same but has no MAC of ours; it is passed on
-//! like a question, so that a loop through several Onwards shows, but to two upstreams at most, and nothing that becomes
-//! of it is a witness: in a mesh of eight each probe would provoke others, which would be four times the probes in all.
+//! like a question, so that a loop through several Onwards shows, but to two upstreams at most, and nothing that
+//! becomes of it is a witness: in a mesh of eight each probe would provoke others, which would be four times the probes
+//! in all.
 
 use super::key::{Bucket, MarkKey, Purpose};
 use super::mark_support::Marks;
@@ -61,7 +62,8 @@ impl Nonce {
         Self(((u128::from(u64::from_be_bytes(random)) << 64) | u128::from(mac)).to_be_bytes())
     }
 
-    /// A new one that begins as another, which gives it the same neighbours in the order of names (RFC 4034, section 6.1).
+    /// A new one that begins as another, which gives it the same neighbours in the order of names (RFC 4034, section
+    /// 6.1).
     #[must_use]
     pub fn beginning_as(begins: u16, random: u64, key: &MarkKey) -> Self {
         Self::new((u64::from(begins) << 48) | (random >> 16), key)

@@ -10,12 +10,12 @@ pub struct ReturnedMarks {
     /// The Onwards that it has passed.
     pub passed: Passed,
     /// Whether it is ours come back.
-    pub came_back: Option<CameBack>,
+    pub returned: Option<ReturnedThrough>,
 }
 
 /// A question of ours has come back, as a witness says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CameBack {
+pub struct ReturnedThrough {
     /// Through this upstream.
     pub through: UpstreamId,
     /// Who says so.
@@ -36,14 +36,21 @@ pub(crate) fn read(
     let tag = tag::find(query.options(packet)).map(|option| tag::read(option, key, key.bucket(now)));
     let passed = tag.unwrap_or_default();
     if let Some(through) = passed.own {
-        return ReturnedMarks { passed, came_back: Some(CameBack { through, witness: Witness::Tag, is_sure: true }) };
+        return ReturnedMarks {
+            passed,
+            returned: Some(ReturnedThrough { through, witness: Witness::Tag, is_sure: true }),
+        };
     }
     let name = query.question_end().checked_sub(4).and_then(|end| packet.get(crate::wire::HEADER..end));
-    let came_back = name.and_then(|name| {
+    let returned = name.and_then(|name| {
         in_flight.iter().find_map(|number| {
             let strength = spelling::recognise(name, *number, key)?;
-            Some(CameBack { through: *number, witness: Witness::Spelling, is_sure: strength == Strength::Witness })
+            Some(ReturnedThrough {
+                through: *number,
+                witness: Witness::Spelling,
+                is_sure: strength == Strength::Witness,
+            })
         })
     });
-    ReturnedMarks { passed, came_back }
+    ReturnedMarks { passed, returned }
 }

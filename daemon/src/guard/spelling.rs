@@ -8,10 +8,10 @@
 //!
 //! **How many letters make a witness.** A client that spells at random hits one of our two patterns by chance with
 //! 2 in 2^n for n letters and each upstream that was asked, three at most. Only a question that is in flight is
-//! compared. From [`HINT`] letters on a match lets the flight go on to its next upstream and asks for a probe: should
+//! compared. From [`HINT`] letters on a match lets the lookup go on to its next upstream and asks for a probe: should
 //! it be chance (below 3 of 100 such twins with 8 letters, 1 of 700,000 with 22), nobody is refused anything and one
 //! limited probe is sent. Only from [`WITNESS`] letters on, where chance is below 1 in 2.7 million twins, may the
-//! packet itself be refused when 50 ms bring no answer; together with the twin and the slow flight that this takes, a
+//! packet itself be refused when 50 ms bring no answer; together with the twin and the slow lookup that this takes, a
 //! million ordinary queries see none. Names with fewer letters still get their pattern, against forged answers, but it
 //! tells nothing.
 
@@ -27,7 +27,7 @@ pub(crate) const WITNESS: u32 = 24;
 /// How much a spelling that we know again says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Strength {
-    /// The flight may go on and a probe may be sent; the packet waits as any other.
+    /// The lookup may go on and a probe may be sent; the packet waits as any other.
     Hint,
     /// The packet is taken for ours.
     Witness,
@@ -66,7 +66,8 @@ pub(crate) fn recognise(arrived: &[u8], upstream: UpstreamId, key: &MarkKey) -> 
     is_ours.then_some(strength)
 }
 
-/// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a letter.
+/// Spells a name in lower case in its pattern: one bit of a keyed hash for each byte, which turns it where it is a
+/// letter.
 fn pattern(name: &mut [u8], upstream: UpstreamId, key: &MarkKey) {
     let mut words = [0; NAME_MAX.div_ceil(64)];
     for (word, part) in words.iter_mut().zip(0_u8..).take(name.len().div_ceil(64)) {

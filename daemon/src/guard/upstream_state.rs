@@ -12,10 +12,11 @@ use crate::wire::{name, rtype};
 
 /// Maximum number of probes of one upstream that wait to be sent.
 const WANTED: usize = 8;
-/// Maximum number of suffixes that one upstream is convicted for. The narrowest and oldest makes room for a further one.
+/// Maximum number of suffixes that one upstream is convicted for. The narrowest and oldest makes room for a further
+/// one.
 const CASES: usize = 32;
-/// Number of names below one suffix that must loop, each under a parent of its own, to convict the suffix though no probe
-/// under it comes home.
+/// Number of names below one suffix that must loop, each under a parent of its own, to convict the suffix though no
+/// probe under it comes home.
 const UNRELATED: usize = 3;
 /// Maximum number of names remembered that the upstream answered by itself while it was convicted for others.
 const ANSWERS: usize = 16;
@@ -231,8 +232,8 @@ impl UpstreamState {
         self.answers.push_back((now, name.into()));
     }
 
-    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it. Where no other upstream is left, it is
-    /// asked a few times more at once: should it be half a loop, nobody else would answer meanwhile.
+    /// Convicts; returns the verdict if it is a new one. Narrower ones end in it. Where no other upstream is left, it
+    /// is asked a few times more at once: should it be half a loop, nobody else would answer meanwhile.
     pub(super) fn convict(
         &mut self,
         (upstream, transport): (UpstreamId, Transport),
@@ -272,8 +273,8 @@ impl UpstreamState {
         }
     }
 
-    /// The suffix that perhaps loops as a whole where `name` does: the longest that it shares with a verdict, and that is
-    /// none yet. None where they share the root only.
+    /// The suffix that perhaps loops as a whole where `name` does: the longest that it shares with a verdict, and that
+    /// is none yet. None where they share the root only.
     pub(super) fn shared<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
         let others = self.verdicts().filter(|verdict| *verdict.suffix != *name && verdict.qtype.is_none());
         let shared = others.map(|verdict| suffix::common(name, &verdict.suffix)).max_by_key(|shared| shared.len())?;

@@ -35,8 +35,8 @@ pub enum Standing {
     Free,
     /// A witness has spoken and the judge has not: keeps its place, and gets all marks that it bears.
     Suspect,
-    /// A question or a probe came back through it a moment ago, and yet it answered a probe by itself: keeps its place, and a
-    /// question that comes back is asked of it again where nobody else is left. No verdict.
+    /// A question or a probe came back through it a moment ago, and yet it answered a probe by itself: keeps its place,
+    /// and a question that comes back is asked of it again where nobody else is left. No verdict.
     Intermittent,
     /// Half a loop, which answers as often as not: to be asked when no other is left.
     LastResort,

@@ -1,5 +1,5 @@
-//! The file that kubelet reads: what can be set of it ([`settings`]), what stands in it ([`mod@render`]), and how it gets to
-//! disk ([`mod@write`]).
+//! The file that kubelet reads: what can be set of it ([`settings`]), what stands in it ([`mod@render`]), and how it
+//! gets to disk ([`mod@write`]).
 
 pub(crate) mod render;
 pub(crate) mod settings;

@@ -1,7 +1,8 @@
 //! What stands in the resolv.conf that kubelet hands to pods. Pure.
 //!
-//! Programs pick at random among its servers, so it names Onward's own addresses only. It keeps within kubelet's limits and
-//! leaves room in them for the domains of the cluster; whatever is dropped is reported. Writing it is for [`mod@super::write`].
+//! Programs pick at random among its servers, so it names Onward's own addresses only. It keeps within kubelet's limits
+//! and leaves room in them for the domains of the cluster; whatever is dropped is reported. Writing it is for
+//! [`mod@super::write`].
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

@@ -5,8 +5,8 @@ use crate::kubelet_limits as limits;
 
 /// The most of numbers that glibc does not know.
 const MOST_OF_OTHERS: u32 = 65_535;
-/// Options that hold for the way to a stub on loopback alone: `trust-ad` because nobody is in between, `use-vc` because TCP
-/// costs nothing there, `rotate` and `inet6` for what its list or its answers needed.
+/// Options that hold for the way to a stub on loopback alone: `trust-ad` because nobody is in between, `use-vc` because
+/// TCP costs nothing there, `rotate` and `inet6` for what its list or its answers needed.
 const FOR_STUB: [&str; 4] = ["trust-ad", "use-vc", "rotate", "inet6"];
 
 /// A sound option.
@@ -44,8 +44,8 @@ pub(super) fn is_for_stub(text: &str) -> bool {
     FOR_STUB.contains(&text)
 }
 
-/// The option as glibc takes it, or what is wrong with it. Options that we do not know are let through: C libraries learn
-/// new ones and skip those that they do not know.
+/// The option as glibc takes it, or what is wrong with it. Options that we do not know are let through: C libraries
+/// learn new ones and skip those that they do not know.
 pub(super) fn option(text: &str) -> Result<Word, &'static str> {
     let (name, number) = match text.split_once(':') {
         Some((name, number)) => (name, Some(number)),

@@ -74,8 +74,8 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<Written, WriteError> {
     Ok(Written::Replaced)
 }
 
-/// Reads the file, where it is there as we would have written it: a plain file with the right mode. Nothing otherwise, also
-/// for a link: what it leads to may change behind our back.
+/// Reads the file, where it is there as we would have written it: a plain file with the right mode. Nothing otherwise,
+/// also for a link: what it leads to may change behind our back.
 #[must_use]
 pub(crate) fn read(path: &Path) -> Option<String> {
     let found = fs::symlink_metadata(path).ok()?;

@@ -1,8 +1,9 @@
-//! The kinds of events that the log tells of: each with a name (`ONWARD_EVENT`) and an id (`MESSAGE_ID`) for programs that
-//! read the journal.
+//! The kinds of events that the log tells of: each with a name (`ONWARD_EVENT`) and an id (`MESSAGE_ID`) for programs
+//! that read the journal.
 //!
-//! Both are an interface: neither changes, and neither is used again for something else. A new kind gets a fresh id from
-//! `journalctl --new-id128` or `uuidgen -r`, and an entry in `systemd/onward.catalog`, which people read by `journalctl -x`.
+//! Both are an interface: neither changes, and neither is used again for something else. A new kind gets a fresh id
+//! from `journalctl --new-id128` or `uuidgen -r`, and an entry in `systemd/onward.catalog`, which people read by
+//! `journalctl -x`.
 
 use log::kv::{ToValue, Value};
 

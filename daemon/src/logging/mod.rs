@@ -4,14 +4,15 @@
 //! log::info!(…) ──► filter by target ──► bounded queue ──► writer thread ──► journal | stderr
 //! ```
 //!
-//! Writing can block (the journal's socket does, when journald is slow), so callers never write: they put a record of its
-//! own into the queue (`queue.rs`, `record.rs`), and a full queue drops and counts. `sink.rs` writes. Lines of other crates
-//! are kept out below warnings. What a stranger on the network can trigger is told at debug, or at a rate that its caller
-//! limits.
+//! Writing can block (the journal's socket does, when journald is slow), so callers never write: they put a record of
+//! its own into the queue (`queue.rs`, `record.rs`), and a full queue drops and counts. `sink.rs` writes. Lines of
+//! other crates are kept out below warnings. What a stranger on the network can trigger is told at debug, or at a rate
+//! that its caller limits.
 //!
-//! Fields are given with the line: `info!(event = LogEvent::UpstreamInUse, upstream:% = server; "asking {server}")`. The journal
-//! has them as `ONWARD_EVENT` and `ONWARD_UPSTREAM`; stderr shows those that the message does not hold already. Each line at
-//! info and above has the [`LogEvent`] that it tells of, by which the journal gets its `MESSAGE_ID`, too.
+//! Fields are given with the line: `info!(event = LogEvent::UpstreamInUse, upstream:% = server; "asking {server}")`.
+//! The journal has them as `ONWARD_EVENT` and `ONWARD_UPSTREAM`; stderr shows those that the message does not hold
+//! already. Each line at info and above has the [`LogEvent`] that it tells of, by which the journal gets its
+//! `MESSAGE_ID`, too.
 
 mod event;
 mod queue;

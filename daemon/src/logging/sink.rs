@@ -78,8 +78,8 @@ impl Source for Prefixed<'_> {
     }
 }
 
-/// Returns the message and the fields that it does not hold already. Level and event are told where the level is not the
-/// usual one.
+/// Returns the message and the fields that it does not hold already. Level and event are told where the level is not
+/// the usual one.
 fn line(record: &Owned) -> String {
     let mut line = match record.level {
         Level::Error => "error: ".to_owned(),

@@ -1,8 +1,9 @@
-//! The core in random worlds: upstreams that know some zones only, are silent for some names, go away and come back, cut
-//! what they say, count TTLs as they like; clients that ask; lists that change. Time passes by events only.
+//! The core in random worlds: upstreams that know some zones only, are silent for some names, go away and come back,
+//! cut what they say, count TTLs as they like; clients that ask; lists that change. Time passes by events only.
 //!
-//! The Onward of the model ([`node`]) is the real one. [`server`] has the upstreams; [`reference`] and [`case`] hold what
-//! Onward may say, for how long, and whom it may ask; [`tests`] makes the worlds. Loops are the business of `crate::simulation`.
+//! The Onward of the model ([`node`]) is the real one. [`server`] has the upstreams; [`reference`] and [`case`] hold
+//! what Onward may say, for how long, and whom it may ask; [`tests`] makes the worlds. Loops are the business of
+//! `crate::simulation`.
 //!
 //! `ONWARD_WORLDS=1000000 cargo test --release -p onward --lib model` plays that many worlds.
 

@@ -1,5 +1,5 @@
-//! The Onward of the model: the real core and the real judge of the guard. A shell, like `server::worker`: it carries bytes
-//! and decides nothing. One worker; streams are answered whole.
+//! The Onward of the model: the real core and the real judge of the guard. A shell, like `server::worker`: it carries
+//! bytes and decides nothing. One worker; streams are answered whole.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};

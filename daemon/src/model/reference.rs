@@ -13,8 +13,8 @@ use crate::wire::HEADER;
 const BUDGET: Duration = Duration::from_millis(1800);
 /// Time after which a lookup has ended.
 pub(super) const LOOKUP: Duration = Duration::from_secs(6);
-/// Time after which what a server did before has no effect any more: health, remembered failures, provisional responses,
-/// and stale responses, which are given for 30 s without a look.
+/// Time after which what a server did before has no effect any more: health, remembered failures, provisional
+/// responses, and stale responses, which are given for 30 s without a look.
 pub(super) const SETTLED: Duration = Duration::from_secs(40);
 /// Seconds by which ages may be off, since the cache counts whole ones.
 const ROUNDING: u64 = 2;

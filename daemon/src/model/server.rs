@@ -37,7 +37,8 @@ pub(super) enum Edns {
     HeaderAlone,
 }
 
-/// What a server does with responses that do not fit into a datagram, which are all of the hosts with the highest number.
+/// What a server does with responses that do not fit into a datagram, which are all of the hosts with the highest
+/// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TooLong {
     /// There are none.
@@ -139,8 +140,8 @@ impl Server {
         }
     }
 
-    /// Whether it may have been held to be down at some time until `to`: silent to probes and to some queries, it is down as
-    /// far as anybody can tell, until it answers a query that was to go there anyway.
+    /// Whether it may have been held to be down at some time until `to`: silent to probes and to some queries, it is
+    /// down as far as anybody can tell, until it answers a query that was to go there anyway.
     pub(super) fn may_seem_down(&self, to: Duration) -> bool {
         let is_late = !self.silent_for.is_empty() || self.latency > QUICK;
         self.probes == Probes::Silence && (is_late || self.is_out(Duration::ZERO, to))

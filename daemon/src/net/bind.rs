@@ -1,7 +1,8 @@
 //! Opens the sockets of one listen address: a TCP listener, and a UDP socket for each worker.
 //!
-//! TCP comes first and without `SO_REUSEPORT`: with that option alone a second Onward of the same user would bind in silence
-//! and take half of the questions. Serving the sockets, and whether an address should be listened on at all, is for others.
+//! TCP comes first and without `SO_REUSEPORT`: with that option alone a second Onward of the same user would bind in
+//! silence and take half of the questions. Serving the sockets, and whether an address should be listened on at all, is
+//! for others.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -12,13 +13,15 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::port_holder::{self, Holder, Layer};
 
-/// The receive buffer that each UDP socket asks for, in bytes: about a second of questions that arrive while none is read.
+/// The receive buffer that each UDP socket asks for, in bytes: about a second of questions that arrive while none is
+/// read.
 pub(crate) const RECEIVE_BUFFER: usize = 4 << 20;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often another port is tried where the kernel picked one for TCP that UDP has in use.
 const PORT_TRIES: u32 = 16;
-/// How long a worker may wait at one socket while others may have something for it. The kernel rounds up to its own tick.
+/// How long a worker may wait at one socket while others may have something for it. The kernel rounds up to its own
+/// tick.
 const WAIT: Duration = Duration::from_millis(1);
 
 /// The sockets of one listen address, not blocking.
@@ -78,8 +81,8 @@ pub(crate) enum BindError {
     },
 }
 
-/// Opens the sockets of `address`, one over UDP for each of `workers`, at least one. With port 0 the kernel picks the port
-/// for TCP, and UDP follows. The address need not exist yet (`IP_FREEBIND`).
+/// Opens the sockets of `address`, one over UDP for each of `workers`, at least one. With port 0 the kernel picks the
+/// port for TCP, and UDP follows. The address need not exist yet (`IP_FREEBIND`).
 ///
 /// # Errors
 /// Where the port is taken, privilege is lacking, or the kernel refuses for another reason.

@@ -1,8 +1,8 @@
 //! Sockets, batches of datagrams, and what an address says by its value. Nothing here knows DNS.
 //!
-//! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails, [`batch`]
-//! receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through one socket, and
-//! [`netlink`] asks the kernel. [`reach`] tells private addresses from public ones.
+//! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails,
+//! [`batch`] receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through
+//! one socket, and [`netlink`] asks the kernel. [`reach`] tells private addresses from public ones.
 
 pub(crate) mod batch;
 pub(crate) mod bind;

@@ -1,7 +1,7 @@
 //! Netlink: asks the kernel for all of a kind, and walks what it answers (`netlink(7)`).
 //!
-//! The kernel answers a dump out of its own memory, within the call, so this is synchronous; time and size are bounded all
-//! the same. What messages mean is for those who ask.
+//! The kernel answers a dump out of its own memory, within the call, so this is synchronous; time and size are bounded
+//! all the same. What messages mean is for those who ask.
 
 use std::io;
 use std::time::Duration;
@@ -50,8 +50,8 @@ pub(crate) fn open(protocol: isize) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Asks for all of a kind by a request with this body, and hands each payload to `take`. Returns whether entries changed
-/// meanwhile, so that what was told may be torn.
+/// Asks for all of a kind by a request with this body, and hands each payload to `take`. Returns whether entries
+/// changed meanwhile, so that what was told may be torn.
 ///
 /// # Errors
 /// Where the kernel refuses, does not answer in time, or tells of more than 262,144 entries.

@@ -17,8 +17,8 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Shows `write` a buffer; where it returns true, what it has written is sent to `client` through `socket`: with the
-    /// next [`Self::flush`] at the latest.
+    /// Shows `write` a buffer; where it returns true, what it has written is sent to `client` through `socket`: with
+    /// the next [`Self::flush`] at the latest.
     pub(crate) fn push(
         &mut self,
         socket: &Arc<UdpSocket>,

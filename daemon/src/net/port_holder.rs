@@ -1,8 +1,9 @@
-//! Finds out who holds a port, for the error that says so: `/proc/self/net/{tcp,udp}*` names the socket, `/proc/*/fd` its
-//! process.
+//! Finds out who holds a port, for the error that says so: `/proc/self/net/{tcp,udp}*` names the socket, `/proc/*/fd`
+//! its process.
 //!
-//! Best effort: without privilege the processes of other users cannot be looked into. Then the kernel's socket diagnosis
-//! (`sock_diag`) tells the control group, which systemd names after the unit; else their user is all that is known.
+//! Best effort: without privilege the processes of other users cannot be looked into. Then the kernel's socket
+//! diagnosis (`sock_diag`) tells the control group, which systemd names after the unit; else their user is all that is
+//! known.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -113,7 +114,8 @@ fn in_the_way(line: &str, address: SocketAddr, layer: Layer) -> Option<Entry> {
     (meets && (layer == Layer::Udp || state == LISTENING)).then_some(Entry { uid, inode })
 }
 
-/// `0100007F:0035`: the address as words of 32 bits in the machine's byte order, the port as a plain number, all in hex.
+/// `0100007F:0035`: the address as words of 32 bits in the machine's byte order, the port as a plain number, all in
+/// hex.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

@@ -1,5 +1,5 @@
-//! Which control group a socket belongs to, by the kernel's socket diagnosis (`sock_diag(7)`): it tells so without privilege,
-//! and systemd and container runtimes name control groups after what runs in them.
+//! Which control group a socket belongs to, by the kernel's socket diagnosis (`sock_diag(7)`): it tells so without
+//! privilege, and systemd and container runtimes name control groups after what runs in them.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -10,7 +10,8 @@ use std::path::Path;
 use super::netlink;
 use super::port_holder::Layer;
 
-/// The netlink protocol (`NETLINK_SOCK_DIAG`), the request (`SOCK_DIAG_BY_FAMILY`), and its size (`struct inet_diag_req_v2`).
+/// The netlink protocol (`NETLINK_SOCK_DIAG`), the request (`SOCK_DIAG_BY_FAMILY`), and its size (`struct
+/// inet_diag_req_v2`).
 const SOCK_DIAG: isize = 4;
 const BY_FAMILY: u16 = 20;
 const REQUEST: usize = 56;
@@ -29,8 +30,8 @@ const HIERARCHIES: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 /// Maximum number of control groups that are looked at.
 const MOST: usize = 65_536;
 
-/// Returns the control group of each socket on the port of `address`, by the socket's inode: `/system.slice/x.service`. Empty
-/// where the kernel does not tell.
+/// Returns the control group of each socket on the port of `address`, by the socket's inode: `/system.slice/x.service`.
+/// Empty where the kernel does not tell.
 pub(super) fn control_groups(address: SocketAddr, layer: Layer) -> Vec<(u64, String)> {
     // A socket on [::] may take IPv4, too.
     let families = if address.is_ipv4() { &[INET, INET6][..] } else { &[INET6] };

@@ -1,7 +1,7 @@
 //! Rings when links, addresses or routes have changed.
 //!
-//! What the kernel's messages say is not looked at: whoever hears the bell reads everything again ([`super::netlink::read`]),
-//! so a lost message (`ENOBUFS`) is but one more ring.
+//! What the kernel's messages say is not looked at: whoever hears the bell reads everything again
+//! ([`super::netlink::read`]), so a lost message (`ENOBUFS`) is but one more ring.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use netlink_sys::{Socket, SocketAddr};
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR`, `RTMGRP_IPV6_ROUTE` of `linux/rtnetlink.h`.
+/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR`, `RTMGRP_IPV6_ROUTE` of
+/// `linux/rtnetlink.h`.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 /// Time without a change until the bell rings: changes come in bursts.
 const QUIET: Duration = Duration::from_millis(200);
@@ -24,7 +25,8 @@ const ENOBUFS: i32 = nix::errno::Errno::ENOBUFS as i32;
 #[derive(Debug)]
 pub(crate) struct Bell {
     socket: AsyncFd<Socket>,
-    /// When the first message of a burst came that nobody was told of yet: kept here, so that [`Self::rung`] may be dropped.
+    /// When the first message of a burst came that nobody was told of yet: kept here, so that [`Self::rung`] may be
+    /// dropped.
     since: Option<Instant>,
 }
 
@@ -81,7 +83,8 @@ impl Bell {
     }
 }
 
-/// Reads and forgets until nothing is left. A burst is cut after a number of messages: what remains makes the next ring.
+/// Reads and forgets until nothing is left. A burst is cut after a number of messages: what remains makes the next
+/// ring.
 fn drain(socket: &Socket) -> io::Result<()> {
     const MOST: usize = 1024;
     // What does not fit is cut off by the kernel, which is all right: nobody reads it.

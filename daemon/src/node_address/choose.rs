@@ -1,6 +1,7 @@
 //! Chooses the addresses to listen on, from what was asked for, what kubelet is told, and the kernel's tables. Pure.
 //!
-//! Which address is the node's own is decided in `node.rs`. Reading the inputs, and binding what comes out, is for others.
+//! Which address is the node's own is decided in `node.rs`. Reading the inputs, and binding what comes out, is for
+//! others.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
@@ -23,8 +24,8 @@ pub(crate) struct Wanted {
     pub told: Told,
     /// Addresses that pods were given, the latest first: they break every tie, since pods keep them for life.
     pub handed_out: Vec<IpAddr>,
-    /// Whether the families of `handed_out` hold where no word is had of those that pods have: the other family does not
-    /// stand in for one that is late, or gone for a moment.
+    /// Whether the families of `handed_out` hold where no word is had of those that pods have: the other family does
+    /// not stand in for one that is late, or gone for a moment.
     pub families_stick: bool,
     /// Whether the latest of `handed_out` holds where no default route says which address is the node's: another link's does
     /// not stand in for one that is gone for a moment.

@@ -57,7 +57,8 @@ const TUNNELS: [&str; 18] = [
 ];
 /// Links that hold the addresses of Services and of the node-local cache.
 const HOLDERS: [&str; 2] = ["kube-ipvs0", "nodelocaldns"];
-/// How the names of links begin that container runtimes and pod networks make. With a default route nobody need know them.
+/// How the names of links begin that container runtimes and pod networks make. With a default route nobody need know
+/// them.
 const INNER: [&str; 24] = [
     "docker",
     "br-",
@@ -124,14 +125,15 @@ pub(crate) fn candidates<'a>(tables: &'a Tables, link: &Link, family: Family) ->
     lasting(tables, link, family).filter(|address| !reach::is_link_local(address.ip))
 }
 
-/// The place of an address among those that were handed out, the latest being 0; the last place of all where it never was.
+/// The place of an address among those that were handed out, the latest being 0; the last place of all where it never
+/// was.
 pub(crate) fn rank(handed_out: &[IpAddr], ip: IpAddr) -> usize {
     handed_out.iter().position(|known| *known == ip).unwrap_or(usize::MAX)
 }
 
-/// The best of several: the one that was handed out; then private before public, the one the default route names as source,
-/// the one in the router's network, the first of its network. What still ties goes by the kernel's order for IPv4 and by value for
-/// IPv6, whose order in the kernel is that of arrival.
+/// The best of several: the one that was handed out; then private before public, the one the default route names as
+/// source, the one in the router's network, the first of its network. What still ties goes by the kernel's order for
+/// IPv4 and by value for IPv6, whose order in the kernel is that of arrival.
 pub(crate) fn best<'a>(
     among: impl Iterator<Item = &'a Address>,
     handed_out: &[IpAddr],

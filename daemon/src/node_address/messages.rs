@@ -1,7 +1,7 @@
 //! Netlink's messages about links, addresses and routes, from bytes to our own values (`rtnetlink(7)`).
 //!
-//! Only what is needed of headers and attributes is read, so that an attribute that is unknown or odd never costs a link or
-//! a route. No I/O: [`super::netlink`] brings the bytes.
+//! Only what is needed of headers and attributes is read, so that an attribute that is unknown or odd never costs a
+//! link or a route. No I/O: [`super::netlink`] brings the bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -109,7 +109,8 @@ pub fn address(payload: &[u8]) -> Option<Address> {
     })
 }
 
-/// The routes of one `RTM_NEWROUTE`: one for each next hop, none where it is not of the main table or means nothing to us.
+/// The routes of one `RTM_NEWROUTE`: one for each next hop, none where it is not of the main table or means nothing to
+/// us.
 #[must_use]
 pub fn routes(payload: &[u8]) -> Vec<Route> {
     all_routes(payload).unwrap_or_default()

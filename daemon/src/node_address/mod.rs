@@ -1,7 +1,8 @@
-//! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they change.
+//! Which addresses are the node's: the kernel's tables, the choice among them, and the bell that rings when they
+//! change.
 //!
-//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to read
-//! them again.
+//! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to
+//! read them again.
 
 pub(crate) mod bell;
 pub(crate) mod choose;

@@ -1,8 +1,9 @@
 //! Which address is the node's own. Pure.
 //!
-//! In this order: `node_ip` of our configuration; `--node-ip` of kubelet, k3s or RKE2; a private address of the link with the
-//! main table's default route; a public one of it, with a warning; without a default route the only global address. An
-//! address that was handed out to pods breaks every tie, and while it is gone no address is taken for being the only one.
+//! In this order: `node_ip` of our configuration; `--node-ip` of kubelet, k3s or RKE2; a private address of the link
+//! with the main table's default route; a public one of it, with a warning; without a default route the only global
+//! address. An address that was handed out to pods breaks every tie; while it is gone, no address of another network is
+//! taken for being the only one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +12,8 @@ use super::eligible::{self, Family};
 use super::table::{Address, Link, Route, Tables};
 use crate::net::reach;
 
-/// Returns the families to look for, where they are known: asked for, those that pods have, or those that they were given.
+/// Returns the families to look for, where they are known: asked for, those that pods have, or those that they were
+/// given.
 pub(super) fn families(wanted: &Wanted) -> Option<Vec<Family>> {
     match wanted.families {
         Families::Ipv4 => Some(vec![Family::V4]),
@@ -35,8 +37,8 @@ fn of(ips: &[IpAddr]) -> Option<Vec<Family>> {
     (!families.is_empty()).then_some(families)
 }
 
-/// Returns IPv4 alone of both families: where nobody says which families pods have, one address is handed out, and both in
-/// the list means that IPv6 once stood in for IPv4.
+/// Returns IPv4 alone of both families: where nobody says which families pods have, one address is handed out, and both
+/// in the list means that IPv6 once stood in for IPv4.
 fn earlier_first(families: Vec<Family>) -> Vec<Family> {
     if families.contains(&Family::V4) { vec![Family::V4] } else { families }
 }
@@ -76,8 +78,8 @@ struct Seeker<'a> {
 }
 
 impl Seeker<'_> {
-    /// Nobody says which families pods have: IPv4 if the node has it, else IPv6. A stray address on a link without default
-    /// route is not "having" a family while the other one has a default route.
+    /// Nobody says which families pods have: IPv4 if the node has it, else IPv6. A stray address on a link without
+    /// default route is not "having" a family while the other one has a default route.
     fn either(&self, chosen: &mut Chosen) -> Result<Vec<ListenAddress>, NoAddress> {
         let by_route = self.by_default_route(Family::V4, chosen);
         if let Some(Ok(address)) = by_route {
@@ -134,8 +136,8 @@ impl Seeker<'_> {
         }
     }
 
-    /// The latest address that was handed out and that the node has, where no link with a default route has one: the link
-    /// may only just be coming up, or be down for a moment.
+    /// The latest address that was handed out and that the node has, where no link with a default route has one: the
+    /// link may only just be coming up, or be down for a moment.
     fn still_there(&self, family: Family) -> Option<ListenAddress> {
         let handed_out = self.outer(family).filter(|(_, address)| self.wanted.handed_out.contains(&address.ip));
         let (link, address) = handed_out.min_by_key(|(_, address)| self.rank(address.ip))?;
@@ -163,8 +165,8 @@ impl Seeker<'_> {
         Some(found.or_else(|reason| self.still_there(family).ok_or(reason)))
     }
 
-    /// Through the main table's default route of the lowest metric; nothing where there is none. Of several such routes the
-    /// one counts whose link has an address that was handed out.
+    /// Through the main table's default route of the lowest metric; nothing where there is none. Of several such routes
+    /// the one counts whose link has an address that was handed out.
     fn on_default_link(&self, family: Family, chosen: &mut Chosen) -> Option<Result<ListenAddress, NoAddress>> {
         let (route, link) = self.default_route(family)?;
         let candidates = eligible::candidates(self.tables, link, family);
@@ -198,14 +200,14 @@ impl Seeker<'_> {
         ranks.min().unwrap_or(usize::MAX)
     }
 
-    /// The place of an address among those that were handed out, the latest being 0; the last place of all where it never
-    /// was.
+    /// The place of an address among those that were handed out, the latest being 0; the last place of all where it
+    /// never was.
     fn rank(&self, ip: IpAddr) -> usize {
         eligible::rank(&self.wanted.handed_out, ip)
     }
 
-    /// The address that the default route sends from, where it is on another link than the route: nodes that speak BGP carry
-    /// theirs on `lo` or a dummy.
+    /// The address that the default route sends from, where it is on another link than the route: nodes that speak BGP
+    /// carry theirs on `lo` or a dummy.
     fn source_of(&self, route: &Route) -> Option<&Address> {
         let source = route.source?;
         let link = self.tables.addresses.iter().find(|address| address.ip == source)?.link;

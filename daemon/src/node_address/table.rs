@@ -1,7 +1,7 @@
 //! Links, addresses and routes as plain values, the way the kernel tells them.
 //!
-//! Nothing here reads or decides: [`super::netlink`] fills these, [`mod@super::choose`] and the allow-list look at them, and
-//! tests write them down by hand.
+//! Nothing here reads or decides: [`super::netlink`] fills these, [`mod@super::choose`] and the allow-list look at
+//! them, and tests write them down by hand.
 
 use std::net::IpAddr;
 

@@ -56,8 +56,8 @@ impl ResponseParams {
     }
 }
 
-/// Writes the answer to a query that began with `head` (header and question) to `out`, in the place of what was there; one
-/// that does not fit is cut to its question, with TC.
+/// Writes the answer to a query that began with `head` (header and question) to `out`, in the place of what was there;
+/// one that does not fit is cut to its question, with TC.
 #[inline(always)]
 pub fn write_cached(head: &[u8], wants: ResponseParams, block: &CachedResponse, age: Age, out: &mut Vec<u8>) {
     let answer = block.parts();

@@ -55,8 +55,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Clone)]
 pub(crate) struct Mailboxes(Arc<[Mailbox]>);
 
-/// Makes both ends. The queue has no bound of its own: what goes into it is bounded by the lookups there may be, and by what
-/// comes in while a worker does its turn.
+/// Makes both ends. The queue has no bound of its own: what goes into it is bounded by the lookups there may be, and by
+/// what comes in while a worker does its turn.
 ///
 /// # Errors
 /// Where the system has no file descriptor to give.

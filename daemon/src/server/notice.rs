@@ -1,7 +1,7 @@
 //! What a worker tells the service, unasked and when asked.
 //!
-//! The other way is for [`super::mailbox`]. A notice says only that there is news: whoever wants to know asks all workers by
-//! [`Mail::Report`](super::mailbox::Mail::Report), since each knows but what its own queries met with.
+//! The other way is for [`super::mailbox`]. A notice says only that there is news: whoever wants to know asks all
+//! workers by [`Mail::Report`](super::mailbox::Mail::Report), since each knows but what its own queries met with.
 
 use tokio::sync::mpsc;
 

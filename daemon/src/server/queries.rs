@@ -22,7 +22,8 @@ pub(crate) struct Queries {
 }
 
 impl Queries {
-    /// What is not in the cache is asked by `workers`, of which there is at least one, and comes back through `clients`.
+    /// What is not in the cache is asked by `workers`, of which there is at least one, and comes back through
+    /// `clients`.
     #[must_use]
     pub(crate) fn new(shared: Arc<Shared>, workers: Mailboxes, clients: Arc<Clients>) -> Self {
         Self { shared, workers, clients, counters: Mutex::default() }

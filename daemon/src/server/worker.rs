@@ -1,8 +1,8 @@
-//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their responses
-//! to all who wait. It is the shell of a [`Forwarder`], which decides; here bytes are carried.
+//! A worker: one thread that answers queries over UDP from the cache, asks upstreams for the rest, and sends their
+//! responses to all who wait. It is the shell of a [`Forwarder`], which decides; here bytes are carried.
 //!
-//! It owns a socket for each listen address and the sockets to upstreams, waits for all of them in one place, and shares
-//! nothing with other workers but what their cores share.
+//! It owns a socket for each listen address and the sockets to upstreams, waits for all of them in one place, and
+//! shares nothing with other workers but what their cores share.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl Worker {
             }
             if self.next_time().is_some() {
                 self.forwarder.handle_timeout(now);
-                self.listeners.let_go(now);
+                self.listeners.let_go(&self.epoll, now);
                 self.transmit(&mut buffers, now);
             }
             buffers.outbox.flush();
@@ -174,8 +174,9 @@ impl Worker {
         most >= BUSY
     }
 
-    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come, and
-    /// one system call does for two. What other threads want is looked at again soon. Returns the time of the last of them.
+    /// Waits for further queries at one listener: while nothing is asked and nothing held, they are all that can come,
+    /// and one system call does for two. What other threads want is looked at again soon. Returns the time of the last
+    /// of them.
     fn linger(&mut self, id: ListenerId, buffers: &mut Buffers, now: Instant) -> Instant {
         let (mut last, until) = (now, now + LINGER);
         while self.forwarder.is_idle() {
@@ -275,7 +276,7 @@ impl Worker {
                 Mail::Listen(id, socket) => {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
-                Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
+                Mail::Unlisten(id) => self.listeners.close(id, now),
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.ends = Some(until),
             }

@@ -90,8 +90,8 @@ impl Listening {
         }
     }
 
-    /// Stops TCP, then the workers, which answer over UDP to the last; returns when the former is done and the latter are
-    /// told. Both together have [`DRAIN`].
+    /// Stops TCP, then the workers, which answer over UDP to the last; returns when the former is done and the latter
+    /// are told. Both together have [`DRAIN`].
     pub(super) async fn drain(mut self, now: Instant) {
         self.listeners.clear();
         // The workers ask what is due over TCP, so they end after that.

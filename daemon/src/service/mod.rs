@@ -1,7 +1,7 @@
 //! The running service: wires the house up in the order of the picture, and keeps it in line with the node.
 //!
 //! ```text
-//! observe: addresses, sources, file ─► plan (pure) ─► apply, one change after the other ─► observe again, until all is right
+//! observe: addresses, sources, file ─► plan (pure) ─► apply, one change after the other ─► observe again
 //! ```
 //!
 //! One loop hears of changed addresses, changed sources, a changed file and signals. What is to be done follows from
@@ -90,7 +90,8 @@ struct Service {
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener breaks.
+/// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener
+/// breaks.
 pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
@@ -128,7 +129,7 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<()
 }
 
 impl Service {
-    /// Cache, flights, workers: all that needs no address.
+    /// Cache, waiters, workers: all that needs no address.
     fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
@@ -251,8 +252,8 @@ impl Service {
         self.mailboxes.tell_all(|| Event::AllowList);
     }
 
-    /// What is listened on is no upstream. And a probe comes home only where something listens, so the guard begins with the
-    /// first listener; a new one may close a loop.
+    /// What is listened on is no upstream. And a probe comes home only where something listens, so the guard begins
+    /// with the first listener; a new one may close a loop.
     fn listeners_changed(&mut self, own: Vec<SocketAddr>) {
         let has_opened = own.iter().any(|address| !self.own.contains(address));
         self.own = own;

@@ -21,8 +21,8 @@ impl Outages {
         self.down.contains(&upstream)
     }
 
-    /// Takes what all workers know now. Returns a line for each upstream that went down or is back, and one where it was the
-    /// last that answered.
+    /// Takes what all workers know now. Returns a line for each upstream that went down or is back, and one where it
+    /// was the last that answered.
     pub(super) fn learn(&mut self, set: &UpstreamSet, reports: &[WorkerReport]) -> Vec<Line> {
         let mut lines = Vec::new();
         let was_all = self.is_all(set);
@@ -57,8 +57,8 @@ impl Outages {
     }
 }
 
-/// Returns whether an upstream is down: a worker says so, and none has had an answer since an answer of that worker. Where no
-/// worker knows it, it is as it was.
+/// Returns whether an upstream is down: a worker says so, and none has had an answer since an answer of that worker.
+/// Where no worker knows it, it is as it was.
 fn is_down(upstream: UpstreamId, reports: &[WorkerReport], was_down: bool) -> bool {
     let known = || {
         let all = reports.iter().flat_map(|report| &report.engine.upstreams);

@@ -4,8 +4,8 @@
 //! choose an address ─► listen there, check that it answers ─► name it in the file for kubelet ─► remember it ─► ready
 //! ```
 //!
-//! Each step waits for the outcome of the one before, which [`State::learn`] notes: the plan is made again until there is
-//! nothing left to do. Rules for the file, for readiness and for the status are in `plan/`.
+//! Each step waits for the outcome of the one before, which [`State::learn`] notes: the plan is made again until there
+//! is nothing left to do. Rules for the file, for readiness and for the status are in `plan/`.
 
 mod file;
 mod status;
@@ -26,8 +26,8 @@ use crate::node_address::choose::{ListenAddress, Place};
 use crate::node_address::{Awaited, Chosen, NoAddress, Tables, Wanted, choose};
 use crate::upstream::server::DNS_PORT;
 
-/// Time until systemd is told that the service is ready though the node has no address, so that the boot goes on; and until
-/// a family that pods may need is no longer waited for at start.
+/// Time until systemd is told that the service is ready though the node has no address, so that the boot goes on; and
+/// until a family that pods may need is no longer waited for at start.
 const READY_AT_LAST: Duration = Duration::from_secs(20);
 /// Time for which a default route is waited for at start, which would tell which address is the node's.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -199,8 +199,8 @@ impl Planner<'_> {
         false
     }
 
-    /// Returns whether the service still waits for something better. It does so at start alone, and before it hands out an
-    /// address that pods do not have yet: those that they have are served at once.
+    /// Returns whether the service still waits for something better. It does so at start alone, and before it hands out
+    /// an address that pods do not have yet: those that they have are served at once.
     fn is_awaited(&mut self, chosen: &Chosen) -> bool {
         let handed_out = &self.state.handed_out.addresses;
         if chosen.addresses.iter().all(|address| handed_out.contains(&address.socket.ip())) {
@@ -236,8 +236,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Brings the listeners in line with what was chosen. Without a choice those that were chosen stay bound, even while
-    /// their address is away: it may be back in a moment.
+    /// Brings the listeners in line with what was chosen. Without a choice those that were chosen stay bound, even
+    /// while their address is away: it may be back in a moment.
     fn listeners(&mut self, chosen: Option<&[ListenAddress]>) {
         let state = self.state;
         for address in chosen.unwrap_or_default() {
@@ -283,8 +283,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns the addresses that pods were given, in this run or an earlier one, and that the node has. Whoever names addresses in the
-    /// configuration has decided about them; so this holds for those alone that are found by rule.
+    /// Returns the addresses that pods were given, in this run or an earlier one, and that the node has. Whoever names
+    /// addresses in the configuration has decided about them; so this holds for those alone that are found by rule.
     fn formerly_handed_out(&self, chosen: Option<&[ListenAddress]>) -> Vec<SocketAddr> {
         let by_rule = |place: &Place| matches!(place, Place::Node | Place::Interface { .. });
         if !self.observed.settings.listen.iter().any(by_rule) {

@@ -1,7 +1,7 @@
 //! What the service knows of its own doing, as one value: what is listened on, waited for, tried again, and was told.
 //!
-//! [`mod@super::plan`] reads it, and [`State::learn`] writes it when a change was made; both are pure. Times are counted from
-//! the start of the process.
+//! [`mod@super::plan`] reads it, and [`State::learn`] writes it when a change was made; both are pure. Times are
+//! counted from the start of the process.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -139,7 +139,8 @@ impl State {
         Self { handed_out, ..Self::default() }
     }
 
-    /// Forgets what was told and what failed, so that all is told and tried at once: a person wants to see how things are.
+    /// Forgets what was told and what failed, so that all is told and tried at once: a person wants to see how things
+    /// are.
     pub(super) fn tell_anew(&mut self) {
         self.told.clear();
         self.blocked.clear();

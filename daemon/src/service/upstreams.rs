@@ -110,9 +110,9 @@ impl Upstreams {
         Some(set)
     }
 
-    /// Keeps a fresh list on disk, for a start at which no source has one; never a worse one than is there. Before there is
-    /// a listener some of what is found may be Onward itself, so nothing is kept then. Returns whether that is done, or need
-    /// not be.
+    /// Keeps a fresh list on disk, for a start at which no source has one; never a worse one than is there. Before
+    /// there is a listener some of what is found may be Onward itself, so nothing is kept then. Returns whether that is
+    /// done, or need not be.
     fn keep(&mut self, found: &Found, own: &[SocketAddr]) -> bool {
         let Some(offer) = found.offer() else { return true };
         let cluster_dns = found.kubelet.cluster_dns.clone();

@@ -1,7 +1,9 @@
-//! Tells systemd that the workers work, for the unit's `WatchdogSec=` (sd_watchdog_enabled(3)); without it nothing happens.
+//! Tells systemd that the workers work, for the unit's `WatchdogSec=` (sd_watchdog_enabled(3)); without it nothing
+//! happens.
 //!
-//! Only a worker that reads no mail keeps the word back. A flood does not, since a worker reads its mail between batches; nor
-//! does anything that the node lacks, a clock that jumps, or a suspend, in which the monotonic clock stands still.
+//! Only a worker that reads no mail keeps the word back. A flood does not, since a worker reads its mail between
+//! batches; nor does anything that the node lacks, a clock that jumps, or a suspend, in which the monotonic clock
+//! stands still.
 
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use super::workers::Workers;
 use crate::logging::LogEvent;
 use crate::server::mailbox::Mailboxes;
 
-/// Number of times that systemd is told within its limit, so that one word that is late is no reason to end the service.
+/// Number of times that systemd is told within its limit, so that one word that is late is no reason to end the
+/// service.
 const WORDS: u32 = 4;
 
 /// Tells systemd at a quarter of its limit, each time that all workers have answered, until the runtime ends.

@@ -85,8 +85,8 @@ impl Workers {
         Ok(Self { threads })
     }
 
-    /// Asks all workers what they know. Returns what those say that answer within `limit`, which is all of them, save at their
-    /// end: it takes microseconds, unless a thread gets no processor.
+    /// Asks all workers what they know. Returns what those say that answer within `limit`, which is all of them, save
+    /// at their end: it takes microseconds, unless a thread gets no processor.
     pub(super) async fn report(mailboxes: &Mailboxes, limit: Duration) -> Vec<WorkerReport> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         mailboxes.tell_all(|| Mail::Report(sender.clone()));

@@ -1,6 +1,6 @@
 //! Questions that come back: those that ask for more than what they stem from are held, those that come back through an
-//! upstream that wavers are asked of it again, witnesses that speak too early or too often are heard later, and probes of
-//! other Onwards walk on to two upstreams only.
+//! upstream that wavers are asked of it again, witnesses that speak too early or too often are heard later, and probes
+//! of other Onwards walk on to two upstreams only.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn what_perhaps_comes_back_asking_for_more_is_held_and_its_repeats_refused_at_on
     comes_back_asking_for_more(&short(0), 1);
 }
 
-/// The last of them come when the client has its answer and no flight asks this any more.
+/// The last of them come when the client has its answer and no lookup asks this any more.
 #[test]
 fn what_surely_comes_back_asking_for_more_is_refused_at_once_however_late_it_is_repeated() {
     comes_back_asking_for_more(&long(0), 0);
@@ -99,16 +99,16 @@ fn a_hint_that_is_wrong_costs_50_ms_and_no_refusal() {
         world.run(ms(1_000));
         let (code, took) = took(world.asked[n]);
         assert!(code == 0 && took < ms(200), "{code} after {took:?}");
-        // The client's and ours, the replay, which is asked once it was held, and the replay of that. Seen to send something
-        // back and to answer, the upstream wavers, and each of both is asked of it three times more.
+        // The client's and ours, the replay, which is asked once it was held, and the replay of that. Seen to send
+        // something back and to answer, the upstream wavers, and each of both is asked of it three times more.
         assert_eq!(world.queries(&short(n)), if n == 0 { 5 } else { 5 + 2 * 2 * 3 });
     }
     assert_eq!((at(&world, 0).queries_held(), at(&world, 0).refused), (40, 0));
     assert!(!at(&world, 0).convicts());
 }
 
-/// The only upstream asks us or a good server, as chance has it. How many questions found it in `standing`, and how many of
-/// these were answered.
+/// The only upstream asks us or a good server, as chance has it. How many questions found it in `standing`, and how
+/// many of these were answered.
 fn half_a_loop_by_chance(seeds: std::ops::Range<u64>, standing: Standing) -> (usize, usize) {
     let (mut asked, mut answered) = (0, 0);
     for seed in seeds {

@@ -1,9 +1,9 @@
 //! The guard in a model of the world: a network of forwarders, good servers and Onwards that runs in a deterministic
 //! simulation. Time passes by events only.
 //!
-//! The Onward of the model ([`onward`]) is the real one: what it shows is what the program does. [`servers`] has everyone
-//! else, [`messages`] what they say to an Onward, in bytes. [`tests`], [`coming_back`],
-//! [`odd_loops`] and [`topologies`] say what must hold.
+//! The Onward of the model ([`onward`]) is the real one: what it shows is what the program does. [`servers`] has
+//! everyone else, [`messages`] what they say to an Onward, in bytes. [`tests`], [`coming_back`], [`odd_loops`] and
+//! [`topologies`] say what must hold.
 
 mod coming_back;
 mod messages;

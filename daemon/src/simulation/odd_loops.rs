@@ -1,5 +1,5 @@
-//! Loops through hops that deny our probes from a cache, and loops that leave no mark, in the model: what a client would
-//! see of them.
+//! Loops through hops that deny our probes from a cache, and loops that leave no mark, in the model: what a client
+//! would see of them.
 
 use super::servers::Manners;
 use super::tests::{forwarder, good, ms, onward};

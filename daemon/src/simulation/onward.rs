@@ -103,8 +103,8 @@ impl Onward {
     }
 
     fn reply(&mut self, (to, id): (Place, u64), response: &[u8], out: &mut Out) {
-        let (code, came_back) = messages::code(response);
-        self.refused += usize::from(came_back);
+        let (code, has_returned) = messages::code(response);
+        self.refused += usize::from(has_returned);
         out.reply(to, id, code);
     }
 

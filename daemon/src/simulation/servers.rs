@@ -28,7 +28,8 @@ pub(super) struct Manners {
     pub(super) merges: bool,
     /// Asks all its servers at once.
     pub(super) all: bool,
-    /// DO and CD where it sets them on what it sends, as unbound (DO) and BIND (both) do: that is another question then.
+    /// DO and CD where it sets them on what it sends, as unbound (DO) and BIND (both) do: that is another question
+    /// then.
     pub(super) sets: u8,
     /// Asks one of its servers, by chance that begins with this, and passes on what that says, as CoreDNS does.
     pub(super) random: Option<u64>,
@@ -46,11 +47,11 @@ pub(super) struct Forwarder {
     upstreams: Vec<Place>,
     rng: StdRng,
     next: u64,
-    flights: HashMap<u64, Flight>,
+    pending: HashMap<u64, Pending>,
     asks: HashMap<u64, u64>,
 }
 
-struct Flight {
+struct Pending {
     query: Query,
     waiters: Vec<(Place, u64)>,
     servers: Vec<Place>,
@@ -93,7 +94,7 @@ impl Node for Good {
 impl Forwarder {
     pub(super) fn new(manners: Manners, upstreams: Vec<Place>) -> Self {
         let rng = StdRng::seed_from_u64(manners.random.unwrap_or_default());
-        Self { manners, upstreams, rng, next: 0, flights: HashMap::new(), asks: HashMap::new() }
+        Self { manners, upstreams, rng, next: 0, pending: HashMap::new(), asks: HashMap::new() }
     }
 
     /// Whom to ask for a name, in this order.
@@ -110,18 +111,18 @@ impl Forwarder {
     }
 
     fn next_server(&mut self, number: u64, out: &mut Out) {
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        let Some(upstream) = flight.servers.get(flight.tried) else { return };
-        flight.tried += 1;
-        flight.due += 1;
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        let Some(upstream) = pending.servers.get(pending.tried) else { return };
+        pending.tried += 1;
+        pending.due += 1;
         self.next += 1;
         self.asks.insert(self.next, number);
-        out.ask(*upstream, Query { from: out.place, id: self.next, ..flight.query.clone() });
-        out.after(Duration::from_secs(2), Timer::Attempt(number, flight.tried));
+        out.ask(*upstream, Query { from: out.place, id: self.next, ..pending.query.clone() });
+        out.after(Duration::from_secs(2), Timer::Attempt(number, pending.tried));
     }
 
     fn end(&mut self, number: u64, code: u8, out: &mut Out) {
-        for (to, id) in self.flights.remove(&number).map(|flight| flight.waiters).unwrap_or_default() {
+        for (to, id) in self.pending.remove(&number).map(|pending| pending.waiters).unwrap_or_default() {
             out.reply(to, id, code);
         }
     }
@@ -136,11 +137,12 @@ impl Node for Forwarder {
         if self.manners.denies && is_of_root && probe::nonce(&lowered).is_some() {
             return out.reply(from, id, NXDOMAIN);
         }
-        let same = |flight: &&mut Flight| flight.query.bits == bits && flight.query.name.eq_ignore_ascii_case(&name);
+        let same =
+            |pending: &&mut Pending| pending.query.bits == bits && pending.query.name.eq_ignore_ascii_case(&name);
         if self.manners.merges
-            && let Some(flight) = self.flights.values_mut().find(same)
+            && let Some(pending) = self.pending.values_mut().find(same)
         {
-            flight.waiters.push((from, id));
+            pending.waiters.push((from, id));
             return;
         }
         self.next += 1;
@@ -151,7 +153,7 @@ impl Node for Forwarder {
         let query = Query { from, id, name, bits, tag: tag.filter(|_| !self.manners.strips) };
         let servers = self.servers(&query.name);
         let at_once = if self.manners.all { servers.len() } else { 1 };
-        self.flights.insert(number, Flight { query, waiters: vec![(from, id)], servers, tried: 0, due: 0 });
+        self.pending.insert(number, Pending { query, waiters: vec![(from, id)], servers, tried: 0, due: 0 });
         for _ in 0..at_once {
             self.next_server(number, out);
         }
@@ -162,19 +164,19 @@ impl Node for Forwarder {
         if answer.code != SERVFAIL {
             return self.end(number, answer.code, out);
         }
-        let Some(flight) = self.flights.get_mut(&number) else { return };
-        flight.due -= 1;
-        if flight.tried < flight.servers.len() {
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        pending.due -= 1;
+        if pending.tried < pending.servers.len() {
             self.next_server(number, out);
-        } else if flight.due == 0 {
+        } else if pending.due == 0 {
             self.end(number, SERVFAIL, out);
         }
     }
 
     fn ring(&mut self, timer: Timer, out: &mut Out) {
         let Timer::Attempt(number, tried) = timer else { return };
-        let Some(flight) = self.flights.get(&number).filter(|flight| flight.tried == tried) else { return };
-        if tried < flight.servers.len() {
+        let Some(pending) = self.pending.get(&number).filter(|pending| pending.tried == tried) else { return };
+        if tried < pending.servers.len() {
             self.next_server(number, out);
         } else {
             self.end(number, SERVFAIL, out);

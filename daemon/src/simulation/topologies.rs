@@ -96,7 +96,8 @@ impl Topology {
         reach.iter().all(|end| *end == place || !self.is_good(*end) && *end >= self.onwards)
     }
 
-    /// Whether the tag of `place` survives whatever a query to `upstream` goes through. (Ordinary queries are not spelled.)
+    /// Whether the tag of `place` survives whatever a query to `upstream` goes through. (Ordinary queries are not
+    /// spelled.)
     fn keeps_the_tag(&self, place: Place, upstream: Place) -> bool {
         let reach = self.reach(upstream, Some(place));
         let mut hops = reach.iter().filter_map(|hop| self.manners.get(hop.checked_sub(self.onwards)?));
@@ -145,9 +146,9 @@ fn ask(world: &mut World, onwards: usize, seconds: usize) -> Vec<(Place, usize)>
     asked
 }
 
-/// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each. It is far more
-/// than usual where several forwarders lose the tag, the only mark of ordinary queries, ask again by themselves for seconds,
-/// and nobody knows the answer.
+/// Queries on the wire for one question at most, in networks of up to eleven nodes with three servers each. It is far
+/// more than usual where several forwarders lose the tag, the only mark of ordinary queries, ask again by themselves
+/// for seconds, and nobody knows the answer.
 const BOUND: usize = 450;
 /// And on the average of all questions in a network.
 const AVERAGE: usize = 80;
@@ -171,7 +172,8 @@ proptest! {
             for (place, onward) in world.onwards() {
                 let first = topology.edges[place][0];
                 let convicted = onward.standing(first) >= Standing::LastResort;
-                // Where only silence speaks, of an upstream that was late before, it may take until the next probe of routine.
+                // Where only silence speaks, of an upstream that was late before, it may take until the next probe of
+                // routine.
                 let is_seen = topology.is_loop(place, first) && topology.keeps_the_tag(place, first);
                 prop_assert!(convicted || !is_seen, "{place} asks {first}: {topology:?}");
             }
@@ -191,7 +193,8 @@ proptest! {
         for (place, number) in late {
             let (at, code) = world.asked[number].answered.expect("every question ends");
             let took = at - world.asked[number].sent;
-            // Onwards in a ring let each other wait, and no mark shows it; each costs a hedge timer until its health tells.
+            // Onwards in a ring let each other wait, and no mark shows it; each costs a hedge timer until its health
+            // tells.
             if let Some(before) = topology.edges[place].iter().position(|upstream| topology.is_good(*upstream)) {
                 let most = Duration::from_millis(210 + 400 * u64::try_from(before).unwrap());
                 prop_assert!(code == 0 && took < most, "{code} after {took:?} at {place}: {topology:?}");

@@ -1,6 +1,7 @@
 //! Where an upstream is reached, and how what goes there is protected.
 //!
-//! TLS is only a model yet: such an endpoint has no transport, so nothing is sent to it. It is never asked in plain text.
+//! TLS is only a model yet: such an endpoint has no transport, so nothing is sent to it. It is never asked in plain
+//! text.
 
 use std::fmt;
 use std::net::SocketAddr;

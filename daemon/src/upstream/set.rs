@@ -136,8 +136,8 @@ impl UpstreamSet {
         self.routes.iter().find(|route| name::is_within(name, &route.suffix))
     }
 
-    /// Whether what the upstream said while `old` was in use still counts: it is in use, and no upstream comes before it now,
-    /// on any route, that did not then. One that does may say otherwise, unless they know the same.
+    /// Whether what the upstream said while `old` was in use still counts: it is in use, and no upstream comes before
+    /// it now, on any route, that did not then. One that does may say otherwise, unless they know the same.
     #[must_use]
     pub fn still_heeds(&self, id: UpstreamId, old: &Self) -> bool {
         let is_first_as_before = |route: &Route| {

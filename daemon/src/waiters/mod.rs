@@ -1,8 +1,9 @@
 //! One lookup for many: who waits for which query.
 //!
-//! The first to miss a name and type starts a lookup; all who ask the same until it ends, over whatever worker, listener
-//! or transport, wait for it and are answered together. The lookup itself is done by one worker ([`crate::exchange`]);
-//! this table holds the waiters only. Everything is bounded: entries, and waiters over all of them.
+//! The first to miss a name and type starts a lookup; all who ask the same until it ends, over whatever worker,
+//! listener or transport, wait for it and are answered together. The lookup itself is done by one worker
+//! ([`crate::exchange`]); this table holds the waiters only. Everything is bounded: entries, and waiters over all of
+//! them.
 
 mod recently_refused;
 mod reply_to;
@@ -27,7 +28,8 @@ pub use reply_to::{ClientId, ListenerId, ReplyTo};
 const SHARDS: usize = 16;
 /// Time for which a refused query of ours that came back is remembered: longer than hops resend.
 const REFUSED: Duration = Duration::from_secs(5);
-/// Time for which it is remembered that a lookup for other Onwards failed: longer than a question walks through a mesh of them.
+/// Time for which it is remembered that a lookup for other Onwards failed: longer than a question walks through a mesh
+/// of them.
 const FAILED: Duration = Duration::from_secs(2);
 /// Maximum number of waiters, over all entries, for each entry that there is room for.
 const WAITERS_PER_ENTRY: usize = 4;
@@ -180,9 +182,9 @@ impl Entry {
         }
     }
 
-    /// Whether a query stems from the same client as the one that started this lookup, by way of more Onwards: then that client
-    /// waits for this lookup anyway, and one of those Onwards may be waiting for what this lookup is asking it. Were it to wait
-    /// as long, neither would ever be answered.
+    /// Whether a query stems from the same client as the one that started this lookup, by way of more Onwards: then
+    /// that client waits for this lookup anyway, and one of those Onwards may be waiting for what this lookup is asking
+    /// it. Were it to wait as long, neither would ever be answered.
     fn is_detour(&self, waiter: &Waiter) -> bool {
         let (Some(first), Some(relay)) = (self.relay, waiter.relay) else { return false };
         relay.origin == first.origin && relay.onwards > first.onwards
@@ -312,8 +314,8 @@ impl Waiters {
         true
     }
 
-    /// Removes the held entry of `key` and returns its waiters, whom the caller must refuse. Repeats are refused at once
-    /// for 5 s. Empty if the entry is no longer held.
+    /// Removes the held entry of `key` and returns its waiters, whom the caller must refuse. Repeats are refused at
+    /// once for 5 s. Empty if the entry is no longer held.
     #[must_use]
     pub fn refuse(&self, key: &[u8], now: Instant) -> SmallVec<[Waiter; 1]> {
         let mut shard = self.shard(key);
@@ -330,9 +332,9 @@ impl Waiters {
         self.recently_refused.keep(QuestionKey::new(key), now);
     }
 
-    /// Remembers for 2 s that the lookup of `key` failed, if it was for other Onwards: whoever brings the same question of the
-    /// same client by another way is refused at once, or in a mesh of Onwards each would ask all others again and again. To be
-    /// called before the entry ends.
+    /// Remembers for 2 s that the lookup of `key` failed, if it was for other Onwards: whoever brings the same question
+    /// of the same client by another way is refused at once, or in a mesh of Onwards each would ask all others again
+    /// and again. To be called before the entry ends.
     pub fn has_failed(&self, key: &[u8], now: Instant) {
         let shard = self.shard(key);
         let relay = shard.get(key).filter(|entry| entry.asker == Asker::Onward).and_then(|entry| entry.relay);

@@ -1,5 +1,5 @@
-//! Queries that came back and were refused a moment ago, though no lookup is under way for them: hops resend. Bounded; costs
-//! one look at a number while there are none.
+//! Queries that came back and were refused a moment ago, though no lookup is under way for them: hops resend. Bounded;
+//! costs one look at a number while there are none.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

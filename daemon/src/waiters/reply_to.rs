@@ -1,5 +1,5 @@
-//! Where a response goes: names only. What they stand for, the shells know (`crate::server`), so that who decides about a
-//! query holds no socket and no task.
+//! Where a response goes: names only. What they stand for, the shells know (`crate::server`), so that who decides about
+//! a query holds no socket and no task.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,8 @@
 //! DNS messages as bytes: reading a plain question, walking an answer's records. Nothing here knows of sockets or time.
 //!
-//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`response`] reads what
-//! upstreams send. Both are bounds-checked walks over the bytes as they came; neither allocates for what it only looks at.
+//! [`query`] is the hot path's parser: it knows the plain case only, and says so of everything else. [`response`] reads
+//! what upstreams send. Both are bounds-checked walks over the bytes as they came; neither allocates for what it only
+//! looks at.
 
 pub(crate) mod name;
 pub(crate) mod query;
@@ -100,7 +101,8 @@ pub fn ttl(field: [u8; 4]) -> u32 {
     if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl }
 }
 
-/// Where the name that starts at `at` ends: behind its root label or its first compression pointer (RFC 1035, section 4.1.4).
+/// Where the name that starts at `at` ends: behind its root label or its first compression pointer (RFC 1035, section
+/// 4.1.4).
 #[must_use]
 pub fn name_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {

@@ -1,7 +1,8 @@
 //! The plain query: one ordinary question with at most an OPT behind it, which is what nearly every packet is.
 //!
 //! Written by hand because it runs for each packet; it allocates nothing and reads no byte twice. Whatever is not plain
-//! ([`NotPlain`]) goes to `admit::triage`, which knows the rest of the protocol; the two are held against each other by tests.
+//! ([`NotPlain`]) goes to `admit::triage`, which knows the rest of the protocol; the two are held against each other by
+//! tests.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ const ONE_QUESTION: u64 = 1 << 48;
 const ONE_QUESTION_AND_ONE_MORE: u64 = ONE_QUESTION | 1;
 /// Lower-casing works on whole blocks of the key.
 const BLOCK: usize = 32;
-/// What a client without EDNS takes (RFC 1035, section 4.2.1), and the least that EDNS may say (RFC 6891, section 6.2.3).
+/// What a client without EDNS takes (RFC 1035, section 4.2.1), and the least that EDNS may say (RFC 6891, section
+/// 6.2.3).
 pub const PAYLOAD_MIN: u16 = 512;
 
 /// The packet is not a plain query. It may still be a good one.
@@ -27,7 +29,7 @@ pub struct NotPlain;
 /// What two queries must share to share an answer: lower-cased name, type, class, DO and CD.
 ///
 /// One byte with the bits of DO and CD, then the question's wire form, lower-cased.
-/// Cheap to clone, since flights, waiters and engines share it.
+/// Cheap to clone, since waiters and lookups share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QuestionKey(Arc<[u8]>);
 
@@ -59,8 +61,8 @@ impl Query {
     /// Reads `packet` into this query.
     ///
     /// # Errors
-    /// Where the packet is anything but: QR, opcode, AA, TC and the response code zero; one question of an ordinary type
-    /// with an uncompressed name; no other record than one OPT of version 0; nothing behind that.
+    /// Where the packet is anything but: QR, opcode, AA, TC and the response code zero; one question of an ordinary
+    /// type with an uncompressed name; no other record than one OPT of version 0; nothing behind that.
     #[inline]
     pub fn read(&mut self, packet: &[u8]) -> Result<(), NotPlain> {
         let Some(&[_, _, high, low, counts @ ..]) = packet.first_chunk::<HEADER>() else {

@@ -1,4 +1,5 @@
-//! Man pages of section 8: onward(8) and one for each command, as onward-check(8), all from the command line's own help.
+//! Man pages of section 8: onward(8) and one for each command, as onward-check(8), all from the command line's own
+//! help.
 
 use std::io::Error;
 
@@ -69,8 +70,9 @@ fn see_also(command: &Command, name: &str) -> String {
     own.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes the text below the options of a help as sections: "Files:" begins one, and so does "Example: onward check", with
-/// its text behind the colon. Indented lines are terms with their meanings where two blanks part them, else examples.
+/// Writes the text below the options of a help as sections: "Files:" begins one, and so does "Example: onward check",
+/// with its text behind the colon. Indented lines are terms with their meanings where two blanks part them, else
+/// examples.
 fn sections(roff: &mut Roff, help: &str) {
     let mut examples: Vec<&str> = Vec::new();
     for line in help.lines() {

@@ -1,4 +1,5 @@
-//! The man page onward.toml(5), from the template of the configuration: its comments are the text, its lines the options.
+//! The man page onward.toml(5), from the template of the configuration: its comments are the text, its lines the
+//! options.
 //!
 //! That the template has every option with its default is tested with the daemon (`config/tests.rs`).
 

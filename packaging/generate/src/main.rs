@@ -1,8 +1,8 @@
 //! Writes Onward's man pages and completions, as they are installed: `onward-generate DATE FOLDER`.
 //!
-//! The pages of section 8 and the completions come from the command line, so they say what `--help` says; onward.toml(5)
-//! comes from the template of the configuration. What is not there is not written here either, so nothing has to be kept in
-//! step by hand. Packing, and which folder a distribution wants, are for `packaging/build`.
+//! The pages of section 8 and the completions come from the command line, so they say what `--help` says;
+//! onward.toml(5) comes from the template of the configuration. What is not there is not written here either, so
+//! nothing has to be kept in step by hand. Packing, and which folder a distribution wants, are for `packaging/build`.
 
 mod command_pages;
 mod completions;

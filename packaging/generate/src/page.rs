@@ -1,8 +1,10 @@
-//! What every man page has: its title line, sections, lists of terms, examples, and text with its references set in bold.
+//! What every man page has: its title line, sections, lists of terms, examples, and text with its references set in
+//! bold.
 
 use roff::{Inline, Roff, bold, roman};
 
-/// Maximum length of a line in the source of a page, in bytes; roff fills lines by itself, so that this changes no page.
+/// Maximum length of a line in the source of a page, in bytes; roff fills lines by itself, so that this changes no
+/// page.
 const LINE: usize = 79;
 
 /// The words that begin a man page: which section it is in, as of when, of which version.
@@ -54,7 +56,8 @@ pub(crate) fn example(roff: &mut Roff, lines: &[&str]) {
     roff.control("EE", []);
 }
 
-/// Adds a line of running text: each sentence begins a line of its own, as roff wants it, and what stands in `these` is bold.
+/// Adds a line of running text: each sentence begins a line of its own, as roff wants it, and what stands in `these` is
+/// bold.
 pub(crate) fn text(roff: &mut Roff, line: &str) {
     for sentence in sentences(line) {
         let mut inlines: Vec<Inline> = Vec::new();
@@ -69,7 +72,8 @@ pub(crate) fn text(roff: &mut Roff, line: &str) {
     }
 }
 
-/// Returns the sentences of a text. Only what is followed by a capital letter or a quote ends one: "10.0.0.1, as in" does not.
+/// Returns the sentences of a text. Only what is followed by a capital letter or a quote ends one: "10.0.0.1, as in"
+/// does not.
 fn sentences(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = text.trim();
@@ -109,7 +113,8 @@ pub(crate) fn finished(source: &str) -> Vec<u8> {
     page.into_bytes()
 }
 
-/// Adds a line of text, broken where a word would pass the bound. A broken line may not begin as a request of roff does.
+/// Adds a line of text, broken where a word would pass the bound. A broken line may not begin as a request of roff
+/// does.
 fn wrap(line: &str, page: &mut String) {
     let mut length = 0;
     for word in line.split(' ') {

@@ -1,5 +1,6 @@
-//! The whole core, driven by bytes: clients' queries, upstreams' responses, lost sockets, new upstreams, queries that come back,
-//! and time, in any order. Whatever happens, each query is answered once, in time, with its own ID and question.
+//! The whole core, driven by bytes: clients' queries, upstreams' responses, lost sockets, new upstreams, queries that
+//! come back, and time, in any order. Whatever happens, each query is answered once, in time, with its own ID and
+//! question.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,8 +22,8 @@ const COARSENESS: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_secs(10);
 /// Maximum number of attempts that are kept for responses.
 const KEPT: usize = 64;
-/// Maximum number of queries to upstreams for each client's query: three upstreams, asked again without EDNS, plainly, over
-/// another socket, and once more after a return.
+/// Maximum number of queries to upstreams for each client's query: three upstreams, asked again without EDNS, plainly,
+/// over another socket, and once more after a return.
 const SENDS_PER_QUERY: usize = 24;
 
 /// Runs the script in `bytes`.

@@ -1,5 +1,5 @@
-//! The reader of kubelet's configuration, which is YAML and so JSON, too: where it says none though there is one, the cluster's
-//! own DNS may be taken for an upstream.
+//! The reader of kubelet's configuration, which is YAML and so JSON, too: where it says none though there is one, the
+//! cluster's own DNS may be taken for an upstream.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
 //! What must hold of Onward's readers for any bytes whatever. Each module is one target: it reads the bytes and panics
-//! where a promise is broken. `run` drives them with libFuzzer; `tests/corpora.rs` plays the kept inputs in plain tests.
+//! where a promise is broken. `run` drives them with libFuzzer; `tests/corpora.rs` plays the kept inputs in plain
+//! tests.
 
 pub mod core;
 pub mod kubelet;

@@ -9,7 +9,8 @@ use onward::internals::admit::triage::{Verdict, triage};
 use onward::internals::wire::query::PAYLOAD_MIN;
 use onward::internals::wire::{HEADER, Query, flag, rtype};
 
-/// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read. Onward forwards no options anyway.
+/// EDNS client subnet (RFC 7871): hickory looks into it and refuses what it cannot read. Onward forwards no options
+/// anyway.
 const CLIENT_SUBNET: u16 = 8;
 
 /// What a query's reader found: the key of the question, and the payload size of the OPT.
@@ -34,8 +35,8 @@ fn agrees_with_hickory(packet: &[u8]) {
     assert_eq!(read(&bare), as_hickory_reads(&bare), "ours, hickory's");
 }
 
-/// What triage forwards, the hot path reads, and triage leaves as it is; what the hot path reads, triage forwards as the
-/// same question, but for options that hickory cannot read.
+/// What triage forwards, the hot path reads, and triage leaves as it is; what the hot path reads, triage forwards as
+/// the same question, but for options that hickory cannot read.
 fn agrees_with_triage(packet: &[u8]) {
     let ours = read(packet);
     match triage(packet) {

@@ -1,5 +1,5 @@
-//! The reader of resolv.conf, a file that any program on the node may have written. `daemon/tests` hold it against the C
-//! library; here it is held to what the rest of Onward builds on.
+//! The reader of resolv.conf, a file that any program on the node may have written. `daemon/tests` hold it against the
+//! C library; here it is held to what the rest of Onward builds on.
 
 use onward::internals::discovery::resolv_conf::parse;
 

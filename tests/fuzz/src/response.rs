@@ -72,7 +72,8 @@ fn agrees_with_hickory(message: &[u8], response: &Response<'_>) {
     assert_eq!(theirs.edns.is_some(), response.has_edns());
 }
 
-/// The response that a client gets from the cache is read again as the one that was kept, in no more bytes than it takes.
+/// The response that a client gets from the cache is read again as the one that was kept, in no more bytes than it
+/// takes.
 fn is_written_as_it_was_read(
     head: &[u8],
     query: &Query,

@@ -6,7 +6,8 @@ use onward::internals::wire::flag;
 
 /// Longest packet that a script gives byte by byte.
 const RAW_MAX: usize = 300;
-/// Names that scripts ask for, so that they meet: with and without letters, under one suffix, of another Onward's probe.
+/// Names that scripts ask for, so that they meet: with and without letters, under one suffix, of another Onward's
+/// probe.
 const NAMES: [&[u8]; 5] =
     [b"\x03www\x07example\0", b"\x01a\x07example\0", b"\x0210\x03100\0", b"\0", b"\x05probe\x04test\x07example\0"];
 /// Times that go by, in milliseconds: around what is held, hedged, budgeted and remembered.
@@ -14,7 +15,8 @@ const TIMES: [u64; 8] = [1, 20, 51, 110, 400, 900, 1_801, 6_001];
 
 /// What happens.
 pub(crate) enum Step<'b> {
-    /// A client asks this; its number, 0 for a pod and else the host part of an upstream's address; whether over a stream.
+    /// A client asks this; its number, 0 for a pod and else the host part of an upstream's address; whether over a
+    /// stream.
     Query(Vec<u8>, u8, bool),
     /// A query that was sent to an upstream comes back as a client's.
     Return(u8, bool),

@@ -1,5 +1,5 @@
-//! The readers of the wire alone, all of them on the same bytes, without anything to hold them against: so fast that there can
-//! be thousands of millions of runs.
+//! The readers of the wire alone, all of them on the same bytes, without anything to hold them against: so fast that
+//! there can be thousands of millions of runs.
 
 use onward::internals::guard::tag;
 use onward::internals::wire::{HEADER, Query, Response, name_end};

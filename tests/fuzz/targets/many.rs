@@ -1,9 +1,10 @@
-//! Runs one target's check on very many inputs, in one process and without instrumentation: kept inputs, changed at random.
+//! Runs one target's check on very many inputs, in one process and without instrumentation: kept inputs, changed at
+//! random.
 //!
 //!     many TARGET COUNT [SEED]
 //!
-//! What breaks a promise is written to `target/fuzz-failures`. Coverage guides nothing here; what libFuzzer found before is
-//! where the changes begin.
+//! What breaks a promise is written to `target/fuzz-failures`. Coverage guides nothing here; what libFuzzer found
+//! before is where the changes begin.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};

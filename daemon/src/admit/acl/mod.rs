@@ -1,8 +1,8 @@
 //! Who may ask: the allow-list, compiled from the configuration and the kernel's tables.
 //!
-//! `local` is the node itself and every source whose route leaves by another link than a default route's: pods, also with
-//! public addresses. A list never changes; when addresses or routes do, a new one is compiled and swapped in. What a refused
-//! asker gets is decided elsewhere.
+//! `local` is the node itself and every source whose route leaves by another link than a default route's: pods, also
+//! with public addresses. A list never changes; when addresses or routes do, a new one is compiled and swapped in. What
+//! a refused asker gets is decided elsewhere.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use crate::net::reach;
 use crate::node_address::table::{LinkIndex, Route, RouteKind, Tables};
 
-/// A route as wide as this leads to the internet, whatever it is called: VPNs cover the default route with 0.0.0.0/1 and
-/// 128.0.0.0/1, routers announce 2000::/3, and registries hold networks of /8 (IPv4) and /12 (IPv6).
+/// A route as wide as this leads to the internet, whatever it is called: VPNs cover the default route with 0.0.0.0/1
+/// and 128.0.0.0/1, routers announce 2000::/3, and registries hold networks of /8 (IPv4) and /12 (IPv6).
 const WIDE_V4: u8 = 7;
 const WIDE_V6: u8 = 12;
 
@@ -182,8 +182,8 @@ struct Verdict {
     inward: bool,
 }
 
-/// The inward ranges by longest prefix, from verdicts sorted by start and then by length of the prefix. Prefixes nest or
-/// are apart, so the ones around a place make a stack.
+/// The inward ranges by longest prefix, from verdicts sorted by start and then by length of the prefix. Prefixes nest
+/// or are apart, so the ones around a place make a stack.
 fn flatten(verdicts: Vec<Verdict>) -> Vec<(u128, u128)> {
     let mut inward = Vec::new();
     let mut around: Vec<Verdict> = Vec::new();

@@ -13,7 +13,8 @@ fn look_often(cache: &Cache, name: &str, now: u32) -> Vec<Freshness> {
     found
 }
 
-/// How many refreshes a name that is always asked for causes until `end`; `bring` learns what each brings, at that time.
+/// How many refreshes a name that is always asked for causes until `end`; `bring` learns what each brings, at that
+/// time.
 fn refreshes(cache: &Cache, name: &str, end: u32, mut bring: impl FnMut(u32)) -> usize {
     let mut count = 0;
     for now in 0..end {

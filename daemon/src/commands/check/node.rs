@@ -1,5 +1,5 @@
-//! What only the node can tell of a configuration: whether its files can be read and written by the user of the service,
-//! whether its memory is enough, and whether the servers are others than Onward itself.
+//! What only the node can tell of a configuration: whether its files can be read and written by the user of the
+//! service, whether its memory is enough, and whether the servers are others than Onward itself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -38,8 +38,8 @@ pub(super) fn memory(root: &Root) -> Option<u64> {
     total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Returns what may be in memory by the configuration, in bytes, by the key that bounds it. The test `flood` holds these
-/// figures.
+/// Returns what may be in memory by the configuration, in bytes, by the key that bounds it. The test `flood` holds
+/// these figures.
 fn needs(settings: &Settings) -> [(&'static str, u64); 3] {
     let times = |number: usize, bytes: u64| u64::try_from(number).unwrap_or(u64::MAX).saturating_mul(bytes);
     let cache = settings.cache.max_bytes;
@@ -67,8 +67,8 @@ impl Node {
         barred
     }
 
-    /// Returns what keeps the service from making files in the directory. A default is not judged where no unit is installed,
-    /// since the unit will make its directory.
+    /// Returns what keeps the service from making files in the directory. A default is not judged where no unit is
+    /// installed, since the unit will make its directory.
     fn bars(&self, loaded: &Loaded, key: &str, directory: &Path) -> Option<String> {
         let is_default = loaded.effective.get(key).is_none_or(|entry| entry.origin == Origin::Default);
         match &self.unit {

@@ -1,5 +1,6 @@
-//! What systemd's unit says of the service, as far as a check of its configuration needs it: its user, its variables, its
-//! command line, the directories that it may write to. Reads the unit file and its drop-ins, which need no running systemd.
+//! What systemd's unit says of the service, as far as a check of its configuration needs it: its user, its variables,
+//! its command line, the directories that it may write to. Reads the unit file and its drop-ins, which need no running
+//! systemd.
 //!
 //! Not read: drop-ins for all services (`service.d`), the defaults of systemd's own configuration.
 

@@ -1,5 +1,6 @@
-//! What is known of the cluster's programs to whoever may see it, in a file for the service: their files are often for root
-//! alone, and the service's sandbox hides their processes. `onward cluster-facts` writes it, `onward-cluster.service` calls it.
+//! What is known of the cluster's programs to whoever may see it, in a file for the service: their files are often for
+//! root alone, and the service's sandbox hides their processes. `onward cluster-facts` writes it,
+//! `onward-cluster.service` calls it.
 //!
 //! One JSON object with the names that kubelet's configuration has. A file that is cut, of another version or not to be
 //! understood is unknown as a whole, never none.

@@ -1,9 +1,9 @@
-//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream, `--node-ip`,
-//! and more that people ask for.
+//! What the cluster's programs on this node are told: kubelet's `clusterDNS`, which must never be an upstream,
+//! `--node-ip`, and more that people ask for.
 //!
 //! Read are the files and flags of a running kubelet, the usual places of its configuration, and those of k3s and RKE2.
-//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none. Where this
-//! process does not see all by itself, a file counts that another one left (`facts.rs`).
+//! What cannot be read (often it is for root alone) or understood is unknown and said so, never taken for none. Where
+//! this process does not see all by itself, a file counts that another one left (`facts.rs`).
 
 pub(crate) mod facts;
 mod flags;

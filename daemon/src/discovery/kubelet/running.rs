@@ -1,7 +1,8 @@
-//! The cluster's programs that run on this node, by their command lines in /proc: which of them start pods, and kubelet's flags.
+//! The cluster's programs that run on this node, by their command lines in /proc: which of them start pods, and
+//! kubelet's flags.
 //!
-//! Anybody can call a program kubelet, in a pod too. Only root's processes count, and of those only such as are in no PID
-//! namespace below this one.
+//! Anybody can call a program kubelet, in a pod too. Only root's processes count, and of those only such as are in no
+//! PID namespace below this one.
 
 use super::flags::Flags;
 use crate::discovery::root::Root;

@@ -1,7 +1,7 @@
 //! Reads the values of a few top-level keys out of YAML, and so of JSON, which is a part of it.
 //!
-//! The parser is a crate; here its events become a small tree in which an alias is the node that it names, not a copy, so
-//! that no file grows in memory. What a value means is for the caller. Pure, and bounded in depth.
+//! The parser is a crate; here its events become a small tree in which an alias is the node that it names, not a copy,
+//! so that no file grows in memory. What a value means is for the caller. Pure, and bounded in depth.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -95,8 +95,8 @@ impl Document {
     }
 }
 
-/// Returns a mapping's value: of a key given twice the last one, of merged mappings the first that has it. `budget` is how
-/// many merged mappings may still be looked at, since aliases can name the same ones over and over.
+/// Returns a mapping's value: of a key given twice the last one, of merged mappings the first that has it. `budget` is
+/// how many merged mappings may still be looked at, since aliases can name the same ones over and over.
 fn value_of<'a>(node: &'a Node, key: &str, budget: &mut usize) -> Option<&'a Rc<Node>> {
     let Node::Mapping(entries) = node else { return None };
     *budget = budget.checked_sub(1)?;

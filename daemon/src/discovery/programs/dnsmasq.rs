@@ -1,5 +1,5 @@
-//! dnsmasq, that of Debian's package and that which NetworkManager runs: what it reads its servers from, and which of its
-//! options make its answers other than those of the servers behind it.
+//! dnsmasq, that of Debian's package and that which NetworkManager runs: what it reads its servers from, and which of
+//! its options make its answers other than those of the servers behind it.
 
 use crate::discovery::reader::{Fact, Reader};
 use crate::discovery::resolv_conf::ResolvConf;

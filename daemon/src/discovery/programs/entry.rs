@@ -1,5 +1,5 @@
-//! One server as systemd writes it, in resolved.conf and in networkd's state: `ip[:port][%interface][#name]`, with an IPv6
-//! address in brackets where a port follows.
+//! One server as systemd writes it, in resolved.conf and in networkd's state: `ip[:port][%interface][#name]`, with an
+//! IPv6 address in brackets where a port follows.
 
 use crate::upstream::Server;
 

@@ -1,7 +1,7 @@
 //! What the programs that manage DNS on this node tell: facts, one file for each program, and no decisions.
 //!
-//! All reading of files is here. What follows from the facts is decided without any I/O: `unwrap` (what is behind a stub),
-//! `sources` (who is asked), `governance` (whose word counts).
+//! All reading of files is here. What follows from the facts is decided without any I/O: `unwrap` (what is behind a
+//! stub), `sources` (who is asked), `governance` (whose word counts).
 
 mod dnsmasq;
 pub(crate) mod dropins;
@@ -107,7 +107,8 @@ impl Programs {
     }
 }
 
-/// Reads the file that we write. Returns no server of one that was left when Onward was removed: those are the node's own.
+/// Reads the file that we write. Returns no server of one that was left when Onward was removed: those are the node's
+/// own.
 fn named_by_us(reader: &mut Reader<'_>, path: &str) -> Vec<Listed> {
     match reader.bytes(path) {
         Fact::Known(content) if !kubelet_resolv_conf::is_of_node(&content) => {

@@ -1,5 +1,5 @@
-//! systemd-networkd: the servers of each link, as its state files tell (`/run/systemd/netif/links/N`, N being the link's
-//! index), and the lease of a link that has no such file.
+//! systemd-networkd: the servers of each link, as its state files tell (`/run/systemd/netif/links/N`, N being the
+//! link's index), and the lease of a link that has no such file.
 //!
 //! A lease is not read beside a link's own file: that one has the lease's servers already, save where the administrator
 //! said `UseDNS=no`.

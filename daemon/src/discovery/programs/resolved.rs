@@ -1,5 +1,5 @@
-//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether links have settings
-//! that it keeps to itself. What its links were told by systemd-networkd is in that program's files.
+//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether links have
+//! settings that it keeps to itself. What its links were told by systemd-networkd is in that program's files.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -119,7 +119,8 @@ fn stub(reader: &mut Reader<'_>, is_disabled: bool) -> Stub {
     }
 }
 
-/// Whether /proc/self/net/udp has a socket on port 53 of `address`, which it shows as a number in the machine's byte order.
+/// Whether /proc/self/net/udp has a socket on port 53 of `address`, which it shows as a number in the machine's byte
+/// order.
 fn listens(sockets: &str, address: Ipv4Addr) -> bool {
     let wanted = format!("{:08X}:{DNS_PORT:04X}", u32::from_ne_bytes(address.octets()));
     sockets.lines().any(|line| line.split_ascii_whitespace().nth(1) == Some(&wanted))

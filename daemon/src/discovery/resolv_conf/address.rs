@@ -29,8 +29,8 @@ fn scope_of(ip: Ipv6Addr, scope: &[u8]) -> Option<&str> {
     (may_be_a_name && (ip.is_unicast_link_local() || local_multicast)).then_some(scope)
 }
 
-/// `inet_aton`: one to four numbers, each decimal, octal (`0`) or hexadecimal (`0x`), the last of which fills what is left.
-/// So `010.0.0.1` is 8.0.0.1 and `10.1` is 10.0.0.1.
+/// `inet_aton`: one to four numbers, each decimal, octal (`0`) or hexadecimal (`0x`), the last of which fills what is
+/// left. So `010.0.0.1` is 8.0.0.1 and `10.1` is 10.0.0.1.
 fn ipv4(word: &[u8]) -> Option<Ipv4Addr> {
     let mut parts = word.split(|byte| *byte == b'.').map(number);
     let mut address = 0u32;

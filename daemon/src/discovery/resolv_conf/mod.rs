@@ -1,10 +1,10 @@
 //! Reads resolv.conf as glibc 2.36 reads it (`res_vinit_1` there), and never fails, whatever the bytes.
 //!
 //! Three things glibc does that nobody can have meant, and there this reader takes what was meant and remarks on it:
-//! a byte order mark makes glibc skip the first line; a carriage return at a line's end makes it drop a server or spoil a
-//! name; and in `search` it keeps a trailing
-//! comment, or anything else, as a domain. In all else the two agree, which `tests/resolv_conf_against_glibc.rs` holds
-//! against the library itself. All servers are kept, not only the first three, and none is made up where there is none.
+//! a byte order mark makes glibc skip the first line; a carriage return at a line's end makes it drop a server or spoil
+//! a name; and in `search` it keeps a trailing comment, or anything else, as a domain. In all else the two agree, which
+//! `tests/resolv_conf_against_glibc.rs` holds against the library itself. All servers are kept, not only the first
+//! three, and none is made up where there is none.
 //!
 //! Pure: bytes in, values out. Which servers are used is for `vet` and `preference`.
 
@@ -146,8 +146,8 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty())
 }
 
-/// Returns a name as it is, if it can be one: labels of visible characters within the limits of RFC 1035, section 2.3.4; or
-/// the root.
+/// Returns a name as it is, if it can be one: labels of visible characters within the limits of RFC 1035, section
+/// 2.3.4; or the root.
 fn name_of(word: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(word).ok()?;
     let bare = text.strip_suffix('.').unwrap_or(text);

@@ -104,7 +104,8 @@ fn numbered(word: &[u8]) -> Option<(&'static str, i64)> {
     NUMBERED_OPTIONS.into_iter().find(|(name, _)| begins(name)).map(|(name, most)| (name, i64::from(most)))
 }
 
-/// Returns a word that glibc does not know as it stands, where it can be an option: visible ASCII that begins with a letter.
+/// Returns a word that glibc does not know as it stands, where it can be an option: visible ASCII that begins with a
+/// letter.
 fn other(word: &[u8]) -> Option<String> {
     let can_be = word.first().is_some_and(u8::is_ascii_alphabetic) && word.iter().all(u8::is_ascii_graphic);
     can_be.then(|| word.iter().copied().map(char::from).collect())

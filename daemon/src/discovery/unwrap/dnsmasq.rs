@@ -34,8 +34,8 @@ pub(super) fn behind_dnsmasq(ip: IpAddr, programs: &Programs, rules: &Rules<'_>,
     Behind::Servers(list)
 }
 
-/// The servers of resolvconf's records, as resolvconf itself lists them. A dnsmasq on loopback that adds nothing is left
-/// out: its servers are in the other records.
+/// The servers of resolvconf's records, as resolvconf itself lists them. A dnsmasq on loopback that adds nothing is
+/// left out: its servers are in the other records.
 pub(in crate::discovery) fn resolvconf_servers(programs: &Programs) -> Vec<Listed> {
     let mut list = Vec::new();
     for record in &programs.resolvconf.records {

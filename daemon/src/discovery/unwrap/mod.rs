@@ -1,9 +1,9 @@
 //! A stub on loopback is not an answer but a question: which servers does the program behind it ask?
 //!
 //! It is unwrapped only where it is known who is behind it and nothing is lost by asking that program's servers
-//! ourselves: no encryption, no validation, no routing of domains. Otherwise the stub is itself the server; so is one that
-//! nothing tells of (stubby, dnscrypt-proxy, a dnsmasq set up by hand, Docker's 127.0.0.11). A stub whose program is known
-//! and names no server is no server either, whether it answers or not. Pure: facts in, servers out.
+//! ourselves: no encryption, no validation, no routing of domains. Otherwise the stub is itself the server; so is one
+//! that nothing tells of (stubby, dnscrypt-proxy, a dnsmasq set up by hand, Docker's 127.0.0.11). A stub whose program
+//! is known and names no server is no server either, whether it answers or not. Pure: facts in, servers out.
 
 mod dnsmasq;
 mod resolved;

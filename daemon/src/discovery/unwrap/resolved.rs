@@ -1,8 +1,8 @@
 //! systemd-resolved: its servers, or its stub where asking them ourselves would lose something. Pure.
 //!
-//! Its own list comes first. Kubespray's host mode leaves nothing there but the node cache, which is refused; so after it
-//! come `DNS=` and `FallbackDNS=` of resolved.conf, and the links' own servers. A resolved that names no server at all is
-//! an empty source, whether its stub answers or not.
+//! Its own list comes first. Kubespray's host mode leaves nothing there but the node cache, which is refused; so after
+//! it come `DNS=` and `FallbackDNS=` of resolved.conf, and the links' own servers. A resolved that names no server at
+//! all is an empty source, whether its stub answers or not.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -41,8 +41,8 @@ impl Loss {
     }
 }
 
-/// Returns its servers, its stub, or neither where it encrypts and its stub is away. Without a search list: that is for the
-/// source.
+/// Returns its servers, its stub, or neither where it encrypts and its stub is away. Without a search list: that is for
+/// the source.
 pub(in crate::discovery) fn resolved(programs: &Programs, rules: &Rules<'_>) -> Reading {
     let facts = &programs.resolved;
     let losses = losses(programs);
@@ -93,8 +93,8 @@ pub(in crate::discovery) fn resolved(programs: &Programs, rules: &Rules<'_>) -> 
     reading
 }
 
-/// Whether anything else than its stub would turn encrypted queries into plain ones. Opportunistic encryption that no stub
-/// offers cannot be kept.
+/// Whether anything else than its stub would turn encrypted queries into plain ones. Opportunistic encryption that no
+/// stub offers cannot be kept.
 fn encrypts(programs: &Programs) -> bool {
     let losses = losses(programs);
     losses.contains(&Loss::Encryption)
@@ -126,8 +126,8 @@ fn losses(programs: &Programs) -> Vec<Loss> {
     .collect()
 }
 
-/// Routing domains, or links with servers of their own for search domains of their own, which resolved routes alike, or a
-/// link whose servers are for its domains alone.
+/// Routing domains, or links with servers of their own for search domains of their own, which resolved routes alike, or
+/// a link whose servers are for its domains alone.
 fn routes(links: &[LinkFacts]) -> bool {
     let addresses = |link: &LinkFacts| -> Vec<_> { link.servers.iter().map(|listed| listed.server.clone()).collect() };
     let with_servers = || links.iter().filter(|link| !link.servers.is_empty());

@@ -1,9 +1,9 @@
 //! Tells when a file that names servers may have changed.
 //!
-//! Directories are watched, not files: files are replaced by rename, links swapped, and whole directories come late. For
-//! each path every directory on the way is watched for the one name that leads on, through symbolic links too, as far as
-//! the way exists (`plan.rs`); so whatever else happens in /run or /etc is no news. What changed is not told: everything
-//! is read again.
+//! Directories are watched, not files: files are replaced by rename, links swapped, and whole directories come late.
+//! For each path every directory on the way is watched for the one name that leads on, through symbolic links too, as
+//! far as the way exists (`plan.rs`); so whatever else happens in /run or /etc is no news. What changed is not told:
+//! everything is read again.
 
 mod plan;
 
@@ -38,8 +38,8 @@ pub(crate) struct ChangeWatch {
 }
 
 impl ChangeWatch {
-    /// Watches files, and directories with all that is directly in them. Paths must be absolute; those in /proc are passed
-    /// over, since nothing tells of changes there. Must be called on a runtime.
+    /// Watches files, and directories with all that is directly in them. Paths must be absolute; those in /proc are
+    /// passed over, since nothing tells of changes there. Must be called on a runtime.
     ///
     /// # Errors
     /// Where the system gives no inotify instance (`fs.inotify.max_user_instances`).

@@ -23,8 +23,8 @@ impl Names {
         match (self, name) {
             // The directory itself was moved or removed.
             (_, None) | (Self::All, _) => true,
-            // systemd-resolved also writes and drops its file when what is in it stays the same: it may be the only sign of
-            // a change that the file does not show (a routing domain, a port, a TLS name).
+            // systemd-resolved also writes and drops its file when what is in it stays the same: it may be the only
+            // sign of a change that the file does not show (a routing domain, a port, a TLS name).
             (Self::Some(names), Some(name)) => {
                 names.contains(name)
                     || name

@@ -1,5 +1,5 @@
-//! One connection to an upstream: the task that owns it takes queries from the server's queue, and knows which ID stands
-//! for which query.
+//! One connection to an upstream: the task that owns it takes queries from the server's queue, and knows which ID
+//! stands for which query.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -119,9 +119,9 @@ impl Connection {
         }
     }
 
-    /// Ends the wait for overdue responses; false where no message at all has come since their queries were sent. Then the
-    /// connection may be dead without a word, as when a firewall has forgotten it, and the other queries had better be
-    /// sent elsewhere.
+    /// Ends the wait for overdue responses; false where no message at all has come since their queries were sent. Then
+    /// the connection may be dead without a word, as when a firewall has forgotten it, and the other queries had better
+    /// be sent elsewhere.
     fn expire(&mut self) -> bool {
         let now = Instant::now();
         let mut is_alive = true;

@@ -1,9 +1,9 @@
 //! Queries to upstreams over TCP: raw bytes out, raw bytes back.
 //!
 //! Each server has a queue of queries (`queue`) and a few connections that take queries from it (`connection`). A
-//! connection is opened when the queue needs one and closed when it is idle. hickory frames the messages; IDs and matching
-//! are ours, since hickory's own exchange decodes each response and dies on one that it cannot read, with all queries in
-//! flight. Which upstream is asked, and when, is decided elsewhere.
+//! connection is opened when the queue needs one and closed when it is idle. hickory frames the messages; IDs and
+//! matching are ours, since hickory's own exchange decodes each response and dies on one that it cannot read, with all
+//! queries in flight. Which upstream is asked, and when, is decided elsewhere.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -47,8 +47,8 @@ pub(crate) enum StreamError {
 /// The bounds of the connections to each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamLimits {
-    /// Maximum number of connections to a server that keeps them open; a second one is opened only when the first is full
-    /// (RFC 7766, section 6.2.2).
+    /// Maximum number of connections to a server that keeps them open; a second one is opened only when the first is
+    /// full (RFC 7766, section 6.2.2).
     pub connections: usize,
     /// Maximum number of connections to a server that closes each after a few responses.
     pub short_connections: usize,
@@ -91,9 +91,9 @@ impl Streams {
 
     /// Asks `server`, and returns its response as it came, but for the ID, which is the one of `query` again.
     ///
-    /// A query that was not answered when the server closed the connection is sent again on another one, as long as time
-    /// is left: servers close connections when they like, and unanswered queries are the client's to retry (RFC 7766,
-    /// section 6.2.4).
+    /// A query that was not answered when the server closed the connection is sent again on another one, as long as
+    /// time is left: servers close connections when they like, and unanswered queries are the client's to retry (RFC
+    /// 7766, section 6.2.4).
     ///
     /// # Errors
     /// See [`StreamError`]. A response to another question is ignored.

@@ -80,7 +80,8 @@ impl StreamRequest {
     }
 
     /// Whether `message` is a response to this query, in whatever spelling: names are equal without regard to case (RFC
-    /// 4343), and nobody off the path speaks over a stream. A server that changes the spelling is asked over one for that.
+    /// 4343), and nobody off the path speaks over a stream. A server that changes the spelling is asked over one for
+    /// that.
     ///
     /// An error may come without a question; then there is none to match (RFC 7766, section 7).
     pub(super) fn is_answered_by(&self, message: &[u8]) -> bool {
@@ -171,8 +172,8 @@ impl Queue {
         }
     }
 
-    /// A connection has ended; it brought `answered` responses, and these queries are not answered. They are sent again on
-    /// other connections, except those that were sent too often already.
+    /// A connection has ended; it brought `answered` responses, and these queries are not answered. They are sent again
+    /// on other connections, except those that were sent too often already.
     pub(super) fn ended(queue: &Arc<Self>, answered: usize, unanswered: Vec<Attempt>) {
         let mut state = queue.state();
         state.connections -= 1;

@@ -7,12 +7,12 @@ fn a_cut_answer_is_asked_for_again_over_a_stream() {
     let mut w = world(&TWO, None);
     w.ask("a");
     w.answer_with(0, |m| m[2] |= 2);
-    let (ask, upstream) = w.streams[0];
+    let (attempt, upstream) = w.streams[0];
     assert_eq!(upstream, 0);
-    let mut m = w.engine.message(ask).unwrap().to_vec();
+    let mut m = w.engine.message(attempt).unwrap().to_vec();
     m.truncate(m.len() - 11);
     (m[2], m[3], m[11]) = (0x81, 0x80, 0);
-    w.streamed(ask, Some(&m));
+    w.streamed(attempt, Some(&m));
     assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
     w.assert_empty();
 }

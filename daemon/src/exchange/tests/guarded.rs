@@ -68,7 +68,7 @@ fn a_client_who_joins_what_has_passed_another_onward_has_it_hedged() {
 fn our_own_question_come_back_moves_the_flight_on_at_once() {
     let mut w = world(&TWO, None);
     w.ask("a");
-    w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+    w.engine.returned(&key("a"), UpstreamId(0), w.now);
     w.act();
     assert_eq!(w.asked(), [0, 1]);
     w.answer(1, 3, false);
@@ -77,7 +77,7 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
     assert_eq!(w.done, [Done::Answer { by: 1, code: 3, at: 51 }]);
     let mut w = world(&TWO, None);
     w.ask("a");
-    w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+    w.engine.returned(&key("a"), UpstreamId(0), w.now);
     w.act();
     w.answer(1, 0, true);
     assert_eq!(w.done, [Done::Answer { by: 1, code: 0, at: 0 }]);
@@ -88,7 +88,7 @@ fn our_own_question_come_back_moves_the_flight_on_at_once() {
 fn replayed_marks_do_not_have_a_later_server_deny_a_name_of_an_earlier_one() {
     let mut w = world(&TWO, Some(false));
     w.ask("a");
-    w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+    w.engine.returned(&key("a"), UpstreamId(0), w.now);
     w.act();
     w.answer(1, 3, false);
     w.until(60);
@@ -97,7 +97,7 @@ fn replayed_marks_do_not_have_a_later_server_deny_a_name_of_an_earlier_one() {
     // Where it does loop that costs 100 ms at most.
     let mut w = world(&TWO, Some(false));
     w.ask("a");
-    w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+    w.engine.returned(&key("a"), UpstreamId(0), w.now);
     w.act();
     w.answer(1, 3, false);
     w.until(1_000);
@@ -108,12 +108,12 @@ fn replayed_marks_do_not_have_a_later_server_deny_a_name_of_an_earlier_one() {
 fn what_came_back_through_the_last_upstream_is_asked_of_it_again_only_if_it_answers_some() {
     let mut w = world(&TWO[..1], None);
     w.ask("a");
-    w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+    w.engine.returned(&key("a"), UpstreamId(0), w.now);
     w.act();
     assert_eq!(w.asked(), [0], "a full loop costs one lap");
     w.engine.guide(guidance(Verdicts::of_wavering(UpstreamId(0))), w.now);
     for attempts in [2, 3, 4, 4, 4] {
-        w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+        w.engine.returned(&key("a"), UpstreamId(0), w.now);
         w.act();
         assert_eq!(w.asked().len(), attempts);
     }
@@ -124,7 +124,7 @@ fn what_came_back_through_the_last_upstream_is_asked_of_it_again_only_if_it_answ
     w.engine.guide(guidance(Verdicts::of_wavering(UpstreamId(0))), w.now);
     w.ask("a");
     for _ in 0..3 {
-        w.engine.came_back(&key("a"), UpstreamId(0), w.now);
+        w.engine.returned(&key("a"), UpstreamId(0), w.now);
         w.act();
     }
     assert_eq!(w.asked(), [0, 1], "another one is left");

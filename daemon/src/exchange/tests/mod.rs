@@ -98,14 +98,14 @@ impl World {
                     assert!(self.engine.set.get(upstream.id).is_some(), "no socket for one that is not in the set");
                     self.sockets.insert(socket, upstream.id.0.into());
                 }
-                Action::Send(socket, ask) => {
-                    let message = self.engine.message(ask).unwrap().to_vec();
+                Action::Send(socket, attempt) => {
+                    let message = self.engine.message(attempt).unwrap().to_vec();
                     self.sent.push((self.sockets[&socket], socket, message));
                 }
                 Action::Close(socket) => {
                     self.sockets.remove(&socket);
                 }
-                Action::Stream(ask, upstream, _) => self.streams.push((ask, upstream.id.0.into())),
+                Action::Stream(attempt, upstream, _) => self.streams.push((attempt, upstream.id.0.into())),
                 Action::Answered(said) | Action::Refused(said) => {
                     self.heard((said.key, said.upstream, said.message[3] & 15), said.certainty);
                 }
@@ -145,8 +145,8 @@ impl World {
     }
 
     /// What a stream brought.
-    fn streamed(&mut self, ask: AttemptId, message: Option<&[u8]>) {
-        let landed = self.engine.streamed(ask, message, self.now);
+    fn streamed(&mut self, attempt: AttemptId, message: Option<&[u8]>) {
+        let landed = self.engine.streamed(attempt, message, self.now);
         let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
         let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
         if let Some((code, certainty, key, upstream)) = landed {
@@ -290,7 +290,7 @@ fn a_removed_upstream_finishes_what_it_was_asked_and_is_closed() {
     assert!(w.sockets.is_empty(), "{:?}", w.sockets);
 }
 
-/// An ask over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for
+/// An attempt over a stream is in no pool: its upstream was forgotten, and the time at which it is late came again for
 /// ever.
 #[test]
 fn a_set_change_during_a_question_over_tcp_does_not_hang_the_worker() {

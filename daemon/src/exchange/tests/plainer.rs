@@ -8,8 +8,8 @@ fn form(m: &[u8]) -> (bool, bool, bool) {
     (m[3] & flag::AD != 0, m[11] == 1, m[13..14] != m[13..14].to_ascii_lowercase())
 }
 
-/// An upstream answers queries for which `bears` holds. Returns for each of ten names how many queries there were, and after how
-/// many milliseconds it had its answer.
+/// An upstream answers queries for which `bears` holds. Returns for each of ten names how many queries there were, and
+/// after how many milliseconds it had its answer.
 fn asked(bears: fn(&[u8]) -> bool) -> Vec<(usize, u64)> {
     let mut w = world(&["10.0.0.2"], None);
     (0..10)

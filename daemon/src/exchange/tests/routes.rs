@@ -4,7 +4,8 @@ use super::*;
 use crate::upstream::{Endpoint, Route, Security};
 use crate::wire::name::wire;
 
-/// Names under `corp` are asked of the first two upstreams, which are equivalent; all others of the last two, which are not.
+/// Names under `corp` are asked of the first two upstreams, which are equivalent; all others of the last two, which are
+/// not.
 fn world_of_two_routes() -> World {
     let mut w = world(&[], None);
     let mut ids = UpstreamIds::default();

@@ -20,7 +20,7 @@ enum Move {
     /// These upstreams loop, a bit each.
     Convict(u8),
     Waver(u16),
-    CameBack(u8, u16),
+    Returned(u8, u16),
     Widen(u8),
     Remind(u8, u64),
     Wait(u64),
@@ -69,7 +69,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(Move::RenewSockets),
         2 => (0..8_u8).prop_map(Move::Convict),
         1 => (0..3_u16).prop_map(Move::Waver),
-        2 => (0..5_u8, 0..3_u16).prop_map(|(name, upstream)| Move::CameBack(name, upstream)),
+        2 => (0..5_u8, 0..3_u16).prop_map(|(name, upstream)| Move::Returned(name, upstream)),
         1 => (0..5_u8).prop_map(Move::Widen),
         1 => (0..5_u8, 0..3_000_u64).prop_map(|(name, ms)| Move::Remind(name, ms)),
         9 => wait.prop_map(Move::Wait),
@@ -137,16 +137,16 @@ impl Run {
 
     fn streamed(&mut self, nth: u8, how: Option<How>) {
         let streams = &self.w.streams;
-        let Some(&(ask, _)) = streams.len().checked_sub(1 + usize::from(nth)).and_then(|at| streams.get(at)) else {
+        let Some(&(attempt, _)) = streams.len().checked_sub(1 + usize::from(nth)).and_then(|at| streams.get(at)) else {
             return;
         };
-        let message = self.w.engine.message(ask).map(<[u8]>::to_vec).zip(how).map(|(mut m, how)| {
+        let message = self.w.engine.message(attempt).map(<[u8]>::to_vec).zip(how).map(|(mut m, how)| {
             m.truncate(m.len() - if m[11] == 1 { 11 } else { 0 });
             (m[2], m[3], m[11]) = (0x81, 0x80, 0);
             respond(&mut m, how);
             m
         });
-        self.w.streamed(ask, message.as_deref());
+        self.w.streamed(attempt, message.as_deref());
     }
 
     fn make(&mut self, one: Move) {
@@ -174,7 +174,7 @@ impl Run {
                 self.w.engine.guide(guidance(Verdicts::of_loops(convicted)), now);
             }
             Move::Waver(number) => self.w.engine.guide(guidance(Verdicts::of_wavering(UpstreamId(number))), now),
-            Move::CameBack(which, number) => self.w.engine.came_back(&key(name(which)), UpstreamId(number), now),
+            Move::Returned(which, number) => self.w.engine.returned(&key(name(which)), UpstreamId(number), now),
             Move::Widen(which) => self.w.engine.widen(&key(name(which)), now),
             Move::Remind(which, ms) => self.w.engine.remind(&key(name(which)), now + Duration::from_millis(ms)),
             Move::Wait(ms) => self.w.pass(ms),

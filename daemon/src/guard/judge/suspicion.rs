@@ -11,7 +11,8 @@ use crate::guard::verdict::{Asked, Witness};
 use crate::upstream::Transport;
 use crate::wire::name;
 
-/// Time since it was sent within which a probe tells of what a witness says now: what loops may do so since a moment ago.
+/// Time since it was sent within which a probe tells of what a witness says now: what loops may do so since a moment
+/// ago.
 const TELLS: Duration = Duration::from_millis(100);
 
 impl Judge {
@@ -38,8 +39,8 @@ impl Judge {
             && asked.want.cause.as_ref().is_none_or(|known| is_of_one_domain(known, &cause))
             && now.saturating_duration_since(asked.sent) < TELLS
         {
-            // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is looked
-            // for where this witness points.
+            // The probe under way will tell (hops resend, so witnesses speak several times); what it does not find is
+            // looked for where this witness points.
             asked.want.cause.get_or_insert(cause);
             track.suspect_until.get_or_insert(now + SUSPECT);
             return;
@@ -47,7 +48,8 @@ impl Judge {
         let provoked = self.provoked.entry(whom.0).or_default();
         let provocation = Provocation::Witness(cause.witness, &cause.name);
         if !provoked.take(provocation, now) {
-            // It is looked into as soon as the limits let us: it may be the only query for long. A mark says more than silence.
+            // It is looked into as soon as the limits let us: it may be the only query for long. A mark says more than
+            // silence.
             let is_more = |known: &Cause| known.witness == Witness::Silence && cause.witness != Witness::Silence;
             if track.late.as_ref().is_none_or(|(_, known)| is_more(known)) {
                 track.late = provoked.room_at(provocation).map(|at| (at, cause));

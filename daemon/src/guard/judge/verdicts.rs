@@ -1,17 +1,18 @@
 //! What the judge makes of a probe's outcome: another probe, a verdict, or the end of one. Pure.
 //!
-//! **Where it looks.** The root first. An NXDOMAIN there proves nothing: hops that validate make it of cached NSEC records
-//! (RFC 8198), whatever the type, with CD and with any marks (tried with Unbound 1.17 and BIND 9.18, a signed root, and
-//! twenty kinds of queries). What no such cache can deny are names like the suspected one, since that was passed on a
-//! moment ago. So where a witness has spoken, the judge asks on: for the suspected type, under the suspected name's
-//! parent, and where a mark was seen under the very name. What comes home there convicts for those names, or for that
-//! type, only. Where two such suffixes loop, what they share is probed; and where three loop that share nothing below a
-//! suffix, and nothing else under it was answered meanwhile, it is the suffix that loops, which may be the root.
+//! **Where it looks.** The root first. An NXDOMAIN there proves nothing: hops that validate make it of cached NSEC
+//! records (RFC 8198), whatever the type, with CD and with any marks (tried with Unbound 1.17 and BIND 9.18, a signed
+//! root, and twenty kinds of queries). What no such cache can deny are names like the suspected one, since that was
+//! passed on a moment ago. So where a witness has spoken, the judge asks on: for the suspected type, under the
+//! suspected name's parent, and where a mark was seen under the very name. What comes home there convicts for those
+//! names, or for that type, only. Where two such suffixes loop, what they share is probed; and where three loop that
+//! share nothing below a suffix, and nothing else under it was answered meanwhile, it is the suffix that loops, which
+//! may be the root.
 //!
-//! **When it has waited enough.** The upstream's own answer outweighs a probe that came home, and some forwarders get one
-//! from their next server only when they have heard our SERVFAIL. That is waited for, up to two seconds. But dnsmasq with
-//! `strict-order` and no further server says nothing more, while clients wait whom nobody else can answer. So where a
-//! witness has spoken against the last upstream, and a probe came home at once, its end is awaited for a few
+//! **When it has waited enough.** The upstream's own answer outweighs a probe that came home, and some forwarders get
+//! one from their next server only when they have heard our SERVFAIL. That is waited for, up to two seconds. But
+//! dnsmasq with `strict-order` and no further server says nothing more, while clients wait whom nobody else can answer.
+//! So where a witness has spoken against the last upstream, and a probe came home at once, its end is awaited for a few
 //! milliseconds only; an own answer after that makes the upstream half a loop, and is waited for in full from then on.
 
 use std::time::{Duration, Instant};

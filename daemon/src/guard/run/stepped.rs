@@ -1,10 +1,11 @@
-//! The judge at work step by step, with time and chance given: for a model of the world, in which nothing runs beside it.
+//! The judge at work step by step, with time and chance given: for a model of the world, in which nothing runs beside
+//! it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Driver, Guard};
-use crate::guard::{Action, Event, Nonce, Secret, Settings, Witness};
+use super::Driver;
+use crate::guard::{Action, Event, Guard, Nonce, Secret, Settings, Witness};
 use crate::upstream::{Transport, Upstream};
 
 impl Guard {
@@ -15,8 +16,8 @@ impl Guard {
 }
 
 impl Driver {
-    /// Takes `event` and all that waits in the queue, as [`Driver::run`] does, but what the witness `deaf_to` says. Returns
-    /// whether there are other verdicts.
+    /// Takes `event` and all that waits in the queue, as [`Driver::run`] does, but what the witness `deaf_to` says.
+    /// Returns whether there are other verdicts.
     pub(crate) fn step(
         &mut self,
         event: Option<Event>,

@@ -1,8 +1,8 @@
 //! The answers that Onward makes itself: errors, refusals, and the end of CoreDNS's loop probe.
 //!
-//! hickory reads the query and writes the answer, in memory and without a runtime, so that plain threads can call it too.
-//! Answers of upstreams never come here; they are passed on as the bytes that came in. What an odd query deserves is
-//! decided by `admit::triage`.
+//! hickory reads the query and writes the answer, in memory and without a runtime, so that plain threads can call it
+//! too. Answers of upstreams never come here; they are passed on as the bytes that came in. What an odd query deserves
+//! is decided by `admit::triage`.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,8 +23,8 @@ mod tests;
 
 /// The longest answer made here, in bytes: what every client takes, with EDNS or without (RFC 1035, section 4.2.1).
 ///
-/// The longest question (259 bytes) leaves room for an OPT with a text of [`Ede::TEXT_MAX`] bytes, so nothing made here is
-/// ever truncated.
+/// The longest question (259 bytes) leaves room for an OPT with a text of [`Ede::TEXT_MAX`] bytes, so nothing made here
+/// is ever truncated.
 pub(crate) const OWN_MAX: usize = 512;
 
 /// Time that CoreDNS may keep the response to its loop probe, in seconds.
@@ -134,11 +134,12 @@ impl LocalResponse {
     }
 }
 
-/// Writes the answer `own` to `query` into `out`, at most [`OWN_MAX`] bytes; `payload` is what we say that we take over UDP.
+/// Writes the answer `own` to `query` into `out`, at most [`OWN_MAX`] bytes; `payload` is what we say that we take over
+/// UDP.
 ///
 /// The question comes back as it was spelled, where there is one that can be read; an OPT only where the query had one
-/// that can be read. Returns `None`, and leaves `out` empty, where silence is due: less than a header came, or a response
-/// (answering those would let two servers talk for ever).
+/// that can be read. Returns `None`, and leaves `out` empty, where silence is due: less than a header came, or a
+/// response (answering those would let two servers talk for ever).
 #[must_use]
 pub(crate) fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut Vec<u8>) -> Option<()> {
     out.clear();

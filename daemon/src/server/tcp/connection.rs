@@ -1,8 +1,9 @@
-//! One connection of a client: queries in, answers out as they come, in whatever order that is (RFC 7766, section 6.2.1.1).
+//! One connection of a client: queries in, answers out as they come, in whatever order that is (RFC 7766, section
+//! 6.2.1.1).
 //!
-//! hickory's stream frames the messages and reads nothing while it has something to write, so what waits to be written is
-//! bounded by the queries in flight. hickory's timer counts from one turn (`turns`) to the next: it ends a client that
-//! sends its query byte by byte, or does not take its answers, just like one that does nothing.
+//! hickory's stream frames the messages and reads nothing while it has something to write, so what waits to be written
+//! is bounded by the queries in flight. hickory's timer counts from one turn (`turns`) to the next: it ends a client
+//! that sends its query byte by byte, or does not take its answers, just like one that does nothing.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -31,7 +32,8 @@ pub(super) async fn run<A: Answer>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let Ok(local) = socket.local_addr() else { return };
-    // Answers are whole messages; holding them back to fill a segment would only delay them. Without it they still go out.
+    // Answers are whole messages; holding them back to fill a segment would only delay them. Without it they still go
+    // out.
     let _ = socket.set_nodelay(true);
     let (gate, gate_handle) = Gate::new(socket);
     let in_flight = shared.limits.in_flight;
@@ -79,7 +81,8 @@ impl<'a, A: Answer> Connection<'a, A> {
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
-                () = &mut stopped, if !stopping => stopping = true, // before the turns, which a busy client never lets end
+                // Before the turns, which a busy client never lets end.
+                () = &mut stopped, if !stopping => stopping = true,
                 turn = self.turns.next() => match turn {
                     Some(Ok(turn)) => {
                         others_turn = matches!(turn, Turn::Enough);

@@ -1,10 +1,10 @@
 //! The socket of a connection, with a buffer for each direction: many queries come in by one read, and many answers go
 //! out by one write.
 //!
-//! hickory's framed stream asks for two bytes and then for a message, and writes each answer by itself; it writes only while
-//! it is asked for the next message, and nothing tells whether it still has something to write. Here what it writes is
-//! kept until it wants to read what has not come in yet. Then no other answer is ready, so none is held back for another.
-//! With the gate shut it finds the end of input, and says so only once everything is written.
+//! hickory's framed stream asks for two bytes and then for a message, and writes each answer by itself; it writes only
+//! while it is asked for the next message, and nothing tells whether it still has something to write. Here what it
+//! writes is kept until it wants to read what has not come in yet. Then no other answer is ready, so none is held back
+//! for another. With the gate shut it finds the end of input, and says so only once everything is written.
 
 use std::io;
 use std::pin::Pin;
@@ -85,7 +85,8 @@ impl GateHandle {
 impl AsyncRead for Gate {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
-        // Nothing is asked for where a client says that its message has no bytes. Linux would have us wait for the next one.
+        // Nothing is asked for where a client says that its message has no bytes. Linux would have us wait for the next
+        // one.
         if buf.remaining() == 0 || (gate.is(GateState::Open) && gate.ahead.give(buf)) {
             return Poll::Ready(Ok(()));
         }

@@ -1,8 +1,8 @@
 //! TCP from clients: accepts connections, bounds their number, and ends them in order.
 //!
-//! What happens on one connection is in `connection`; hickory frames messages and times idleness there. The accept loop is
-//! ours because hickory-server's has no bound, answers in order only, and ends on the first aborted connection. What a
-//! query deserves is the business of whoever implements [`Answer`].
+//! What happens on one connection is in `connection`; hickory frames messages and times idleness there. The accept loop
+//! is ours because hickory-server's has no bound, answers in order only, and ends on the first aborted connection. What
+//! a query deserves is the business of whoever implements [`Answer`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -155,7 +155,8 @@ async fn make_room(room: &Arc<Semaphore>, idle: &Idle) -> Option<OwnedSemaphoreP
 /// What an error of accept(2) is about, and so what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
-    /// One connection that came to nothing: accept the next. Linux hands a connection's pending network errors to accept.
+    /// One connection that came to nothing: accept the next. Linux hands a connection's pending network errors to
+    /// accept.
     Connection,
     /// No descriptor or memory is left: the connection stays in the queue, so an immediate retry would only spin.
     Room,

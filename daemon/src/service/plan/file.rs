@@ -12,8 +12,8 @@ use crate::service::change::Change;
 use crate::service::state::{Check, Failed, Listener, Role};
 
 impl Planner<'_> {
-    /// Has the file written where it is not as it should be: also where another program changed or removed it. It stays as it is
-    /// while no listener could be named.
+    /// Has the file written where it is not as it should be: also where another program changed or removed it. It stays
+    /// as it is while no listener could be named.
     pub(super) fn file(&mut self, chosen: &[ListenAddress]) {
         let settings = &self.observed.settings.resolv_conf;
         let listeners = self.named(chosen);

@@ -14,8 +14,9 @@ pub(crate) fn cases(usual: u32) -> ProptestConfig {
     ProptestConfig::with_cases(wanted.unwrap_or(usual))
 }
 
-/// Returns settings for `usual` cases that are the same in each run: for rules that hold of nearly all cases, and that chance
-/// must not break in a run that is about something else. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` give other ones and more.
+/// Returns settings for `usual` cases that are the same in each run: for rules that hold of nearly all cases, and that
+/// chance must not break in a run that is about something else. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` give other
+/// ones and more.
 pub(crate) fn the_same_cases(usual: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..cases(usual) };
     match std::env::var_os("PROPTEST_RNG_SEED") {

@@ -107,8 +107,8 @@ fn a_name_of_255_bytes_is_plain_and_one_of_256_is_not() {
 proptest! {
     #![proptest_config(cases(50_000))]
 
-    /// The same verdict, the same key. Only of what stands inside options each may think as it likes: hickory refuses some
-    /// that are well-formed, and takes some that are not; we forward none.
+    /// The same verdict, the same key. Only of what stands inside options each may think as it likes: hickory refuses
+    /// some that are well-formed, and takes some that are not; we forward none.
     #[test]
     fn the_hot_parser_agrees_with_hickory(packet in packets()) {
         let ours = |packet: &[u8]| read(packet).ok().map(|query| (query.key().to_vec(), query.payload()));

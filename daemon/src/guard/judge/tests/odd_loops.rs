@@ -1,5 +1,5 @@
-//! Loops of odd shapes: through hops that deny our probes from a cache, under many parents, for one type or transport alone,
-//! and beside strangers who provoke whatever they can.
+//! Loops of odd shapes: through hops that deny our probes from a cache, under many parents, for one type or transport
+//! alone, and beside strangers who provoke whatever they can.
 
 use super::*;
 use crate::guard::limits::Provocation;

@@ -23,8 +23,8 @@ fn probes_provoked_without_bound_are_limited() {
         world.witness(Witness::Tag, &format!("a.z{n}.example"), &does);
         world.now += Duration::from_millis(1);
     }
-    // Eighteen witnesses a minute are heard. Each causes at most a probe of the root, of the parent and of the name, and
-    // six times a minute the same over TCP.
+    // Eighteen witnesses a minute are heard. Each causes at most a probe of the root, of the parent and of the name,
+    // and six times a minute the same over TCP.
     assert!(world.sent.len() <= 10 * (18 + 6) * 3, "{}", world.sent.len());
     let mut fast = world.sent.iter().map(|sent| sent.0).collect::<Vec<_>>();
     fast.sort_unstable();

@@ -68,8 +68,8 @@ async fn a_connection_that_waits_for_an_answer_does_not_give_way() {
     assert_eq!(receive(&mut newcomer).await.unwrap(), b"fast");
 }
 
-/// CVE-2024-8418 (aardvark-dns): one client that opens a connection and sends nothing, or a byte now and then, stopped TCP
-/// for all others.
+/// CVE-2024-8418 (aardvark-dns): one client that opens a connection and sends nothing, or a byte now and then, stopped
+/// TCP for all others.
 #[tokio::test]
 async fn slowloris_a_query_sent_byte_by_byte_ends_in_time_and_hinders_nobody() {
     let idle = Duration::from_millis(300);
