@@ -86,10 +86,10 @@ impl Wire {
         self.engine.ask(question, self.now);
         let mut sent_over = None;
         while let Some(action) = self.engine.next_action() {
-            if let Action::Send(socket, ask) = action {
+            if let Action::Send(socket, attempt) = action {
                 sent_over = Some(socket);
                 self.answer.clear();
-                self.answer.extend_from_slice(self.engine.message(ask).unwrap_or_default());
+                self.answer.extend_from_slice(self.engine.message(attempt).unwrap_or_default());
             }
         }
         sent_over

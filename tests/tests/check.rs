@@ -17,6 +17,7 @@ fn on_a_node(configuration: &str, script: &str) -> Output {
          printf '{ACCOUNTS}' > /etc/passwd; printf '{GROUPS}' > /etc/group\n\
          printf '[Service]\\nUser=onward\\nRuntimeDirectory=onward\\nStateDirectory=onward\\n' \
          > /etc/systemd/system/onward.service\n\
+         echo nameserver 10.0.0.2 > /etc/resolv.conf\n\
          cat > /etc/onward/onward.toml; set +e\n{script}"
     );
     let mut command = Command::new("unshare");
@@ -43,6 +44,9 @@ fn a_file_that_the_services_user_cannot_read_is_a_warning_to_root_and_a_fault_of
     }
     let sound = on_a_node("workers = 2\n", "chmod 644 /etc/onward/onward.toml; $ONWARD check --as-service");
     assert_eq!((sound.status.code(), text(&sound).as_str()), (Some(0), "The configuration is sound.\n"));
+    let folder = on_a_node("", "chmod 700 /etc/onward/onward.toml.d; $ONWARD check --as-service");
+    assert_eq!(folder.status.code(), Some(78));
+    assert!(text(&folder).contains("may not list it; run: chmod o+rx /etc/onward/onward.toml.d"), "{}", text(&folder));
     let told = "the user onward may not read it; run: chmod o+r /etc/onward/onward.toml";
     let root = on_a_node("workers = 2\n", "chmod 600 /etc/onward/onward.toml; $ONWARD check");
     assert_eq!(root.status.code(), Some(0));
@@ -85,6 +89,23 @@ fn what_would_not_work_on_this_node_is_not_called_sound() {
     ] {
         let limit = "printf 'MemoryMax=64M\\n' >> /etc/systemd/system/onward.service";
         let output = on_a_node(configuration, &format!("{limit}; $ONWARD check"));
+        assert!(text(&output).contains(told) && !text(&output).contains("sound"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn what_would_be_waited_for_is_not_called_sound() {
+    if !can_run() {
+        return;
+    }
+    for (configuration, script, told) in [
+        ("", "rm /etc/resolv.conf", "no source names a server that may be asked; one is waited for"),
+        ("", "ln -sf /run/onward/resolv.conf /etc/resolv.conf", "one is waited for"),
+        ("listen = [\"interface:eth77\"]\n", "true", "no network interface \"eth77\" yet"),
+        ("[upstreams]\nservers = [\"fe80::1%eth99\"]\n", "true", "no such network interface yet; it is waited for"),
+    ] {
+        let output = on_a_node(configuration, &format!("{script}; $ONWARD check"));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         assert!(text(&output).contains(told) && !text(&output).contains("sound"), "{}", text(&output));
     }
 }

@@ -2,6 +2,7 @@
 //! node can tell of it.
 
 mod access;
+mod awaited;
 mod node;
 mod unit;
 
@@ -55,9 +56,13 @@ fn judge(
     root: &Root,
 ) -> Result<Loaded, Faults> {
     let own = discover::own(&loaded.settings, root);
-    let node = Node { identity, unit, memory: node::memory(root), own, cluster_dns: kubelet::read(root).cluster_dns };
+    let kubelet = kubelet::read(root);
+    let awaited = awaited::find(&loaded, &kubelet, &own, root);
+    let node = Node { identity, unit, memory: node::memory(root), own, cluster_dns: kubelet.never_asked() };
     if args.config.is_some() && !args.as_service {
-        loaded.files.clear(); // a draft, which the service does not read
+        // A draft, which the service does not read.
+        loaded.files.clear();
+        loaded.folders.clear();
     }
     let barred = node.barred(&loaded);
     if args.as_service && !barred.is_empty() {
@@ -65,6 +70,7 @@ fn judge(
     }
     loaded.warnings.extend(barred);
     loaded.warnings.extend(node.doubts(&loaded));
+    loaded.warnings.extend(awaited);
     let unknown = node.unit.iter().filter(|_| args.as_service).flat_map(|unit| &unit.unknown);
     loaded.warnings.extend(unknown.map(|what| of_unit(what.clone())));
     Ok(loaded)

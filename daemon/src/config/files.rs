@@ -43,6 +43,8 @@ pub(super) struct Files {
     pub(super) read: Vec<PathBuf>,
     /// Not read, though a person may think so.
     pub(super) passed_over: Vec<PathBuf>,
+    /// The folders that were listed.
+    pub(super) folders: Vec<PathBuf>,
 }
 
 /// The files to read, in rising order of weight. One that was asked for by name stands alone and must exist.
@@ -55,6 +57,7 @@ pub(super) fn find(roots: &Roots, only: Option<&Path>, faults: &mut Vec<Fault>) 
         Ok(mut found) => {
             files.read.append(&mut found.read);
             files.passed_over.append(&mut found.passed_over);
+            files.folders.append(&mut found.folders);
         }
         Err(fault) => faults.push(fault),
     };
@@ -91,7 +94,7 @@ fn list(folder: &Path) -> Result<Files, Fault> {
     if fs::metadata(folder).map_err(unreadable)?.mode() & OTHERS_MAY_WRITE != 0 {
         return Err(open_to_all(folder, "put files into this folder, so none of it is read"));
     }
-    let mut files = Files::default();
+    let mut files = Files { folders: vec![folder.to_owned()], ..Files::default() };
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));

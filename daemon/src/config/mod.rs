@@ -58,6 +58,8 @@ pub(crate) struct Loaded {
     pub effective: Effective,
     /// The files that were read, in rising order of weight.
     pub files: Vec<PathBuf>,
+    /// The folders that were looked into.
+    pub folders: Vec<PathBuf>,
     /// What holds, but should be looked at again.
     pub warnings: Vec<Fault>,
     /// What was passed over, or may be read otherwise than a person thinks.
@@ -122,7 +124,7 @@ pub(crate) fn load_from(
     }
     notes.append(&mut reader.notes);
     let warnings = warnings::find(&settings, &effective);
-    Ok(Loaded { settings, effective, files: files.read, warnings, notes })
+    Ok(Loaded { settings, effective, files: files.read, folders: files.folders, warnings, notes })
 }
 
 fn merge(layers: Vec<Layer>) -> Value {

@@ -148,8 +148,8 @@ impl<'r> Section<'r> {
         let all = shown(&given.kind);
         let items = match given.kind {
             ValueKind::Array(items) => items,
-            ValueKind::String(text) if origin.is_plain_text() && text.trim_start().starts_with(['[', '"']) => {
-                let plain = text.replace(['[', ']', '"'], "");
+            ValueKind::String(text) if origin.is_plain_text() && text.trim_start().starts_with(['[', '"', '\'']) => {
+                let plain = text.replace(['[', ']', '"', '\''], "");
                 let what = format!("a list in a variable is written with commas alone: {}", plain.trim());
                 self.fault(name, &origin, &all, what);
                 return None;
@@ -159,7 +159,7 @@ impl<'r> Section<'r> {
                 let what = if all.is_empty() {
                     "a list is needed, not a table".to_owned()
                 } else {
-                    format!("a list is needed; write [{all}]")
+                    format!("a list is needed; write [{}]", as_items(&given.kind, kind).unwrap_or_else(|| all.clone()))
                 };
                 self.fault(name, &origin, &all, what);
                 return None;
@@ -198,6 +198,10 @@ impl<'r> Section<'r> {
         {
             self.reader.notes.push(Fault::value(origin.clone(), name, &shown(&given.kind), note));
         }
+        let parsed = parsed.map_err(|what| match &given.kind {
+            ValueKind::String(text) if origin.is_plain_text() => without_quotes(text, kind).unwrap_or(what),
+            _ => what,
+        });
         parsed.map_err(|what| self.fault(name, &origin, &shown(&given.kind), what)).ok()
     }
 
@@ -220,6 +224,26 @@ fn split(text: &str, origin: &Origin) -> Vec<Value> {
         return Vec::new();
     }
     text.split(',').map(|item| Value::new(Some(&origin.to_string()), item.trim())).collect()
+}
+
+/// Returns the items of a text that holds a whole list, as they are written in TOML; none where it holds one item.
+fn as_items<K: Kind>(given: &ValueKind, kind: &K) -> Option<String> {
+    let ValueKind::String(text) = given else { return None };
+    let parts = |separators: &[char]| -> Vec<String> {
+        text.split(separators).map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+    };
+    // A blank may be a part of an item.
+    let blanks = || Some(parts(&[' ', ';', '\t'])).filter(|items| items.iter().all(|item| kind.parse(item).is_ok()));
+    let items = if text.contains(',') { parts(&[',']) } else { blanks()? };
+    let shown: Vec<String> = items.into_iter().map(|item| shown(&ValueKind::String(item))).collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
+}
+
+/// Returns what to write in place of a variable's value that has quotes around it, as in a file.
+fn without_quotes<K: Kind>(text: &str, kind: &K) -> Option<String> {
+    let inside = |quote: char| text.trim().strip_prefix(quote)?.strip_suffix(quote);
+    let inside = inside('"').or_else(|| inside('\''))?;
+    kind.parse(inside).is_ok().then(|| format!("the quotes are a part of the value; write it without: {inside}"))
 }
 
 /// A value as people would write it in TOML; nothing for a table.

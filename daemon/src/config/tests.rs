@@ -199,6 +199,23 @@ fn a_list_in_a_variable_that_is_written_as_in_a_file_is_told() {
 }
 
 #[test]
+fn quotes_around_the_value_of_a_variable_are_told() {
+    for (name, value, key, plain) in [
+        ("ONWARD_CACHE__TTL_MAX", "\"2h\"", "cache.ttl_max", "2h"),
+        ("ONWARD_WORKERS", "'2'", "workers", "2"),
+        ("ONWARD_LOG__LEVEL", "\"debug\"", "log.level", "debug"),
+        ("ONWARD_STATE_DIR", "\"/var/lib/x\"", "state_dir", "/var/lib/x"),
+    ] {
+        let faults = Host::new(&[]).with(&[(name, value)]).faults();
+        let shown = serde_json::Value::from(value);
+        let told = "the quotes are a part of the value; write it without:";
+        assert_eq!(faults, [format!("environment {name}: {key} = {shown}: {told} {plain}")]);
+    }
+    let list = Host::new(&[]).with(&[("ONWARD_UPSTREAMS__SERVERS", "'10.0.0.2, 10.0.0.3'")]).faults();
+    assert!(list[0].ends_with("written with commas alone: 10.0.0.2, 10.0.0.3"), "{list:?}");
+}
+
+#[test]
 fn a_later_layer_replaces_an_earlier_one_key_by_key() {
     let host = Host::new(&[
         ("vendor/10-vendor.toml", "workers = 2\n[cache]\nttl_max = \"1h\"\nttl_min = \"1s\""),

@@ -208,7 +208,8 @@ pub(crate) fn look_again(inputs: &Inputs<'_>, memory: &mut Memory, now: Instant)
     let view = NodeView { written: inputs.written, sources: inputs.sources };
     let programs = Programs::read(&view, &mut reader);
     let own = memory.own(inputs.own, &programs.written);
-    let rules = Rules { own: &own, cluster_dns: &kubelet.cluster_dns };
+    let cluster_dns = kubelet.never_asked();
+    let rules = Rules { own: &own, cluster_dns: &cluster_dns };
     let mut offers = Vec::new();
     let mut candidates = Vec::new();
     if !inputs.configured.is_empty() {

@@ -37,7 +37,7 @@ pub(super) struct Onward {
     places: HashMap<UpstreamId, Place>,
     next: u64,
     sockets: HashMap<Socket, UpstreamId>,
-    asks: HashMap<u64, (UpstreamId, Socket, Vec<u8>)>,
+    attempts: HashMap<u64, (UpstreamId, Socket, Vec<u8>)>,
     probes: HashMap<u64, (Nonce, Vec<u8>)>,
     /// Queries that wait for a response, by the address that each came from.
     waiting: HashMap<SocketAddr, (Place, u64)>,
@@ -67,7 +67,7 @@ impl Onward {
             places,
             next: 0,
             sockets: HashMap::new(),
-            asks: HashMap::new(),
+            attempts: HashMap::new(),
             probes: HashMap::new(),
             waiting: HashMap::new(),
             judges_from: None,
@@ -130,7 +130,7 @@ impl Onward {
                     let upstream = self.sockets[&socket];
                     self.next += 1;
                     out.ask(self.places[&upstream], messages::read(&bytes, out.place, self.next));
-                    self.asks.insert(self.next, (upstream, socket, bytes.clone()));
+                    self.attempts.insert(self.next, (upstream, socket, bytes.clone()));
                 }
                 Transmit::Respond(ReplyTo::Udp(_, client)) => {
                     let to = self.waiting.remove(&client).unwrap();
@@ -184,7 +184,7 @@ impl Node for Onward {
             let heard = probe::heard(&message, &messages::answer(&message, answer.code));
             return self.settle(Some(Event::ProbeOver { nonce, heard }), out);
         }
-        let Some((upstream, socket, asked)) = self.asks.remove(&answer.id) else { return };
+        let Some((upstream, socket, asked)) = self.attempts.remove(&answer.id) else { return };
         self.core.forwarder.handle_datagram(upstream, socket, &messages::answer(&asked, answer.code), out.now);
         self.settle(None, out);
     }

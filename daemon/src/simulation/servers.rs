@@ -48,7 +48,7 @@ pub(super) struct Forwarder {
     rng: StdRng,
     next: u64,
     pending: HashMap<u64, Pending>,
-    asks: HashMap<u64, u64>,
+    attempts: HashMap<u64, u64>,
 }
 
 struct Pending {
@@ -94,7 +94,7 @@ impl Node for Good {
 impl Forwarder {
     pub(super) fn new(manners: Manners, upstreams: Vec<Place>) -> Self {
         let rng = StdRng::seed_from_u64(manners.random.unwrap_or_default());
-        Self { manners, upstreams, rng, next: 0, pending: HashMap::new(), asks: HashMap::new() }
+        Self { manners, upstreams, rng, next: 0, pending: HashMap::new(), attempts: HashMap::new() }
     }
 
     /// Whom to ask for a name, in this order.
@@ -116,7 +116,7 @@ impl Forwarder {
         pending.tried += 1;
         pending.due += 1;
         self.next += 1;
-        self.asks.insert(self.next, number);
+        self.attempts.insert(self.next, number);
         out.ask(*upstream, Query { from: out.place, id: self.next, ..pending.query.clone() });
         out.after(Duration::from_secs(2), Timer::Attempt(number, pending.tried));
     }
@@ -160,7 +160,7 @@ impl Node for Forwarder {
     }
 
     fn answer(&mut self, answer: Answer, out: &mut Out) {
-        let Some(number) = self.asks.remove(&answer.id) else { return };
+        let Some(number) = self.attempts.remove(&answer.id) else { return };
         if answer.code != SERVFAIL {
             return self.end(number, answer.code, out);
         }

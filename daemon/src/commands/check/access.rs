@@ -103,6 +103,21 @@ impl Identity {
         }
     }
 
+    /// Whether the user may list the directory.
+    ///
+    /// # Errors
+    /// What is in the way, for people.
+    pub(super) fn lists(&self, directory: &Path) -> Result<(), String> {
+        let Ok(real) = fs::canonicalize(directory) else { return Ok(()) };
+        self.reaches(&real)?;
+        match fs::metadata(&real) {
+            Ok(metadata) if !self.may(&metadata, READ) => {
+                Err(format!("the user {} may not list it; run: chmod o+rx {}", self.name, real.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the user may make files in the directory, or make the directory where it is missing.
     ///
     /// # Errors
@@ -159,6 +174,18 @@ mod tests {
         assert_eq!(root.reads(&file), Ok(()));
         set(folder.path(), 0o700);
         assert_eq!(somebody().reads(&file), Err(format!("the user onward may not enter {}", folder.path().display())));
+    }
+
+    #[test]
+    fn a_directory_is_listed_only_where_it_lets_it() {
+        let folder = tempfile::tempdir().unwrap();
+        set(folder.path(), 0o755);
+        assert_eq!(somebody().lists(folder.path()), Ok(()));
+        assert_eq!(somebody().lists(&folder.path().join("missing")), Ok(()));
+        set(folder.path(), 0o700);
+        let told = format!("the user onward may not list it; run: chmod o+rx {}", folder.path().display());
+        assert_eq!(somebody().lists(folder.path()), Err(told));
+        assert_eq!(Identity { uid: 0, ..somebody() }.lists(folder.path()), Ok(()));
     }
 
     #[test]

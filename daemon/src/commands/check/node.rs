@@ -57,6 +57,9 @@ impl Node {
         for file in &loaded.files {
             barred.extend(self.identity.reads(file).err().map(|what| fault(file, what)));
         }
+        for folder in &loaded.folders {
+            barred.extend(self.identity.lists(folder).err().map(|what| fault(folder, what)));
+        }
         let path = &loaded.settings.resolv_conf.path;
         let is_directory = path.is_dir().then(|| "it is a directory; write the path of a file".to_owned());
         let directory = path.parent().unwrap_or(path);
@@ -120,7 +123,7 @@ fn fault(file: &Path, what: String) -> Fault {
     Fault { origin, key: None, value: None, what }
 }
 
-fn of_key(loaded: &Loaded, key: &str, what: String) -> Option<Fault> {
+pub(super) fn of_key(loaded: &Loaded, key: &str, what: String) -> Option<Fault> {
     let entry = loaded.effective.get(key)?;
     Some(Fault { origin: entry.origin.clone(), key: Some(key.to_owned()), value: Some(entry.toml()), what })
 }

@@ -37,7 +37,7 @@ struct Facts {
 /// # Errors
 /// Never in practice: all of it is text and addresses.
 pub(crate) fn render(kubelet: &Kubelet) -> io::Result<String> {
-    let Kubelet { cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown } = kubelet.clone();
+    let Kubelet { cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown, .. } = kubelet.clone();
     let facts = Facts { format: FORMAT, cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown };
     Ok(serde_json::to_string_pretty(&facts)? + "\n")
 }
@@ -66,5 +66,5 @@ fn parse(text: &[u8]) -> Result<Kubelet, String> {
     }
     let facts: Facts = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let Facts { cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown, .. } = facts;
-    Ok(Kubelet { cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown })
+    Ok(Kubelet { cluster_dns, cluster_domain, node_ips, resolv_conf, starts_pods, unknown, ..Kubelet::default() })
 }

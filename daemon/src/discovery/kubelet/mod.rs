@@ -15,6 +15,8 @@ mod yaml;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::root::Root;
 use flags::Flags;
 use running::Running;
@@ -25,6 +27,13 @@ const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 const CONFIG_DIRECTORY: &str = "/etc/kubernetes/kubelet.conf.d";
 /// Configurations of k3s and RKE2; drop-ins are in the directory of the same name with `.d`.
 const DISTRIBUTIONS: [&str; 2] = ["/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml"];
+
+/// The programs of their name.
+const DISTRIBUTION_STARTERS: [&str; 2] = ["k3s", "rke2"];
+/// Their networks of Services where `service-cidr` names none.
+const DEFAULT_SERVICES: [&str; 2] = ["10.43.0.0/16", "fd00:43::/112"];
+/// The number, in a network of Services, of the cluster's DNS.
+const DNS_HOST: u32 = 10;
 
 /// What is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +48,10 @@ pub struct Kubelet {
     pub resolv_conf: Option<String>,
     /// Which programs that start pods run: `kubelet`, `k3s` and others of their kind.
     pub starts_pods: Vec<String>,
+    /// Whether k3s or RKE2 is configured here, whose cluster has a DNS though nothing names its address.
+    pub has_distribution: bool,
+    /// Networks of Services that k3s or RKE2 are told, until all files are read.
+    service_networks: Vec<IpNet>,
     /// In words: what could not be read.
     pub unknown: Vec<String>,
 }
@@ -51,7 +64,7 @@ pub(crate) fn read(root: &Root) -> Kubelet {
         return own; // fresher than any file
     }
     match facts::read(root) {
-        Ok(Some(told)) => return told,
+        Ok(Some(told)) => return Kubelet { has_distribution: own.has_distribution, ..told },
         Ok(None) if is_hidden => own.unknown.push(format!(
             "other users' processes are hidden from this one, and {}, which onward-cluster.service writes, is not there: \
              kubelet's flags are unknown",
@@ -76,11 +89,16 @@ fn look(root: &Root) -> (Kubelet, bool) {
     kubelet.take_file(root, flags.config.as_deref().unwrap_or(CONFIG));
     kubelet.take_directory(root, flags.config_directory.as_deref().unwrap_or(CONFIG_DIRECTORY), &[".conf"]);
     for path in DISTRIBUTIONS {
+        kubelet.has_distribution |= root.path(path).symlink_metadata().is_ok();
         kubelet.take_file(root, path);
         kubelet.take_directory(root, &format!("{path}.d"), &[".yaml", ".yml"]);
     }
     // Flags beat files.
     kubelet.take_flags("kubelet's --cluster-dns", flags);
+    let networks = std::mem::take(&mut kubelet.service_networks);
+    if kubelet.cluster_dns.is_empty() {
+        kubelet.cluster_dns = networks.iter().filter_map(dns_in).collect();
+    }
     (kubelet, is_hidden)
 }
 
@@ -98,7 +116,27 @@ pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
     paths
 }
 
+/// Returns the address in a network of Services that k3s and RKE2 give to the cluster's DNS: the tenth.
+fn dns_in(network: &IpNet) -> Option<IpAddr> {
+    let ip = match network.network() {
+        IpAddr::V4(first) => IpAddr::from((u32::from(first) | DNS_HOST).to_be_bytes()),
+        IpAddr::V6(first) => IpAddr::from((u128::from(first) | u128::from(DNS_HOST)).to_be_bytes()),
+    };
+    network.contains(&ip).then_some(ip)
+}
+
 impl Kubelet {
+    /// Returns what no upstream may be: the cluster's DNS; where k3s or RKE2 are told none, what it is by default. Which
+    /// families pods have is not to be learnt from a default.
+    #[must_use]
+    pub(crate) fn never_asked(&self) -> Vec<IpAddr> {
+        let is_distribution = |starter: &String| DISTRIBUTION_STARTERS.contains(&starter.as_str());
+        if self.cluster_dns.is_empty() && (self.has_distribution || self.starts_pods.iter().any(is_distribution)) {
+            return DEFAULT_SERVICES.iter().filter_map(|text| dns_in(&text.parse().ok()?)).collect();
+        }
+        self.cluster_dns.clone()
+    }
+
     fn take_file(&mut self, root: &Root, path: &str) {
         match root.read_text(path) {
             Ok(Some(text)) => self.take_text(path, &text),
@@ -144,6 +182,7 @@ impl Kubelet {
         }
         // k3s and RKE2; `key+` adds to what earlier files said there.
         self.set_cluster_dns(path, &split(&document.list("cluster-dns")?));
+        self.set_service_networks(path, &split(&document.list("service-cidr")?));
         self.set_node_ips(&split(&document.list("node-ip")?));
         self.add_cluster_dns(path, &split(&document.list("cluster-dns+")?));
         // k3s and RKE2 hand these on to kubelet.
@@ -174,6 +213,20 @@ impl Kubelet {
             match text.trim().parse() {
                 Ok(address) => self.cluster_dns.push(address),
                 Err(_) => self.unknown.push(format!("{source}: clusterDNS has \"{text}\", which is not an address")),
+            }
+        }
+    }
+
+    fn set_service_networks(&mut self, source: &str, texts: &[String]) {
+        if !texts.is_empty() {
+            self.service_networks.clear();
+        }
+        for text in texts {
+            match text.parse() {
+                Ok(network) => self.service_networks.push(network),
+                Err(_) => self.unknown.push(format!(
+                    "{source}: service-cidr has \"{text}\", which is not a network: clusterDNS is unknown"
+                )),
             }
         }
     }

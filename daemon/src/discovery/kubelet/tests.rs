@@ -186,6 +186,31 @@ fn k3s_and_rke2_have_files_of_their_own() {
 }
 
 #[test]
+fn the_dns_of_k3s_is_the_tenth_address_of_its_services_where_none_is_named() {
+    let (config, dropin) = ("/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml.d/1.yaml");
+    let never_asked = |files: &[(&str, &str)]| -> Vec<String> {
+        kubelet(files).never_asked().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(never_asked(&[(config, "service-cidr: 10.50.0.0/16\n")]), ["10.50.0.10"]);
+    assert_eq!(
+        never_asked(&[(dropin, "service-cidr: [10.50.128.0/24, \"fd00:50::/112\"]\n")]),
+        ["10.50.128.10", "fd00:50::a"]
+    );
+    assert_eq!(never_asked(&[(config, "service-cidr: 10.50.0.0/16\ncluster-dns: 10.50.0.53\n")]), ["10.50.0.53"]);
+    let default = ["10.43.0.10", "fd00:43::a"];
+    assert_eq!(never_asked(&[(config, "write-kubeconfig-mode: \"0600\"\n")]), default);
+    assert_eq!(
+        never_asked(&[("/proc/42/status", ROOTS), ("/proc/42/cmdline", "/usr/local/bin/k3s server\0")]),
+        default
+    );
+    // A default tells nothing of the families that pods have.
+    assert!(kubelet(&[(config, "node-name: a\n")]).cluster_dns.is_empty());
+    assert_eq!(never_asked(&[("/var/lib/kubelet/config.yaml", "clusterDomain: a.example\n")]), [""; 0]);
+    let odd = kubelet(&[(config, "service-cidr: 10.50\n")]);
+    assert!(odd.unknown[0].contains("service-cidr has \"10.50\", which is not a network"), "{:?}", odd.unknown);
+}
+
+#[test]
 fn what_cannot_be_read_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
     // A directory where a file should be cannot be read, not even by root.

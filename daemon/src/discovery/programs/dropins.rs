@@ -40,8 +40,7 @@ pub(crate) fn read(name: &str, section: &str, reader: &mut Reader<'_>) -> Vec<As
     }
     let mut assignments = Vec::new();
     for path in main.into_iter().chain(dropins.into_values()) {
-        // A link to /dev/null stands for "not this one".
-        if std::fs::read_link(root.path(&path)).is_ok_and(|target| target.as_os_str() == "/dev/null") {
+        if is_masked(&path, reader) {
             continue;
         }
         let text = reader.text(&path);
@@ -54,6 +53,11 @@ pub(crate) fn read(name: &str, section: &str, reader: &mut Reader<'_>) -> Vec<As
         }));
     }
     assignments
+}
+
+/// Whether a link to /dev/null stands there, which says "not this one".
+pub(super) fn is_masked(path: &str, reader: &Reader<'_>) -> bool {
+    std::fs::read_link(reader.root().path(path)).is_ok_and(|target| target.as_os_str() == "/dev/null")
 }
 
 /// The assignments of one file: `(line, key, value)`. Lines that end with a backslash go on in the next one.

@@ -1,6 +1,8 @@
-//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether links have
-//! settings that it keeps to itself. What its links were told by systemd-networkd is in that program's files.
+//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether there are delegates,
+//! or links with settings that it keeps to itself. What its links were told by systemd-networkd is in that program's
+//! files.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -18,6 +20,12 @@ pub(in crate::discovery) const RESOLV_CONF: &str = "/run/systemd/resolve/resolv.
 /// A file for each link that was told something over D-Bus (`resolvectl`, NetworkManager, VPNs), by index; for root and
 /// resolved itself alone. A link that networkd manages has none.
 const LINK_STATE: &str = "/run/systemd/resolve/netif";
+/// The main file of its configuration, and the directory of its drop-ins, each below several directories.
+const MAIN: &str = "resolved.conf";
+const DROPINS: &str = "resolved.conf.d";
+/// Where delegates are, below the same directories, and how their names end (systemd.dns-delegate(5), systemd 258).
+const DELEGATES: &str = "dns-delegate.d";
+const DELEGATE: &str = ".dns-delegate";
 /// The sockets of all programs.
 const SOCKETS: &str = "/proc/self/net/udp";
 /// Size of an empty directory on a tmpfs, in bytes; each entry adds to it.
@@ -35,6 +43,8 @@ pub(crate) struct Resolved {
     pub conf: Fact<ResolvConf>,
     /// resolved.conf with its drop-ins.
     pub global: Global,
+    /// Whether domains are delegated to servers of their own.
+    pub has_delegates: bool,
     /// Whether a link was told something over D-Bus, which no file shows to others.
     pub has_hidden_links: bool,
     /// Its stub.
@@ -78,7 +88,7 @@ pub(super) fn paths() -> impl Iterator<Item = String> {
     own.into_iter().chain(
         dropins::DIRECTORIES
             .into_iter()
-            .flat_map(|directory| [format!("{directory}/resolved.conf"), format!("{directory}/resolved.conf.d")]),
+            .flat_map(|directory| [MAIN, DROPINS, DELEGATES].map(|name| format!("{directory}/{name}"))),
     )
 }
 
@@ -87,7 +97,8 @@ impl Resolved {
         let conf = reader.resolv_conf(RESOLV_CONF);
         let (global, stub_disabled) = configuration(reader);
         let stub = stub(reader, stub_disabled);
-        Self { conf, global, has_hidden_links: has_hidden_links(reader), stub }
+        let has_delegates = has_delegates(reader);
+        Self { conf, global, has_delegates, has_hidden_links: has_hidden_links(reader), stub }
     }
 
     /// The servers of its own list.
@@ -95,6 +106,20 @@ impl Resolved {
     pub(crate) fn servers(&self) -> Vec<Listed> {
         self.conf.known().map(|conf| listed(conf, RESOLV_CONF)).unwrap_or_default()
     }
+}
+
+/// Whether any delegate is there. Of files with the same name that of the most important directory counts, also where it
+/// says that there is none.
+fn has_delegates(reader: &mut Reader<'_>) -> bool {
+    let mut delegates = BTreeMap::new();
+    for directory in dropins::DIRECTORIES {
+        for name in reader.names(&format!("{directory}/{DELEGATES}")) {
+            if name.ends_with(DELEGATE) {
+                delegates.entry(name.clone()).or_insert_with(|| format!("{directory}/{DELEGATES}/{name}"));
+            }
+        }
+    }
+    delegates.values().any(|path| !dropins::is_masked(path, reader))
 }
 
 /// Whether any link has a file of its own. Where the directory may not be listed, its size tells, as far as it can.
@@ -130,7 +155,7 @@ fn listens(sockets: &str, address: Ipv4Addr) -> bool {
 fn configuration(reader: &mut Reader<'_>) -> (Global, bool) {
     let mut global = Global::default();
     let mut stub_disabled = false;
-    for assignment in dropins::read("resolved.conf", "Resolve", reader) {
+    for assignment in dropins::read(MAIN, "Resolve", reader) {
         let value = assignment.value.as_str();
         match assignment.key.as_str() {
             "DNS" => add(&mut global.servers, &assignment, reader),

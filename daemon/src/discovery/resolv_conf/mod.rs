@@ -53,6 +53,8 @@ pub struct Remark {
 
 /// The byte order mark in UTF-8, which some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The same in UTF-16, of which neither the C library nor this reader makes anything.
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// Reads a file's content.
 #[must_use]
@@ -66,6 +68,10 @@ pub fn parse(content: &[u8]) -> ResolvConf {
     // getline(3): a last line without a newline is a line, an empty rest is none; the latter matches nothing anyhow.
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         conf.take_line(index + 1, line);
+    }
+    if conf.nameservers.is_empty() && UTF_16.iter().any(|mark| content.starts_with(mark)) {
+        let what = "begins as UTF-16 does, of which the C library reads nothing either; save it as UTF-8";
+        conf.remark(1, what.to_owned());
     }
     conf
 }

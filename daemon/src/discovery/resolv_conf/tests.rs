@@ -93,3 +93,17 @@ proptest! {
         prop_assert!(conf.search.iter().all(|name| !name.contains([' ', '\t', '\n']) && name.len() <= 254));
     }
 }
+
+#[test]
+fn a_file_in_utf_16_is_told_and_names_nothing() {
+    let text: Vec<u16> = "nameserver 10.0.0.2\n".encode_utf16().collect();
+    let little = [&b"\xff\xfe"[..], &text.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<_>>()].concat();
+    let big = [&b"\xfe\xff"[..], &text.iter().flat_map(|unit| unit.to_be_bytes()).collect::<Vec<_>>()].concat();
+    for content in [little, big] {
+        let conf = parse(&content);
+        assert!(conf.nameservers.is_empty());
+        assert_eq!(conf.remarks.len(), 1, "{:?}", conf.remarks);
+        assert!(conf.remarks[0].text.contains("save it as UTF-8"), "{:?}", conf.remarks);
+    }
+    assert!(parse(b"\xff\xfe\nnameserver 10.0.0.2\n").remarks.is_empty());
+}

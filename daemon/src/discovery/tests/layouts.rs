@@ -53,6 +53,36 @@ fn the_stub_of_resolved_stays_where_plain_servers_would_lose_something() {
 }
 
 #[test]
+fn delegated_domains_are_left_to_the_stub_and_that_is_told() {
+    let delegate = "[Delegate]\nDNS=10.99.0.54\nDomains=corp.example\n";
+    let resolved = [(ETC, STUB_FILE), (RESOLVED, "nameserver 10.0.0.2\n"), (UDP, UDP_BOTH)];
+    for directory in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
+        let mut node = Node::with(&resolved);
+        assert_eq!(node.asked(0), ["10.0.0.2:53"]);
+        node.write(&format!("{directory}/systemd/dns-delegate.d/corp.dns-delegate"), delegate);
+        let found = node.look(1);
+        assert_eq!(servers(&found), ["127.0.0.54:53"], "{directory}");
+        let told = "systemd-resolved sends some domains to servers of their own: asked through its stub 127.0.0.54";
+        assert!(says(&found, told), "{:?}", found.notes);
+        node.sources = vec![SourceName::File(PathBuf::from(ETC))];
+        assert_eq!(node.asked(1), ["127.0.0.54:53"], "{directory}");
+    }
+    let (root, sources) = (Root::machine(), all_sources());
+    let inputs = Inputs { root: &root, configured: &[], sources: &sources, own: &[], written: Path::new(OURS) };
+    let watched = crate::discovery::paths(&inputs);
+    for directory in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
+        let path = PathBuf::from(format!("{directory}/systemd/dns-delegate.d"));
+        assert!(watched.contains(&path), "{watched:?}");
+    }
+    // None: another ending, and one that a link to /dev/null takes back.
+    let mut node = Node::with(&resolved);
+    node.write("/etc/systemd/dns-delegate.d/readme", delegate);
+    node.write("/usr/lib/systemd/dns-delegate.d/corp.dns-delegate", delegate);
+    node.write("/etc/systemd/dns-delegate.d/corp.dns-delegate", "-> /dev/null");
+    assert_eq!(node.asked(1), ["10.0.0.2:53"]);
+}
+
+#[test]
 fn links_with_servers_and_domains_of_their_own_are_routed() {
     let one = ("/run/systemd/netif/links/2", "DNS=10.0.0.2\nDOMAINS=a.example\n");
     let resolved = (RESOLVED, "nameserver 10.0.0.2\nnameserver 10.1.0.2\n");

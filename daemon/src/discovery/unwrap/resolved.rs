@@ -77,7 +77,10 @@ pub(in crate::discovery) fn resolved(programs: &Programs, rules: &Rules<'_>) -> 
             "systemd-resolved {words} and its stub does not listen: waiting for it; its servers are not asked in plain text"
         )),
         Stub::Away => {
-            reading.note(format!("systemd-resolved {words} and its stub does not listen: asked without that meanwhile"));
+            reading.note(format!(
+                "systemd-resolved {words} and its stub does not listen: a list in use stays for upstreams.hold, and without \
+                 a better one after that its servers are asked without that"
+            ));
             reading.is_degraded = true;
             reading.lists = named.into();
         }
@@ -117,7 +120,7 @@ fn losses(programs: &Programs) -> Vec<Loss> {
         (encryption(Encryption::Yes), Loss::Encryption),
         (encryption(Encryption::Opportunistic), Loss::OpportunisticEncryption),
         (validates, Loss::Validation),
-        (!resolved.global.routes.is_empty() || routes(links), Loss::Routes),
+        (!resolved.global.routes.is_empty() || resolved.has_delegates || routes(links), Loss::Routes),
         (other_port(&resolved.global.servers) || links.iter().any(|link| other_port(&link.servers)), Loss::Ports),
         (resolved.has_hidden_links, Loss::HiddenLinks),
     ]

@@ -15,7 +15,7 @@ fn learnt() -> Kubelet {
         node_ips: vec!["10.0.0.5".parse().unwrap()],
         resolv_conf: Some("/run/onward/resolv.conf".to_owned()),
         starts_pods: vec!["kubelet".to_owned()],
-        unknown: Vec::new(),
+        ..Kubelet::default()
     }
 }
 
