@@ -61,3 +61,44 @@ fn a_change_of_the_address_is_followed() {
     lab.node.net().ip(&format!("address del {NODE}/24 dev eth0"));
     wait_for(&lab, NEW, &process);
 }
+
+#[test]
+fn a_link_that_flaps_and_a_lease_that_is_renewed_leave_the_address_of_the_pods_in_the_file_alone() {
+    let Some(lab) = Lab::new() else { return };
+    let _upstream = upstream(&lab);
+    let process = onward::start(&lab.node, NODE, &["--upstream", UPSTREAMS[0]]);
+    wait_for(&lab, NODE, &process);
+    let right = lab.node.read(onward::RESOLV_CONF);
+    let net = lab.node.net();
+    let (remove, add) = (format!("address del {NODE}/24 dev eth0"), format!("address add {NODE}/24 dev eth0"));
+    for (what, away, back) in [("the link", "link set eth0 down", "link set eth0 up"), ("the lease", &remove, &add)] {
+        net.ip(away);
+        let changed = wait::until(wait::seconds(2), || {
+            let file = lab.node.read(onward::RESOLV_CONF);
+            (file != right).then_some(file)
+        });
+        assert_eq!(changed, None, "{what}:\n{}", process.output());
+        net.ip(back);
+        net.ip(&format!("route replace default via {}", UPSTREAMS[0]));
+        wait_for(&lab, NODE, &process);
+    }
+    assert!(!lab.node.read("/var/lib/onward/addresses.json").contains("10.244.0.1"), "{}", process.output());
+}
+
+#[test]
+fn an_address_that_goes_and_comes_back_beside_a_new_one_is_served_again() {
+    let Some(lab) = Lab::new() else { return };
+    let _upstream = upstream(&lab);
+    let process = onward::start(&lab.node, NODE, &["--upstream", UPSTREAMS[0]]);
+    wait_for(&lab, NODE, &process);
+    let net = lab.node.net();
+    net.ip(&format!("address del {NODE}/24 dev eth0"));
+    sleep(wait::millis(500));
+    net.address("eth0", "10.99.0.77/24");
+    net.ip(&format!("route replace default via {}", UPSTREAMS[0]));
+    wait_for(&lab, "10.99.0.77", &process);
+    net.address("eth0", &format!("{NODE}/24"));
+    let named = wait::until(wait::seconds(12), || lab.node.read(onward::RESOLV_CONF).contains(NODE).then_some(()));
+    assert!(named.is_some(), "{}", process.output());
+    assert_eq!(lab.client().addresses("back.test").len(), 1, "{}", process.output());
+}

@@ -27,6 +27,9 @@ pub(crate) struct Wanted {
     /// Whether the families of `handed_out` hold where no word is had of those that pods have: the other family does
     /// not stand in for one that is late, or gone for a moment.
     pub families_stick: bool,
+    /// Whether the latest of `handed_out` holds where no default route says which address is the node's: another link's does
+    /// not stand in for one that is gone for a moment.
+    pub address_sticks: bool,
 }
 
 /// What kubelet, k3s or RKE2 are told. Empty lists mean "unknown".

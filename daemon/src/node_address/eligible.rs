@@ -139,11 +139,7 @@ pub(crate) fn best<'a>(
     handed_out: &[IpAddr],
     route: &Route,
 ) -> Option<&'a Address> {
-    let in_routers_network = |address: &Address| {
-        route.gateway.is_some_and(|router| {
-            ipnet::IpNet::new(address.ip, address.prefix).is_ok_and(|network| network.contains(&router))
-        })
-    };
+    let in_routers_network = |address: &Address| route.gateway.is_some_and(|router| address.reaches(router));
     among
         .enumerate()
         .min_by_key(|(order, address)| {

@@ -2,7 +2,8 @@
 //!
 //! In this order: `node_ip` of our configuration; `--node-ip` of kubelet, k3s or RKE2; a private address of the link
 //! with the main table's default route; a public one of it, with a warning; without a default route the only global
-//! address. An address that was handed out to pods breaks every tie.
+//! address. An address that was handed out to pods breaks every tie; while it is gone, no address of another network is
+//! taken for being the only one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -135,20 +136,19 @@ impl Seeker<'_> {
         }
     }
 
-    /// The address that was handed out, where the link with the default route has none: that link is only just coming
-    /// up.
+    /// The latest address that was handed out and that the node has, where no link with a default route has one: the
+    /// link may only just be coming up, or be down for a moment.
     fn still_there(&self, family: Family) -> Option<ListenAddress> {
-        let (ip, link) = self.outer(family).min_by_key(|(ip, _)| self.rank(*ip))?;
-        let origin = Origin::HandedOut { link: link.to_owned() };
-        self.wanted.handed_out.contains(&ip).then(|| self.listen(ip, origin))
+        let handed_out = self.outer(family).filter(|(_, address)| self.wanted.handed_out.contains(&address.ip));
+        let (link, address) = handed_out.min_by_key(|(_, address)| self.rank(address.ip))?;
+        Some(self.listen(address.ip, Origin::HandedOut { link: link.name.clone() }))
     }
 
-    /// The addresses of a family that reach beyond their link and are not made for containers, with their links' names.
-    fn outer(&self, family: Family) -> impl Iterator<Item = (IpAddr, &str)> {
-        let links = self.tables.links.iter().filter(|link| link.up && !eligible::is_inner(link));
-        links.flat_map(move |link| {
-            eligible::candidates(self.tables, link, family).map(|address| (address.ip, link.name.as_str()))
-        })
+    /// The addresses of a family that reach beyond their link and are not made for containers, with their links, which may
+    /// be down.
+    fn outer(&self, family: Family) -> impl Iterator<Item = (&Link, &Address)> {
+        let links = self.tables.links.iter().filter(|link| !eligible::is_inner(link));
+        links.flat_map(move |link| eligible::candidates(self.tables, link, family).map(move |address| (link, address)))
     }
 
     /// `node_ip` is taken as it is: it can be bound before it exists.
@@ -215,27 +215,32 @@ impl Seeker<'_> {
         eligible::candidates(self.tables, link, Family::of(source)).find(|address| address.ip == source)
     }
 
-    /// Without a default route: the only address that reaches beyond its link, or that of several which was handed out.
+    /// Without a default route: the address that was handed out, or else the only one that reaches beyond its link. The only
+    /// one is not taken while one of another network that was handed out is gone.
     fn only_one(&self, family: Family, chosen: &mut Chosen) -> Result<ListenAddress, NoAddress> {
-        let mut found: Vec<(IpAddr, &str)> = self.outer(family).collect();
-        found.sort_by_key(|(ip, _)| self.rank(*ip));
-        let (ip, link) = match found.as_slice() {
+        if let Some(address) = self.still_there(family) {
+            return Ok(address);
+        }
+        let found: Vec<_> = self.outer(family).filter(|(link, _)| link.up).collect();
+        let (link, address) = match found.as_slice() {
             [] => return Err(NoAddress::NoneYet { family: Some(family) }),
             [only] => *only,
-            [first, ..] if self.wanted.handed_out.contains(&first.0) => *first,
             several => {
-                let candidates = several.iter().map(|(ip, link)| format!("{ip} ({link})")).collect();
+                let candidates =
+                    several.iter().map(|(link, address)| format!("{} ({})", address.ip, link.name)).collect();
                 return Err(NoAddress::Unclear { candidates });
             }
         };
-        if self.wanted.handed_out.contains(&ip) {
-            return Ok(self.listen(ip, Origin::HandedOut { link: link.to_owned() }));
+        let of_another_network = |gone: &NoAddress| !matches!(gone, NoAddress::Lost { ip } if address.reaches(*ip));
+        if let Some(gone) = self.lost(family).filter(of_another_network).filter(|_| self.wanted.address_sticks) {
+            return Err(gone);
         }
+        let (ip, link) = (address.ip, &link.name);
         chosen.wait_for(Awaited::DefaultRoute);
         chosen.warnings.push(format!(
             "this node has no {family} default route; {ip} on {link} is taken for its address because it is the only one"
         ));
-        Ok(self.listen(ip, Origin::OnlyOne { link: link.to_owned() }))
+        Ok(self.listen(ip, Origin::OnlyOne { link: link.clone() }))
     }
 
     fn listen(&self, ip: IpAddr, origin: Origin) -> ListenAddress {

@@ -134,6 +134,12 @@ impl Route {
 }
 
 impl Address {
+    /// Returns whether that address is in its network.
+    #[must_use]
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        IpNet::new(self.ip, self.prefix).is_ok_and(|network| network.contains(&ip))
+    }
+
     /// Whether its network is the address alone: /32 for IPv4, /128 for IPv6.
     #[must_use]
     pub fn is_host_prefix(&self) -> bool {

@@ -8,8 +8,8 @@ use crate::upstream::Server;
 use super::table::{Address, AddressFlags, Link, LinkIndex, Route, RouteKind, Scope, Tables};
 
 /// Reads tables from lines, to keep the rows below short:
-/// `eth0 [kind]` a link, `+10.0.0.5/24 [flag…]` an address of the last link, `>[metric] [via IP] [src IP]` a default
-/// route by it (IPv4, or IPv6 with `6>`).
+/// `eth0 [kind] [down]` a link, `+10.0.0.5/24 [flag…]` an address of the last link, `>[metric] [via IP] [src IP]` a
+/// default route by it (IPv4, or IPv6 with `6>`).
 pub(crate) fn tables(text: &str) -> Tables {
     let mut tables = Tables::default();
     for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
@@ -49,8 +49,8 @@ pub(crate) fn tables(text: &str) -> Tables {
             tables.links.push(Link {
                 index: LinkIndex(index.0 + 1),
                 name: words[0].to_owned(),
-                kind: words.get(1).unwrap_or(&"").to_string(),
-                up: true,
+                kind: words.get(1).filter(|word| **word != "down").unwrap_or(&"").to_string(),
+                up: !words.contains(&"down"),
                 loopback: words[0] == "lo",
             });
         }

@@ -1,7 +1,8 @@
 //! A worker's sockets that queries come in on, by the ids that the core knows them by.
 //!
-//! One that is closed is not read any more, but stays open for a while: clients still wait for responses that must
-//! leave from its address.
+//! One that is closed stays open for a while: clients still wait for responses that must leave from its address. It is
+//! read as well meanwhile, since the kernel shares the queries among all sockets of an address: where the address is
+//! opened anew, those that come in on the old socket would be lost.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
@@ -40,10 +41,9 @@ impl Listeners {
         self.open.push(Listener { id, socket: Arc::new(socket), is_v4 });
     }
 
-    /// Reads no more queries from a listener; responses still leave from it until all who wait now are answered.
-    pub(super) fn close(&mut self, id: ListenerId, epoll: &Epoll, now: Instant) {
+    /// Lets a listener go once all who wait now are answered.
+    pub(super) fn close(&mut self, id: ListenerId, now: Instant) {
         for listener in self.open.extract_if(.., |listener| listener.id == id) {
-            let _ = epoll.delete(listener.socket.as_fd());
             self.closing.push((now + CLIENT_BUDGET, listener));
         }
     }
@@ -54,8 +54,10 @@ impl Listeners {
     }
 
     /// Closes those that were kept long enough.
-    pub(super) fn let_go(&mut self, now: Instant) {
-        self.closing.retain(|(until, _)| *until > now);
+    pub(super) fn let_go(&mut self, epoll: &Epoll, now: Instant) {
+        for (_, listener) in self.closing.extract_if(.., |(until, _)| *until <= now) {
+            let _ = epoll.delete(listener.socket.as_fd());
+        }
     }
 
     /// The ids of those that queries are read from.
@@ -66,7 +68,8 @@ impl Listeners {
     /// The listener that queries are read from under this id.
     #[inline]
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
-        self.open.iter().find(|listener| listener.id == id)
+        let closing = || self.closing.iter().map(|(_, listener)| listener).find(|listener| listener.id == id);
+        self.open.iter().find(|listener| listener.id == id).or_else(closing)
     }
 
     /// The socket that responses leave from under this id.
@@ -87,17 +90,21 @@ mod tests {
     use crate::clock;
 
     #[test]
-    fn one_that_is_closed_still_sends_for_as_long_as_a_client_may_wait() {
+    fn one_that_is_closed_is_still_read_and_sends_for_as_long_as_a_client_may_wait() {
         let (epoll, mut listeners) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap(), Listeners::default());
         let (now, id) = (clock::now(), ListenerId(7));
         listeners.open(id, UdpSocket::bind("127.0.0.1:0").unwrap(), &epoll, 1);
         assert!(listeners.get(id).is_some_and(|listener| listener.is_v4) && listeners.next_time().is_none());
-        listeners.close(id, &epoll, now);
-        assert!(listeners.get(id).is_none() && listeners.ids().is_empty());
-        listeners.let_go(now + CLIENT_BUDGET - Duration::from_millis(1));
-        assert!(listeners.socket(id).is_some());
+        listeners.close(id, now);
+        listeners.let_go(&epoll, now + CLIENT_BUDGET - Duration::from_millis(1));
+        assert!(listeners.socket(id).is_some() && listeners.get(id).is_some());
+        let address = listeners.socket(id).unwrap().local_addr().unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"a query", address).unwrap();
+        let mut events = [EpollEvent::empty()];
+        assert_eq!(epoll.wait(&mut events, 1000u16), Ok(1), "it is told of");
+        assert_eq!(events[0].data(), 1);
         assert_eq!(listeners.next_time(), Some(now + CLIENT_BUDGET));
-        listeners.let_go(now + CLIENT_BUDGET);
-        assert!(listeners.socket(id).is_none() && listeners.next_time().is_none());
+        listeners.let_go(&epoll, now + CLIENT_BUDGET);
+        assert!(listeners.socket(id).is_none() && listeners.get(id).is_none() && listeners.next_time().is_none());
     }
 }

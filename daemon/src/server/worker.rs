@@ -124,7 +124,7 @@ impl Worker {
             }
             if self.next_time().is_some() {
                 self.forwarder.handle_timeout(now);
-                self.listeners.let_go(now);
+                self.listeners.let_go(&self.epoll, now);
                 self.transmit(&mut buffers, now);
             }
             buffers.outbox.flush();
@@ -276,7 +276,7 @@ impl Worker {
                 Mail::Listen(id, socket) => {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
-                Mail::Unlisten(id) => self.listeners.close(id, &self.epoll, now),
+                Mail::Unlisten(id) => self.listeners.close(id, now),
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.ends = Some(until),
             }

@@ -31,14 +31,14 @@ impl Service {
             }
             Change::File { text, servers: _, notes } => return self.write_file(text, notes),
             Change::Remember(addresses) => return Ok(self.remember(addresses)),
-            Change::GiveWay(true) => log::warn!(
+            Change::GiveWay => log::warn!(
                 event = LogEvent::AddressChosen;
-                "the address family that pods were given has not come back; the other one stands in for it from now on"
+                "the address that pods were given has not come back; another one may stand in for it from now on"
             ),
             Change::Tell(line) => line.log(),
             Change::Ready(status) => notify::ready(status),
             Change::Status(status) => notify::status(status),
-            Change::Unblock(_) | Change::Wait(_) | Change::GiveWay(false) => {}
+            Change::Unblock(_) | Change::Wait(_) | Change::TakeBack(_) => {}
         }
         Ok(Outcome::Done)
     }

@@ -24,8 +24,10 @@ pub(super) enum Change {
     Unblock(SocketAddr),
     /// The node has no address for this reason, or has one again.
     Wait(Option<String>),
-    /// The other family may stand in for the one that was handed out, or need not any more.
-    GiveWay(bool),
+    /// Another address, or the other family, may stand in for what was handed out.
+    GiveWay,
+    /// It need not any more: these addresses are the node's.
+    TakeBack(Vec<IpAddr>),
     /// Bring the file for kubelet to disk, where it is not there already; it names these servers.
     File { text: String, servers: Vec<IpAddr>, notes: Vec<Note> },
     /// Bring the addresses that were handed out to disk.

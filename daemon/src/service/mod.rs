@@ -386,6 +386,7 @@ pub(crate) fn wanted(settings: &Settings, kubelet: &Kubelet, handed_out: Vec<IpA
         told: Told { node_ip: kubelet.node_ips.clone(), cluster_dns: kubelet.cluster_dns.clone() },
         handed_out,
         families_stick: true,
+        address_sticks: true,
     }
 }
 

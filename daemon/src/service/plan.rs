@@ -11,13 +11,13 @@ mod file;
 mod status;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::Level;
 
 use super::change::{Change, Line};
-use super::state::{Check, Phase, RETRY, Role, State};
+use super::state::{Check, Phase, RETRY, Role, STAND_IN, State};
 use crate::config::Settings;
 use crate::discovery::kubelet::Kubelet;
 use crate::kubelet_resolv_conf;
@@ -31,11 +31,10 @@ use crate::upstream::server::DNS_PORT;
 const READY_AT_LAST: Duration = Duration::from_secs(20);
 /// Time for which a default route is waited for at start, which would tell which address is the node's.
 const SETTLING: Duration = Duration::from_secs(5);
-/// Time until a family that was handed out and is gone gives way to the other one. New pods wait meanwhile, or are born
-/// with an address that is away, like the old ones; pods that were given an address that they cannot reach keep it.
-const FAMILY_PATIENCE: Duration = Duration::from_secs(300);
-/// Time after which IPv6 that stands in for IPv4 is taken for the family of the pods.
-const STAND_IN: Duration = Duration::from_secs(600);
+/// Time until what was handed out and is gone gives way: a family to the other one, an address to another link's. New pods
+/// wait meanwhile, or are born with an address that is away, like the old ones; pods that were given an address that they
+/// cannot reach keep it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -147,14 +146,19 @@ impl Planner<'_> {
         };
         let families_stick = self.state.handed_out.remembered
             || now >= STAND_IN
-            || self.state.handed_out.addresses.iter().any(std::net::IpAddr::is_ipv4);
-        let mut wanted = Wanted { families_stick, ..self.wanted() };
-        let mut found = choose(&wanted, tables);
+            || self.state.handed_out.addresses.iter().any(IpAddr::is_ipv4);
+        let before =
+            self.state.gave_way.as_ref().map_or(&self.state.handed_out.addresses, |gave_way| &gave_way.handed_out);
+        let mut found = choose(&Wanted { families_stick, ..self.wanted(before) }, tables);
         match &found {
-            Ok(_) if self.state.gave_way => self.change(Change::GiveWay(false)),
+            Ok(back) if self.state.gave_way.is_some() => {
+                let back = back.addresses.iter().map(|address| address.socket.ip()).collect();
+                self.change(Change::TakeBack(back));
+                return Choice::Awaited;
+            }
             Err(_) if self.gives_way() => {
-                wanted.families_stick = false;
-                found = choose(&wanted, tables);
+                let wanted = self.wanted(&self.state.handed_out.addresses);
+                found = choose(&Wanted { families_stick: false, address_sticks: false, ..wanted }, tables);
             }
             _ => {}
         }
@@ -174,22 +178,22 @@ impl Planner<'_> {
         Choice::Chosen(chosen)
     }
 
-    fn wanted(&self) -> Wanted {
-        super::wanted(self.observed.settings, self.observed.kubelet, self.state.handed_out.addresses.clone())
+    fn wanted(&self, handed_out: &[IpAddr]) -> Wanted {
+        super::wanted(self.observed.settings, self.observed.kubelet, handed_out.to_vec())
     }
 
-    /// Returns whether the family that was handed out has been gone for long enough.
+    /// Returns whether what was handed out has been gone for long enough.
     fn gives_way(&mut self) -> bool {
-        if self.state.gave_way {
+        if self.state.gave_way.is_some() {
             return true;
         }
         let Some(waiting) = &self.state.waiting else { return false };
         if self.state.handed_out.addresses.is_empty() {
             return false;
         }
-        let patience = if self.state.file.text.is_some() { FAMILY_PATIENCE } else { READY_AT_LAST };
+        let patience = if self.state.file.text.is_some() { PATIENCE } else { READY_AT_LAST };
         if self.is_due(Some(waiting.since + patience)) {
-            self.change(Change::GiveWay(true));
+            self.change(Change::GiveWay);
             return true;
         }
         false
@@ -279,11 +283,11 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns the addresses that pods know from an earlier run and that the node still has. Whoever names addresses in
-    /// the configuration has decided about them; so this holds for those alone that are found by rule.
+    /// Returns the addresses that pods were given, in this run or an earlier one, and that the node has. Whoever names
+    /// addresses in the configuration has decided about them; so this holds for those alone that are found by rule.
     fn formerly_handed_out(&self, chosen: Option<&[ListenAddress]>) -> Vec<SocketAddr> {
         let by_rule = |place: &Place| matches!(place, Place::Node | Place::Interface { .. });
-        if !self.state.handed_out.remembered || !self.observed.settings.listen.iter().any(by_rule) {
+        if !self.observed.settings.listen.iter().any(by_rule) {
             return Vec::new();
         }
         let is_chosen = |ip| chosen.unwrap_or_default().iter().any(|one| one.socket.ip() == ip);
@@ -305,6 +309,8 @@ impl Planner<'_> {
     }
 }
 
+#[cfg(test)]
+mod address_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

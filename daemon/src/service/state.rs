@@ -13,6 +13,8 @@ use super::change::{Change, Outcome};
 
 /// Time between two tries of what could not be done: a port that was taken, a full disk.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
+/// Time after which pods count on an address, or a family, that stands in for what they were given before.
+pub(super) const STAND_IN: Duration = Duration::from_secs(600);
 /// Maximum number of addresses that are remembered as handed out; the oldest are forgotten.
 const HANDED_OUT: usize = 8;
 
@@ -24,8 +26,8 @@ pub(super) struct State {
     /// Addresses that could not be listened on.
     pub(super) blocked: Vec<Blocked>,
     pub(super) waiting: Option<Waiting>,
-    /// The family that was handed out was gone for too long: the other one may stand in until it is back.
-    pub(super) gave_way: bool,
+    /// What was handed out was gone for too long: another address, or the other family, may stand in until it is back.
+    pub(super) gave_way: Option<GaveWay>,
     pub(super) file: File,
     pub(super) handed_out: HandedOut,
     /// Lines that hold still, so that they are not told again.
@@ -89,6 +91,14 @@ pub(super) struct Failed {
 pub(super) struct Waiting {
     pub(super) why: String,
     pub(super) since: Duration,
+}
+
+/// What another address may stand in for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct GaveWay {
+    pub(super) since: Duration,
+    /// The addresses that had been handed out until then, the latest first.
+    pub(super) handed_out: Vec<IpAddr>,
 }
 
 /// The file for kubelet.
@@ -155,7 +165,10 @@ impl State {
                 let since = self.waiting.as_ref().map_or(now, |waiting| waiting.since);
                 self.waiting = why.map(|why| Waiting { why, since });
             }
-            Change::GiveWay(gives) => self.gave_way = gives,
+            Change::GiveWay => {
+                self.gave_way = Some(GaveWay { since: now, handed_out: self.handed_out.addresses.clone() });
+            }
+            Change::TakeBack(back) => self.taken_back(&back, now),
             Change::File { text, servers, .. } => self.file_written(text, &servers, outcome, now),
             Change::Remember(_) => {
                 self.handed_out.saved = outcome == Outcome::Done;
@@ -174,6 +187,21 @@ impl State {
         match outcome.failed(now) {
             None => self.listeners.push(Listener { address, role, check: Check::Unknown }),
             Some(failed) => self.blocked.push(Blocked { address, role, failed }),
+        }
+    }
+
+    /// Puts the addresses that are back before those that stood in for them. Forgets those that did so for a short time
+    /// alone, so that the file does not name them any more.
+    fn taken_back(&mut self, back: &[IpAddr], now: Duration) {
+        let Some(gave_way) = self.gave_way.take() else { return };
+        let stood_in = |ip: &IpAddr| !back.contains(ip) && !gave_way.handed_out.contains(ip);
+        let mut addresses = self.handed_out.addresses.clone();
+        addresses.sort_by_key(|ip| (!back.contains(ip), stood_in(ip)));
+        if now.saturating_sub(gave_way.since) < STAND_IN {
+            addresses.retain(|ip| !stood_in(ip));
+        }
+        if addresses != self.handed_out.addresses {
+            (self.handed_out.addresses, self.handed_out.saved) = (addresses, false);
         }
     }
 

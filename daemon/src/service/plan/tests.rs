@@ -277,7 +277,7 @@ fn without_an_address_the_boot_goes_on_and_the_address_is_followed_when_it_comes
     assert!(status.starts_with("degraded: this node has no address yet"), "{status}");
     world.kernel(V4);
     assert_eq!(world.notified.len(), 2, "one status more, once the file is there: {:?}", world.notified);
-    assert!(!world.state.gave_way, "no family was handed out that could give way");
+    assert!(world.state.gave_way.is_none(), "no family was handed out that could give way");
     assert_eq!(world.named(), "10.0.0.5");
     assert_eq!(
         world.has_told("this node has no address yet"),
