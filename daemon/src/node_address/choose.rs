@@ -27,8 +27,8 @@ pub(crate) struct Wanted {
     /// Whether the families of `handed_out` hold where no word is had of those that pods have: the other family does
     /// not stand in for one that is late, or gone for a moment.
     pub families_stick: bool,
-    /// Whether the latest of `handed_out` holds where no default route says which address is the node's: another link's does
-    /// not stand in for one that is gone for a moment.
+    /// Whether the latest of `handed_out` holds where no default route says which address is the node's: another link's
+    /// does not stand in for one that is gone for a moment.
     pub address_sticks: bool,
 }
 

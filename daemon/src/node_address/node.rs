@@ -144,8 +144,8 @@ impl Seeker<'_> {
         Some(self.listen(address.ip, Origin::HandedOut { link: link.name.clone() }))
     }
 
-    /// The addresses of a family that reach beyond their link and are not made for containers, with their links, which may
-    /// be down.
+    /// The addresses of a family that reach beyond their link and are not made for containers, with their links, which
+    /// may be down.
     fn outer(&self, family: Family) -> impl Iterator<Item = (&Link, &Address)> {
         let links = self.tables.links.iter().filter(|link| !eligible::is_inner(link));
         links.flat_map(move |link| eligible::candidates(self.tables, link, family).map(move |address| (link, address)))
@@ -215,8 +215,8 @@ impl Seeker<'_> {
         eligible::candidates(self.tables, link, Family::of(source)).find(|address| address.ip == source)
     }
 
-    /// Without a default route: the address that was handed out, or else the only one that reaches beyond its link. The only
-    /// one is not taken while one of another network that was handed out is gone.
+    /// Without a default route: the address that was handed out, or else the only one that reaches beyond its link. The
+    /// only one is not taken while one of another network that was handed out is gone.
     fn only_one(&self, family: Family, chosen: &mut Chosen) -> Result<ListenAddress, NoAddress> {
         if let Some(address) = self.still_there(family) {
             return Ok(address);

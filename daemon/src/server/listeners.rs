@@ -2,7 +2,7 @@
 //!
 //! One that is closed stays open for a while: clients still wait for responses that must leave from its address. It is
 //! read as well meanwhile, since the kernel shares the queries among all sockets of an address: where the address is
-//! opened anew, those that come in on the old socket would be lost.
+//! opened again, those that come in on the old socket would be lost.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;

@@ -31,9 +31,9 @@ use crate::upstream::server::DNS_PORT;
 const READY_AT_LAST: Duration = Duration::from_secs(20);
 /// Time for which a default route is waited for at start, which would tell which address is the node's.
 const SETTLING: Duration = Duration::from_secs(5);
-/// Time until what was handed out and is gone gives way: a family to the other one, an address to another link's. New pods
-/// wait meanwhile, or are born with an address that is away, like the old ones; pods that were given an address that they
-/// cannot reach keep it.
+/// Time until what was handed out and is gone gives way: a family to the other one, an address to another link's. New
+/// pods wait meanwhile, or are born with an address that is away, like the old ones; pods that were given an address
+/// that they cannot reach keep it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is, at one moment.

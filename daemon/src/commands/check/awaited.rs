@@ -1,5 +1,5 @@
-//! What the configuration needs and the node does not have now, so that Onward would wait for it: interfaces, addresses,
-//! servers. What can never work is in `node.rs`.
+//! What the configuration needs and the node does not have now, so that Onward would wait for it: interfaces,
+//! addresses, servers. What can never work is in `node.rs`.
 
 use std::net::SocketAddr;
 
@@ -63,8 +63,8 @@ fn scopes(loaded: &Loaded, tables: &Tables) -> Option<Fault> {
     (!missing.is_empty()).then(|| of_key(loaded, "upstreams.servers", missing.join("; ")))?
 }
 
-/// Returns that no source names a server that may be asked. `last_good` says whether there is a list of an earlier life,
-/// which is asked meanwhile. Servers of the configuration are judged in `node.rs`.
+/// Returns that no source names a server that may be asked. `last_good` says whether there is a list of an earlier
+/// life, which is asked meanwhile. Servers of the configuration are judged in `node.rs`.
 fn servers(loaded: &Loaded, found: &Found, last_good: bool) -> Option<Fault> {
     if !found.servers.is_empty() || !loaded.settings.upstreams.servers.is_empty() {
         return None;

@@ -126,8 +126,8 @@ fn dns_in(network: &IpNet) -> Option<IpAddr> {
 }
 
 impl Kubelet {
-    /// Returns what no upstream may be: the cluster's DNS; where k3s or RKE2 are told none, what it is by default. Which
-    /// families pods have is not to be learnt from a default.
+    /// Returns what no upstream may be: the cluster's DNS; where k3s or RKE2 are told none, what it is by default.
+    /// Which families pods have is not to be learnt from a default.
     #[must_use]
     pub(crate) fn never_asked(&self) -> Vec<IpAddr> {
         let is_distribution = |starter: &String| DISTRIBUTION_STARTERS.contains(&starter.as_str());

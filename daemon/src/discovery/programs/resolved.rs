@@ -1,6 +1,6 @@
-//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether there are delegates,
-//! or links with settings that it keeps to itself. What its links were told by systemd-networkd is in that program's
-//! files.
+//! systemd-resolved: its own list of servers, resolved.conf with its drop-ins, its stubs, and whether there are
+//! delegates, or links with settings that it keeps to itself. What its links were told by systemd-networkd is in that
+//! program's files.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -108,8 +108,8 @@ impl Resolved {
     }
 }
 
-/// Whether any delegate is there. Of files with the same name that of the most important directory counts, also where it
-/// says that there is none.
+/// Whether any delegate is there. Of files with the same name that of the most important directory counts, also where
+/// it says that there is none.
 fn has_delegates(reader: &mut Reader<'_>) -> bool {
     let mut delegates = BTreeMap::new();
     for directory in dropins::DIRECTORIES {
