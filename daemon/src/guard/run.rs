@@ -23,8 +23,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Judges until the last [`Guard`] is gone. `published` is called whenever there are other verdicts: lookups that
-    /// wait for who was convicted are to be freed.
+    /// Judges until the last [`Guard`](super::Guard) is gone. `published` is called whenever there are other verdicts:
+    /// lookups that wait for who was convicted are to be freed.
     pub async fn run(mut self, published: impl Fn() + Send) {
         let mut probes: JoinSet<Event> = JoinSet::new();
         loop {
