@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lookup::{Attempt, AttemptId, CLIENT_BUDGET, DUE, Kept, Lookup, LookupId, SentOver, Stage};
-use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, SENDS, Worth};
+use super::{Action, Certainty, Engine, SENDS, Worth};
 use crate::guard::Standing;
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::QuestionKey;
@@ -137,23 +137,6 @@ impl Engine {
         matches!(worth, Worth::Good | Worth::Negative) && told.is_some_and(|rank| attempt.rank < rank)
     }
 
-    /// Ends a lookup by a response of an upstream with that rank. Returns the question and what the response counts.
-    fn close_with(
-        &mut self,
-        id: LookupId,
-        (upstream, rank): (UpstreamId, usize),
-        worth: Worth,
-        now: Instant,
-    ) -> Option<(QuestionKey, Certainty)> {
-        let key = self.lookups.get(id.0)?.key.clone();
-        let certainty = self.certainty(&key, upstream, worth);
-        if let Some(lookup) = self.lookups.get_mut(id.0) {
-            lookup.provisional = (certainty == Certainty::Provisional).then_some(rank);
-        }
-        self.close(id, now)?;
-        Some((key, certainty))
-    }
-
     /// Whether an attempt that is not as far as `stage`, of an upstream before `rank` in the route, is still awaited.
     fn is_awaited(&self, lookup: &Lookup, stage: Stage, rank: usize) -> bool {
         let mut attempts = lookup.attempts.iter().filter_map(|attempt| self.attempts.get(attempt.0));
@@ -218,27 +201,6 @@ impl Engine {
         let is_extra = |attempt: &AttemptId| self.attempts.get(attempt.0).is_none_or(|attempt| attempt.extra);
         if self.lookups.get(id.0).is_some_and(|lookup| lookup.attempts.iter().all(is_extra)) {
             self.end_without_answer(id, now);
-        }
-    }
-
-    /// Nobody is left: what the first told of its failure, unless that is what we said ourselves, come back.
-    fn end_without_answer(&mut self, id: LookupId, now: Instant) {
-        let Some(lookup) = self.lookups.get_mut(id.0) else { return };
-        let key = lookup.key.clone();
-        // What was truncated exists, and clients over UDP can ask for it over TCP: more than any failure says. Where
-        // all are lame, stubs that ask on would end with what the first of them said.
-        let (lame, lames) = (lookup.lame.0.take(), lookup.lame.1);
-        let lame = lame.filter(|_| lames >= lookup.order.len());
-        let said = lookup.truncated.take().or_else(|| lookup.failure.take()).or(lame);
-        let result = match (lookup.returned_through, said) {
-            (None, Some(Kept { upstream, message, .. })) => {
-                Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
-            }
-            (None, None) => Action::Failed(key, Failure::NoAnswer),
-            (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
-        };
-        if self.close(id, now).is_some() {
-            self.actions.push_back(result);
         }
     }
 
@@ -328,14 +290,6 @@ impl Engine {
         lookup.and_then(|lookup| self.set.route(lookup.key.name())).is_some_and(|route| route.equivalent)
     }
 
-    /// What a response counts: a negative one is provisional where an upstream before its own, which is not equivalent,
-    /// has not answered. (Had it answered, its own response would be the one that is told.)
-    fn certainty(&self, key: &QuestionKey, upstream: UpstreamId, worth: Worth) -> Certainty {
-        let route = self.set.route(key.name()).filter(|route| !route.equivalent);
-        let is_later = route.is_some_and(|route| route.rank(upstream).is_some_and(|rank| rank > 0));
-        if worth == Worth::Negative && is_later { Certainty::Provisional } else { Certainty::Settled }
-    }
-
     /// Ends attempts at those in quarantine: their lookups go on, and where nobody is left their clients are told why.
     pub(super) fn leave_the_convicted(&mut self, now: Instant) {
         if self.guidance.verdicts.all().is_empty() {
@@ -363,19 +317,6 @@ impl Engine {
         }
     }
 
-    /// Event: no time is left. Each lookup ends with what there is.
-    pub fn finish(&mut self, now: Instant) {
-        let open = self.lookups.iter().filter(|(_, lookup)| lookup.done.is_none());
-        let open: Vec<_> = open.map(|(id, lookup)| (LookupId(id), lookup.negative.is_some())).collect();
-        for (id, has_negative) in open {
-            if has_negative {
-                self.finish_with_negative(id, now);
-            } else {
-                self.end_without_answer(id, now);
-            }
-        }
-    }
-
     /// Sends an attempt once more, where nobody is left to be asked instead.
     fn send_again(&mut self, attempt_id: AttemptId) {
         let Some(attempt) = self.attempts.get_mut(attempt_id.0) else { return };
@@ -388,43 +329,6 @@ impl Engine {
         {
             attempt.sends += 1;
             self.actions.push_back(Action::Send(socket, attempt_id));
-        }
-    }
-
-    /// The negative answer that was kept is the answer.
-    fn finish_with_negative(&mut self, id: LookupId, now: Instant) {
-        let kept = self.lookups.get_mut(id.0).and_then(|lookup| lookup.negative.take());
-        if let Some(Kept { upstream, message, rank }) = kept
-            && let Some((key, certainty)) = self.close_with(id, (upstream, rank), Worth::Negative, now)
-        {
-            self.actions.push_back(Action::Answered(OwnedUpstreamResponse { key, upstream, certainty, message }));
-        }
-    }
-
-    /// The clients get their answer; what is still awaited only teaches how its upstream does. Returns the question.
-    fn close(&mut self, id: LookupId, now: Instant) -> Option<QuestionKey> {
-        let lookup = self.lookups.get_mut(id.0)?;
-        lookup.done = Some(now);
-        let key = lookup.key.clone();
-        if self.by_hash.get(&lookup.hash) == Some(&id) {
-            self.by_hash.remove(&lookup.hash);
-        }
-        if lookup.attempts.is_empty() {
-            self.remove(id);
-        } else {
-            self.set_timer(id);
-        }
-        Some(key)
-    }
-
-    pub(super) fn remove(&mut self, id: LookupId) {
-        let Some(lookup) = self.lookups.remove(id.0) else { return };
-        for attempt in lookup.attempts {
-            if let Some(attempt) = self.end_attempt(attempt)
-                && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
-            {
-                peer.counters.timed_out += 1;
-            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod action;
 pub(crate) mod check;
 mod counters;
 mod down;
+mod ending;
 mod failover;
 mod form;
 pub(crate) mod health;

@@ -75,8 +75,7 @@ impl Listeners {
     /// The socket that responses leave from under this id.
     #[inline]
     pub(super) fn socket(&self, id: ListenerId) -> Option<&Arc<UdpSocket>> {
-        let mut all = self.open.iter().chain(self.closing.iter().map(|(_, listener)| listener));
-        all.find(|listener| listener.id == id).map(|listener| &listener.socket)
+        self.get(id).map(|listener| &listener.socket)
     }
 }
 

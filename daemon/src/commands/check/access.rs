@@ -93,14 +93,7 @@ impl Identity {
     /// # Errors
     /// What is in the way, for people.
     pub(super) fn reads(&self, file: &Path) -> Result<(), String> {
-        let Ok(real) = fs::canonicalize(file) else { return Ok(()) };
-        self.reaches(&real)?;
-        match fs::metadata(&real) {
-            Ok(metadata) if !self.may(&metadata, READ) => {
-                Err(format!("the user {} may not read it; run: chmod o+r {}", self.name, real.display()))
-            }
-            _ => Ok(()),
-        }
+        self.has_read_permission(file, "read", "o+r")
     }
 
     /// Whether the user may list the directory.
@@ -108,11 +101,17 @@ impl Identity {
     /// # Errors
     /// What is in the way, for people.
     pub(super) fn lists(&self, directory: &Path) -> Result<(), String> {
-        let Ok(real) = fs::canonicalize(directory) else { return Ok(()) };
+        self.has_read_permission(directory, "list", "o+rx")
+    }
+
+    /// Whether the user reaches the path and has the permission to read there. `verb` and `mode` tell people what the
+    /// user may not do, and what chmod is to add.
+    fn has_read_permission(&self, path: &Path, verb: &str, mode: &str) -> Result<(), String> {
+        let Ok(real) = fs::canonicalize(path) else { return Ok(()) };
         self.reaches(&real)?;
         match fs::metadata(&real) {
             Ok(metadata) if !self.may(&metadata, READ) => {
-                Err(format!("the user {} may not list it; run: chmod o+rx {}", self.name, real.display()))
+                Err(format!("the user {} may not {verb} it; run: chmod {mode} {}", self.name, real.display()))
             }
             _ => Ok(()),
         }
