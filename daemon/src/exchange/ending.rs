@@ -1,5 +1,5 @@
-//! How a lookup ends: by a response, with what the first upstream told of its failure, or because no time is left. When it
-//! does is for `failover` to say.
+//! How a lookup ends: by a response, with what the first upstream told of its failure, or because no
+//! time is left. When it does is for `failover` to say.
 
 use std::time::Instant;
 
