@@ -73,6 +73,8 @@ pub enum Manner {
     },
     /// Closes a connection after this number of responses, whatever else was asked on it.
     ClosesAfter(usize),
+    /// Reads over TCP one query of a segment and drops those that came with it; the connection stays open.
+    OneOfASegment,
     /// Sets each TTL of the answer section to this.
     Ttl(u32),
     /// Has its OPT record in the answer section, behind the answer.
@@ -163,6 +165,9 @@ impl Realistic {
             shown.iter().for_each(|manner| manner.shape(seen, &mut message, &mut memory));
             let late = shown.iter().map(|manner| if let Manner::Late(late) = manner { *late } else { Duration::ZERO });
             let mut replies = Reply::after(late.sum(), message);
+            if shown.iter().any(|manner| matches!(manner, Manner::OneOfASegment)) {
+                replies.iter_mut().for_each(|reply| reply.drops_rest = true);
+            }
             if shown.iter().any(|manner| manner.ends(seen, &mut memory)) {
                 replies.extend(Reply::now(CLOSE));
             }

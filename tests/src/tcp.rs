@@ -27,6 +27,16 @@ pub fn read(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(message)
 }
 
+/// Reads what has come, and forgets it.
+///
+/// # Panics
+/// If the system refuses to make the stream one that does not block, or to take that back.
+pub fn drop_readable(stream: &mut TcpStream) {
+    stream.set_nonblocking(true).expect("a stream that does not block");
+    while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
+    stream.set_nonblocking(false).expect("a stream that blocks");
+}
+
 /// Hands each connection to `serve`, as one whose reads block for `patience` at most.
 ///
 /// # Panics

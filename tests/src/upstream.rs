@@ -17,6 +17,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long a connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Within this time what belongs to one segment has come.
+const SEGMENT: Duration = Duration::from_millis(2);
+
 /// Over what a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -46,6 +49,8 @@ pub struct Reply {
     pub message: Vec<u8>,
     /// From another port than the one that was asked (UDP only).
     pub elsewhere: bool,
+    /// Whatever came over the connection together with the query is dropped first (TCP only).
+    pub drops_rest: bool,
 }
 
 impl Reply {
@@ -58,7 +63,7 @@ impl Reply {
     /// This message, late.
     #[must_use]
     pub fn after(after: Duration, message: Vec<u8>) -> Vec<Self> {
-        vec![Self { after, message, elsewhere: false }]
+        vec![Self { after, message, elsewhere: false, drops_rest: false }]
     }
 
     /// Nothing.
@@ -337,6 +342,10 @@ impl Shared {
                     // Both directions, so that the other side sees an end, whoever else still holds the stream.
                     let _ = stream.shutdown(Shutdown::Both);
                     return;
+                }
+                if reply.drops_rest {
+                    sleep(SEGMENT);
+                    tcp::drop_readable(&mut stream);
                 }
                 let Ok(mut writer) = stream.try_clone() else { return };
                 later(reply.after, move || drop(writer.write_all(&tcp::framed(&reply.message))));

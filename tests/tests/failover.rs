@@ -150,7 +150,9 @@ fn wrong_answers_are_ignored_and_the_right_one_is_awaited() {
                 Reply::now(other)
             }
             Some("query") => Reply::now(seen.query.0.clone()),
-            Some("source") => vec![Reply { after: Duration::ZERO, message: forged, elsewhere: true }],
+            Some("source") => {
+                vec![Reply { after: Duration::ZERO, message: forged, elsewhere: true, drops_rest: false }]
+            }
             Some("garbage") => Reply::now(vec![seen.query.0[0], seen.query.0[1], 0x81]),
             _ => Reply::silence(),
         };

@@ -106,6 +106,19 @@ fn an_upstream_that_closes_while_slow_answers_are_due_loses_none() {
 }
 
 #[test]
+fn an_upstream_that_reads_one_query_of_a_segment_and_drops_the_rest_loses_none() {
+    let Some(host) = node::host() else { return };
+    let server = long().always(Manner::OneOfASegment).start(host.net(), hops::port(PRIVATE));
+    let node = Node::start(&host, &[PRIVATE], "");
+    for time in ["first", "second"] {
+        assert_whole(&format!("{time} time, pipelined"), &pipelined(&node, time, 12), 12);
+        assert_whole(&format!("{time} time, twelve clients"), &each_its_own(&node, &format!("{time}own"), 12), 12);
+    }
+    let asked = server.all().iter().filter(|seen| over_tcp(seen)).count();
+    assert!(asked <= 2 * 48, "{asked} queries over TCP for 48 questions");
+}
+
+#[test]
 fn two_hundred_and_fifty_long_answers_at_once_over_tcp_are_all_whole() {
     let Some(host) = node::host() else { return };
     let server = long().when(over_tcp, Manner::Late(wait::millis(300)));

@@ -1,10 +1,11 @@
 //! One connection to an upstream: the task that owns it takes queries from the server's queue, and knows which ID
-//! stands for which query.
+//! stands for which query. It also notices that the server has dropped some of the queries that it was sent at once.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use hickory_net::runtime::iocompat::AsyncIoTokioAsStd;
@@ -17,6 +18,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::queue::{Attempt, Queue};
 use super::{StreamError, StreamLimits};
 
+/// Number of times that the slowest response so far may be outlasted by a silence before queries count as dropped.
+const SLOWER: u32 = 4;
+
 /// Connects, then carries queries and responses until the connection ends.
 pub(super) async fn run(server: SocketAddr, limits: StreamLimits, queue: Arc<Queue>) {
     let error = match timeout(limits.connect, TcpStream::connect(server)).await {
@@ -27,8 +31,9 @@ pub(super) async fn run(server: SocketAddr, limits: StreamLimits, queue: Arc<Que
             let (frames, out) = tcp::TcpStream::from_stream_with_buffer_size(socket, server, limits.in_flight);
             let now = Instant::now();
             let waiting = HashMap::new();
+            let (answered, slowest) = (0, Duration::ZERO);
             let mut connection =
-                Connection { queue, frames, out, server, heard: now, quiet_since: now, answered: 0, waiting };
+                Connection { queue, frames, out, server, heard: now, quiet_since: now, answered, slowest, waiting };
             return connection.carry(limits).await;
         }
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => StreamError::Refused,
@@ -48,6 +53,8 @@ struct Connection {
     quiet_since: Instant,
     /// Number of responses.
     answered: usize,
+    /// The longest time that a response has taken.
+    slowest: Duration,
     waiting: HashMap<u16, Waiting>,
 }
 
@@ -55,6 +62,15 @@ struct Connection {
 struct Waiting {
     attempt: Attempt,
     sent: Instant,
+    /// Whether another query was unanswered when this one was sent.
+    is_pipelined: bool,
+}
+
+impl Waiting {
+    /// Whether the server has spoken since, though not to this query, which it got together with others.
+    fn seems_dropped(&self, heard: Instant) -> bool {
+        self.is_pipelined && self.sent < heard && !self.attempt.is_sent_again
+    }
 }
 
 /// However the connection ends, its unanswered queries go back to the queue.
@@ -70,6 +86,7 @@ impl Connection {
         loop {
             let first_deadline = self.waiting.values().map(|waiting| waiting.attempt.deadline).min();
             let wake = first_deadline.unwrap_or(self.quiet_since + limits.idle);
+            let send_again = self.dropped_queries_due(limits);
             let has_room = self.waiting.len() < self.queue.room();
             let queue = Arc::clone(&self.queue);
             tokio::select! {
@@ -84,6 +101,7 @@ impl Connection {
                         return;
                     }
                 }
+                () = sleep_until(send_again.unwrap_or(wake)), if send_again.is_some() => self.send_dropped_again(),
                 () = sleep_until(wake) => {
                     if self.waiting.is_empty() || !self.expire() {
                         return;
@@ -100,7 +118,8 @@ impl Connection {
             id = rand::random(); // few of 65,536 are taken
         }
         let query = SerialMessage::new(attempt.request.with_id(id), self.server);
-        self.waiting.insert(id, Waiting { attempt, sent: Instant::now() });
+        let is_pipelined = !self.waiting.is_empty();
+        self.waiting.insert(id, Waiting { attempt, sent: Instant::now(), is_pipelined });
         self.out.send(query).is_ok()
     }
 
@@ -111,12 +130,28 @@ impl Connection {
         if !self.waiting.get(&id).is_some_and(|waiting| waiting.attempt.request.is_answered_by(&message)) {
             return;
         }
-        if let Some(Waiting { attempt, .. }) = self.waiting.remove(&id) {
+        if let Some(Waiting { attempt, sent, .. }) = self.waiting.remove(&id) {
             self.answered += 1;
+            self.slowest = self.slowest.max(self.heard - sent);
             self.queue.left(self.answered);
             self.quiet_since = self.heard;
             attempt.finish(Ok(message));
         }
+    }
+
+    /// Returns when the queries that the server seems to have dropped are to be sent again; `None` if there are none. A
+    /// server that reads one query of a segment answers it, and falls silent.
+    fn dropped_queries_due(&self, limits: StreamLimits) -> Option<Instant> {
+        let silence = limits.silence.max(SLOWER * self.slowest);
+        (self.answered > 0 && self.waiting.values().any(|waiting| waiting.seems_dropped(self.heard)))
+            .then(|| self.heard + silence)
+    }
+
+    /// Has other connections send the queries that the server seems to have dropped. Late responses are still taken.
+    fn send_dropped_again(&mut self) {
+        let heard = self.heard;
+        let dropped = self.waiting.values_mut().filter(|waiting| waiting.seems_dropped(heard));
+        Queue::send_again(&self.queue, dropped.map(|waiting| waiting.attempt.again()).collect());
     }
 
     /// Ends the wait for overdue responses; false where no message at all has come since their queries were sent. Then
@@ -125,7 +160,8 @@ impl Connection {
     fn expire(&mut self) -> bool {
         let now = Instant::now();
         let mut is_alive = true;
-        for (_, Waiting { attempt, sent }) in self.waiting.extract_if(|_, waiting| waiting.attempt.deadline <= now) {
+        for (_, Waiting { attempt, sent, .. }) in self.waiting.extract_if(|_, waiting| waiting.attempt.deadline <= now)
+        {
             is_alive &= sent < self.heard;
             self.queue.left(self.answered);
             attempt.finish(Err(StreamError::Timeout));

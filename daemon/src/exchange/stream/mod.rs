@@ -58,6 +58,9 @@ pub(crate) struct StreamLimits {
     pub queued: usize,
     /// Time until a connection without an unanswered query is closed (RFC 7766, section 6.2.3).
     pub idle: Duration,
+    /// Silence after which queries that were sent while others were unanswered count as dropped; it is longer for a
+    /// server that is slow.
+    pub silence: Duration,
     /// Maximum time for a connection to come about, whatever the deadlines of the queries that wait for it.
     pub connect: Duration,
 }
@@ -70,6 +73,7 @@ impl Default for StreamLimits {
             in_flight: 100,
             queued: 8192,
             idle: Duration::from_secs(10),
+            silence: Duration::from_millis(300),
             connect: Duration::from_secs(3),
         }
     }

@@ -1,5 +1,8 @@
 //! The queries to one server that wait for room on a connection, and how many connections there are to be.
 //!
+//! Servers exist that read one query of those that came in one segment, and drop the rest. Such a server gets one query
+//! at a time on each connection for a while.
+//!
 //! A server may close a connection after a few responses, though queries are unanswered. Their queries come back to the
 //! front of the queue, and from then on a connection takes no more unanswered queries than such a server is known to
 //! answer, over more connections at once. A connection that answers more than that shows that the server has changed.
@@ -7,6 +10,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hickory_proto::op::Query;
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
@@ -21,9 +25,11 @@ use crate::wire::{HEADER, flag};
 const FRUITLESS: u8 = 2;
 /// Maximum number of connections that a query is sent on.
 const TRIES: u8 = 8;
+/// Time for which a server that dropped queries sent to it at once gets one query at a time on each connection.
+const ONE_AT_A_TIME: Duration = Duration::from_secs(60);
 
 /// A query, and where its question section ends.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StreamRequest {
     query: Vec<u8>,
     end: usize,
@@ -34,10 +40,15 @@ pub(super) struct StreamRequest {
 pub(super) struct Attempt {
     pub(super) request: StreamRequest,
     pub(super) deadline: Instant,
-    reply: oneshot::Sender<Result<Vec<u8>, StreamError>>,
+    reply: Reply,
     tries: u8,
     fruitless: u8,
+    /// Whether the query waits or was sent on another connection, too.
+    pub(super) is_sent_again: bool,
 }
+
+/// Where the result goes; empty once it is there. The attempts at one query on several connections share it.
+type Reply = Arc<Mutex<Option<oneshot::Sender<Result<Vec<u8>, StreamError>>>>>;
 
 /// The queries to one server.
 #[derive(Debug)]
@@ -55,8 +66,10 @@ struct State {
     /// Queries on connections.
     in_flight: usize,
     connections: usize,
-    /// Unanswered queries that a connection takes.
+    /// Number of unanswered queries that a connection takes, from what is known of when the server closes.
     room: usize,
+    /// Until when a connection takes one query at a time.
+    one_at_a_time_until: Option<Instant>,
 }
 
 impl StreamRequest {
@@ -99,21 +112,43 @@ impl Attempt {
         deadline: Instant,
         reply: oneshot::Sender<Result<Vec<u8>, StreamError>>,
     ) -> Self {
-        Self { request, deadline, reply, tries: 0, fruitless: 0 }
+        let reply = Arc::new(Mutex::new(Some(reply)));
+        Self { request, deadline, reply, tries: 0, fruitless: 0, is_sent_again: false }
     }
 
-    /// Gives the result to whoever asked, if that is still wanted. A response gets the ID of the query.
+    /// Returns a second attempt at the same query; the first result of the two counts.
+    pub(super) fn again(&mut self) -> Self {
+        let again = Self { request: self.request.clone(), reply: Arc::clone(&self.reply), ..*self };
+        self.is_sent_again = true;
+        again
+    }
+
+    /// Whether nobody waits for the result any more.
+    fn is_over(&self) -> bool {
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner);
+        reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Gives the result to the lookup, if that still waits for it. A response gets the ID of the query.
     pub(super) fn finish(self, mut result: Result<Vec<u8>, StreamError>) {
         if let (Ok(response), Some(id)) = (&mut result, self.request.query.first_chunk()) {
             set_id(response, *id);
         }
-        let _ = self.reply.send(result);
+        if let Some(reply) = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = reply.send(result);
+        }
     }
 }
 
 impl Queue {
     pub(super) fn new(server: SocketAddr, limits: StreamLimits) -> Self {
-        let state = State { waiting: VecDeque::new(), in_flight: 0, connections: 0, room: limits.in_flight.max(1) };
+        let state = State {
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            connections: 0,
+            room: limits.in_flight.max(1),
+            one_at_a_time_until: None,
+        };
         Self { server, limits, state: Mutex::new(state), bell: Notify::new() }
     }
 
@@ -124,7 +159,7 @@ impl Queue {
     pub(super) fn push(queue: &Arc<Self>, attempt: Attempt) -> Result<(), StreamError> {
         let mut state = queue.state();
         if state.waiting.len() >= queue.limits.queued {
-            state.waiting.retain(|attempt| !attempt.reply.is_closed());
+            state.waiting.retain(|attempt| !attempt.is_over());
             if state.waiting.len() >= queue.limits.queued {
                 return Err(StreamError::Busy);
             }
@@ -149,7 +184,7 @@ impl Queue {
     fn pop(&self) -> Option<Attempt> {
         let mut state = self.state();
         while let Some(mut attempt) = state.waiting.pop_front() {
-            if !attempt.reply.is_closed() {
+            if !attempt.is_over() {
                 attempt.tries += 1;
                 state.in_flight += 1;
                 return Some(attempt);
@@ -160,7 +195,19 @@ impl Queue {
 
     /// Number of unanswered queries that a connection takes now.
     pub(super) fn room(&self) -> usize {
-        self.state().room
+        self.state().room()
+    }
+
+    /// Puts queries to the front of the queue that the server seems to have dropped since they were sent to it at once.
+    /// For a while it gets one query at a time on each connection.
+    pub(super) fn send_again(queue: &Arc<Self>, dropped: Vec<Attempt>) {
+        let mut state = queue.state();
+        state.one_at_a_time_until = Some(Instant::now() + ONE_AT_A_TIME);
+        for attempt in dropped {
+            state.waiting.push_front(attempt);
+            queue.bell.notify_one();
+        }
+        Self::open_connections(queue, &mut state);
     }
 
     /// A query is not in flight any more. `answered` is the number of responses that its connection brought.
@@ -178,11 +225,11 @@ impl Queue {
         let mut state = queue.state();
         state.connections -= 1;
         state.in_flight -= unanswered.len();
-        if answered > 0 && !unanswered.is_empty() {
+        if answered > 0 && !unanswered.is_empty() && !state.is_one_at_a_time() {
             state.room = answered.min(state.room);
         }
         let mut failed = Vec::new();
-        for mut attempt in unanswered.into_iter().rev() {
+        for mut attempt in unanswered.into_iter().rev().filter(|attempt| !attempt.is_sent_again) {
             attempt.fruitless += u8::from(answered == 0);
             if attempt.fruitless >= FRUITLESS || attempt.tries >= TRIES {
                 failed.push(attempt);
@@ -212,9 +259,10 @@ impl Queue {
 
     /// Opens connections until there are enough for the unanswered queries, within the limits.
     fn open_connections(queue: &Arc<Self>, state: &mut State) {
-        let keeps_open = state.room >= queue.limits.in_flight;
-        let most = if keeps_open { queue.limits.connections } else { queue.limits.short_connections };
-        let needed = (state.waiting.len() + state.in_flight).div_ceil(state.room).min(most);
+        let room = state.room();
+        let is_full_size = room >= queue.limits.in_flight;
+        let most = if is_full_size { queue.limits.connections } else { queue.limits.short_connections };
+        let needed = (state.waiting.len() + state.in_flight).div_ceil(room).min(most);
         while state.connections < needed && !state.waiting.is_empty() {
             state.connections += 1;
             tokio::spawn(connection::run(queue.server, queue.limits, Arc::clone(queue)));
@@ -223,6 +271,17 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Number of unanswered queries that a connection takes now.
+    fn room(&self) -> usize {
+        if self.is_one_at_a_time() { 1 } else { self.room }
+    }
+
+    fn is_one_at_a_time(&self) -> bool {
+        self.one_at_a_time_until.is_some_and(|until| Instant::now() < until)
     }
 }
 

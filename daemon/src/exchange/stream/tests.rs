@@ -311,6 +311,46 @@ async fn a_connection_that_answers_others_outlives_a_lost_answer() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
+/// Answers the first query of those that can be read at once, and drops the others.
+async fn one_of_a_segment(mut peer: Peer) {
+    let mut segment = vec![0; 65_536];
+    while let Ok(length @ 1..) = peer.0.read(&mut segment).await {
+        let first = 2 + usize::from(u16::from_be_bytes([segment[0], segment[1]]));
+        assert!(first <= length, "tests write whole messages");
+        peer.write(&response(&segment[2..first])).await;
+    }
+}
+
+#[tokio::test]
+async fn queries_that_a_server_dropped_from_a_segment_are_sent_again_one_at_a_time() {
+    let (server, _) = upstream(|_, peer| one_of_a_segment(peer)).await;
+    let streams = Streams::new(StreamLimits { silence: Duration::from_millis(50), ..StreamLimits::default() });
+    let labels = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for time in ["while it is not known", "once it is known"] {
+        let results = futures_util::future::join_all(labels.map(|label| ask(&streams, server, label))).await;
+        assert!(results.iter().all(Result::is_ok), "{time}: {results:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_response_is_taken_though_its_query_was_sent_again() {
+    let (server, _) = upstream(async |number, mut peer: Peer| {
+        while let Some(asked) = peer.read().await {
+            if !asked[12..].starts_with(b"\x04slow") {
+                peer.write(&response(&asked)).await;
+            } else if number == 1 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                peer.write(&response(&asked)).await;
+            }
+        }
+    })
+    .await;
+    let streams = Streams::new(StreamLimits { silence: Duration::from_millis(50), ..StreamLimits::default() });
+    let labels = ["a", "b", "slow", "c", "d"];
+    let results = futures_util::future::join_all(labels.map(|label| ask(&streams, server, label))).await;
+    assert_eq!(results, labels.map(|label| Ok(response(&query(label)))));
+}
+
 #[tokio::test]
 async fn a_full_connection_makes_a_second_and_a_full_queue_is_busy() {
     let (server, count) = upstream(async |_, mut peer: Peer| while peer.read().await.is_some() {}).await;
