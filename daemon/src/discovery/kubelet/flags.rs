@@ -1,8 +1,11 @@
-//! The flags of kubelet that matter here, on its command line or where k3s and RKE2 hand them on.
+//! The flags of kubelet that matter here, on its command line or where k3s and RKE2 hand them on; and those of k3s and
+//! RKE2, which have some of the same names.
+//!
+//! k3s writes a title over its command line, so that only the unit that starts it still has its flags.
 
 use super::split;
 
-/// Flags of kubelet; empty where not given.
+/// Flags of kubelet, k3s or RKE2; empty where not given.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
     pub(super) config: Option<String>,
@@ -11,6 +14,8 @@ pub(super) struct Flags {
     pub(super) cluster_domain: Option<String>,
     pub(super) node_ip: Vec<String>,
     pub(super) resolv_conf: Option<String>,
+    /// Networks of Services (k3s and RKE2 only).
+    pub(super) service_networks: Vec<String>,
 }
 
 impl Flags {
@@ -33,10 +38,20 @@ impl Flags {
                 "cluster-dns" => flags.cluster_dns.extend(split(&[value])),
                 "cluster-domain" => flags.cluster_domain = Some(value),
                 "resolv-conf" => flags.resolv_conf = Some(value),
+                "service-cidr" => flags.service_networks.extend(split(&[value])),
                 "node-ip" => flags.node_ip = split(&[value]),
                 _ => {}
             }
         }
         flags
+    }
+
+    /// Reads the flags in the last `ExecStart=` of a unit file (systemd.service(5)).
+    pub(super) fn of_unit(text: &str) -> Self {
+        let joined = text.replace("\\\n", " ");
+        let command = joined.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).next_back();
+        // k3s' installer puts each word into quotation marks of its own.
+        let words = command.unwrap_or_default().split_whitespace().map(|word| word.trim_matches(['\'', '"']));
+        Self::parse(words.skip(1))
     }
 }

@@ -28,6 +28,14 @@ const CONFIG_DIRECTORY: &str = "/etc/kubernetes/kubelet.conf.d";
 /// Configurations of k3s and RKE2; drop-ins are in the directory of the same name with `.d`.
 const DISTRIBUTIONS: [&str; 2] = ["/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml"];
 
+/// The units that their installers write.
+const DISTRIBUTION_UNITS: [&str; 4] = [
+    "/etc/systemd/system/k3s.service",
+    "/etc/systemd/system/k3s-agent.service",
+    "/usr/local/lib/systemd/system/rke2-server.service",
+    "/usr/local/lib/systemd/system/rke2-agent.service",
+];
+
 /// The programs of their name.
 const DISTRIBUTION_STARTERS: [&str; 2] = ["k3s", "rke2"];
 /// Their networks of Services where `service-cidr` names none.
@@ -94,6 +102,11 @@ fn look(root: &Root) -> (Kubelet, bool) {
         kubelet.take_directory(root, &format!("{path}.d"), &[".yaml", ".yml"]);
     }
     // Flags beat files.
+    for path in DISTRIBUTION_UNITS {
+        if let Ok(Some(text)) = root.read_text(path) {
+            kubelet.take_flags(path, Flags::of_unit(&text));
+        }
+    }
     kubelet.take_flags("kubelet's --cluster-dns", flags);
     let networks = std::mem::take(&mut kubelet.service_networks);
     if kubelet.cluster_dns.is_empty() {
@@ -113,6 +126,7 @@ pub(super) fn paths(root: &Root) -> Vec<PathBuf> {
     for path in DISTRIBUTIONS {
         paths.extend([path.into(), format!("{path}.d").into()]);
     }
+    paths.extend(DISTRIBUTION_UNITS.map(PathBuf::from));
     paths
 }
 
@@ -196,6 +210,7 @@ impl Kubelet {
     /// Takes what flags say that are given; `source` names them for people.
     fn take_flags(&mut self, source: &str, flags: Flags) {
         self.set_cluster_dns(source, &flags.cluster_dns);
+        self.set_service_networks(source, &flags.service_networks);
         self.set_node_ips(&flags.node_ip);
         self.cluster_domain = flags.cluster_domain.or_else(|| self.cluster_domain.take());
         self.resolv_conf = flags.resolv_conf.or_else(|| self.resolv_conf.take());

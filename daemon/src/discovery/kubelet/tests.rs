@@ -210,6 +210,21 @@ fn the_dns_of_k3s_is_the_tenth_address_of_its_services_where_none_is_named() {
     assert!(odd.unknown[0].contains("service-cidr has \"10.50\", which is not a network"), "{:?}", odd.unknown);
 }
 
+/// As k3s' installer writes the unit for `INSTALL_K3S_EXEC`; the running program has a title instead of its words.
+#[test]
+fn a_k3s_that_has_its_service_network_by_a_flag_never_has_its_dns_for_an_upstream() {
+    let unit = "[Service]\nExecStartPre=-/sbin/modprobe overlay\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t\
+                '--service-cidr=10.50.0.0/16' \\\n\t'--resolv-conf' \\\n\t'/etc/k3s.conf' \\\n\nKillMode=process\n";
+    let found = kubelet(&[
+        ("/proc/42/status", ROOTS),
+        ("/proc/42/cmdline", "/usr/local/bin/k3s server\0"),
+        ("/etc/systemd/system/k3s.service", unit),
+        ("/etc/rancher/k3s/config.yaml", "service-cidr: 10.60.0.0/16\n"),
+    ]);
+    assert_eq!(found.never_asked(), ["10.50.0.10".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(found.resolv_conf.as_deref(), Some("/etc/k3s.conf"));
+}
+
 #[test]
 fn what_cannot_be_read_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
