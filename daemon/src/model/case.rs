@@ -36,11 +36,11 @@ impl Case<'_> {
     pub(super) fn first_good(&self) -> Option<usize> {
         let is_long = self.name.host == HOSTS - 1;
         // A server may have too much for a datagram and give it over no stream, which no other is believed to deny, or
-        // over a slow one, which takes the client's time.
+        // over a slow one, which takes the client's time, or over one that it no longer answers, being out by then.
         let takes_time = |server: &Server| match server.too_long {
             TooLong::Never => false,
             TooLong::NoStream => true,
-            TooLong::Streams | TooLong::CutsInARecord => server.latency > QUICK,
+            TooLong::Streams | TooLong::CutsInARecord => server.latency > QUICK || server.is_out(self.from, self.to),
         };
         if is_long && self.servers.iter().any(takes_time) {
             return None;
