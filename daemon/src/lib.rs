@@ -27,6 +27,7 @@ mod discovery;
 mod exchange;
 mod forwarder;
 mod guard;
+mod handover;
 mod kubelet_resolv_conf;
 mod node_address;
 mod respond;

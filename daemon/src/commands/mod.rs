@@ -70,7 +70,8 @@ pub enum Command {
 #[command(
     about = "Answer DNS queries until told to stop",
     long_about = "Answer DNS queries until told to stop.\n\nSIGHUP reads the configuration and the sources of servers anew; \
-                  SIGTERM answers what is in progress, then ends; a second SIGTERM ends at once.",
+                  SIGTERM answers what is in progress, then ends; a second SIGTERM ends at once. Under systemd, with its \
+                  descriptor store, sockets and what is in progress are left to the next process instead.",
     after_help = "Examples:\n  onward run\n  \
                   onward run --listen 10.0.0.1:5300 --upstream 9.9.9.9 --resolv-conf ./resolv.conf --state-dir ./state"
 )]

@@ -73,6 +73,8 @@ events! {
         "An address is no longer the node's by the rules, but is still served.";
     AddressGone = "address-gone", "355f487f4de94bc2aabd816f5b6f41dd",
         "An address that pods know has gone from the node.";
+    HandoverDropped = "handover-dropped", "2b0830e24cc24bbf965a520c31eb60a4",
+        "Something that was to outlive the process did not.";
     NoAddress = "no-address", "d03089fbcb1f409a8465adce94c3e848",
         "The node has no address to listen on.";
     NoDefaultRoute = "no-default-route", "e359ee03d66e465abad95c1f7d22e139",

@@ -1,4 +1,5 @@
-//! Opens the sockets of one listen address: a TCP listener, and a UDP socket for each worker.
+//! Opens the sockets of one listen address: a TCP listener, and a UDP socket for each worker. Those that an earlier
+//! process left open are taken first.
 //!
 //! TCP comes first and without `SO_REUSEPORT`: with that option alone a second Onward of the same user would bind in
 //! silence and take half of the questions. Serving the sockets, and whether an address should be listened on at all, is
@@ -6,10 +7,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::port_holder::{self, Holder, Layer};
 
@@ -24,6 +26,15 @@ const PORT_TRIES: u32 = 16;
 /// tick.
 const WAIT: Duration = Duration::from_millis(1);
 
+/// The sockets of one listen address that an earlier process left open, as far as they are there.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// The TCP listener.
+    pub tcp: Option<TcpListener>,
+    /// Sockets over UDP, one for each worker of that process.
+    pub udp: Vec<UdpSocket>,
+}
+
 /// The sockets of one listen address, not blocking.
 #[derive(Debug)]
 pub(crate) struct Bound {
@@ -31,11 +42,22 @@ pub(crate) struct Bound {
     pub address: SocketAddr,
     /// The TCP listener.
     pub tcp: TcpListener,
-    /// One socket a worker; the kernel spreads clients over them.
+    /// One socket a worker, and those that an earlier process had beyond that; the kernel spreads clients over them.
     pub udp: Vec<UdpSocket>,
     /// The smallest receive buffer that the kernel granted to one of them, in bytes; less than [`RECEIVE_BUFFER`] where
     /// `net.core.rmem_max` is lower and we lack `CAP_NET_ADMIN`.
     pub receive_buffer: usize,
+    /// Whether the TCP listener was kept, and the number of UDP sockets that were; these come first.
+    kept: (bool, usize),
+}
+
+impl Bound {
+    /// Returns the sockets that were opened now, rather than kept.
+    pub(crate) fn opened(&self) -> Vec<BorrowedFd<'_>> {
+        let (has_kept_tcp, kept_udp) = self.kept;
+        let tcp = (!has_kept_tcp).then(|| self.tcp.as_fd());
+        tcp.into_iter().chain(self.udp.iter().skip(kept_udp).map(AsFd::as_fd)).collect()
+    }
 }
 
 /// Why an address cannot be listened on.
@@ -81,36 +103,46 @@ pub(crate) enum BindError {
     },
 }
 
-/// Opens the sockets of `address`, one over UDP for each of `workers`, at least one. With port 0 the kernel picks the
-/// port for TCP, and UDP follows. The address need not exist yet (`IP_FREEBIND`).
+/// Opens the sockets of `address`, one over UDP for each of `workers`, at least one; of those only what is not among
+/// `kept`. With port 0 the kernel picks the port for TCP, and UDP follows. The address need not exist yet
+/// (`IP_FREEBIND`).
 ///
 /// # Errors
 /// Where the port is taken, privilege is lacking, or the kernel refuses for another reason.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize, mut kept: Kept) -> Result<Bound, BindError> {
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        match bind_once(address, workers) {
+        match bind_once(address, workers, std::mem::take(&mut kept)) {
             Err(BindError::Taken { layer: Layer::Udp, .. }) if tries > 0 => {}
             result => return result,
         }
     }
 }
 
-fn bind_once(asked: SocketAddr, workers: usize) -> Result<Bound, BindError> {
-    let tcp = open_tcp(asked).map_err(|error| explain(asked, Layer::Tcp, error))?;
+fn bind_once(asked: SocketAddr, workers: usize, kept: Kept) -> Result<Bound, BindError> {
+    let was_kept = (kept.tcp.is_some(), kept.udp.len());
+    let tcp = match kept.tcp {
+        Some(listener) => listener.set_nonblocking(true).map(|()| listener),
+        None => open_tcp(asked),
+    };
+    let tcp = tcp.map_err(|error| explain(asked, Layer::Tcp, error))?;
     let port = tcp.local_addr().map_err(|error| explain(asked, Layer::Tcp, error))?.port();
     let mut address = asked;
     address.set_port(port);
 
-    let mut udp = Vec::with_capacity(workers.max(1));
+    let mut udp = kept.udp;
     let mut receive_buffer = usize::MAX;
-    for _ in 0..workers.max(1) {
-        let (socket, granted) = open_udp(address).map_err(|error| explain(address, Layer::Udp, error))?;
+    let refused = |error| explain(address, Layer::Udp, error);
+    for socket in &udp {
+        receive_buffer = receive_buffer.min(prepare_udp(&SockRef::from(socket)).map_err(refused)?);
+    }
+    while udp.len() < workers.max(1) {
+        let (socket, granted) = open_udp(address).map_err(refused)?;
         receive_buffer = receive_buffer.min(granted);
         udp.push(socket);
     }
-    Ok(Bound { address, tcp, udp, receive_buffer })
+    Ok(Bound { address, tcp, udp, receive_buffer, kept: was_kept })
 }
 
 fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -125,8 +157,15 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 fn open_udp(address: SocketAddr) -> io::Result<(UdpSocket, usize)> {
     let socket = open(address, Type::DGRAM, Protocol::UDP)?;
     socket.set_reuse_port(true)?;
+    let granted = prepare_udp(&socket)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok((socket.into(), granted))
+}
+
+/// Sets what workers expect of a socket. Returns the receive buffer that the kernel grants, in bytes.
+fn prepare_udp(socket: &Socket) -> io::Result<usize> {
     // Beyond `net.core.rmem_max` with CAP_NET_ADMIN, else up to it.
-    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
     // The kernel doubles what it grants, for its own bookkeeping, and tells the doubled number (socket(7)).
@@ -134,8 +173,7 @@ fn open_udp(address: SocketAddr) -> io::Result<(UdpSocket, usize)> {
     // A worker that stays with a busy socket waits there, for a moment; all else asks not to wait (MSG_DONTWAIT).
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(WAIT))?;
-    socket.bind(&SockAddr::from(address))?;
-    Ok((socket.into(), granted))
+    Ok(granted)
 }
 
 /// What both kinds of sockets share.
@@ -187,7 +225,7 @@ mod tests {
     #[test]
     fn tcp_and_every_udp_socket_are_on_the_port_that_was_picked() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let bound = bind(address.parse().unwrap(), 3).unwrap();
+            let bound = bind(address.parse().unwrap(), 3, Kept::default()).unwrap();
             assert_ne!(bound.address.port(), 0);
             assert_eq!(bound.tcp.local_addr().unwrap(), bound.address);
             assert_eq!(bound.udp.len(), 3);
@@ -200,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_second_onward_of_the_same_user_fails_and_says_who_holds_the_port() {
-        let first = bind(loopback(), 2).unwrap();
-        let error = bind(first.address, 2).unwrap_err();
+        let first = bind(loopback(), 2, Kept::default()).unwrap();
+        let error = bind(first.address, 2, Kept::default()).unwrap_err();
         let text = error.to_string();
         assert!(matches!(&error, BindError::Taken { layer: Layer::Tcp, .. }), "{text}");
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
@@ -212,17 +250,36 @@ mod tests {
     fn a_port_that_udp_alone_has_in_use_is_refused_and_let_go_again() {
         let held = UdpSocket::bind(loopback()).unwrap();
         let address = held.local_addr().unwrap();
-        let error = bind(address, 1).unwrap_err();
+        let error = bind(address, 1, Kept::default()).unwrap_err();
         assert!(matches!(error, BindError::Taken { layer: Layer::Udp, .. }), "{error}");
         drop(held);
-        assert_eq!(bind(address, 1).unwrap().address, address);
+        assert_eq!(bind(address, 1, Kept::default()).unwrap().address, address);
     }
 
     #[test]
     fn an_address_that_does_not_exist_yet_can_be_bound() {
         for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
-            assert_ne!(bind(address.parse().unwrap(), 1).unwrap().address.port(), 0);
+            assert_ne!(bind(address.parse().unwrap(), 1, Kept::default()).unwrap().address.port(), 0);
         }
+    }
+
+    #[test]
+    fn what_an_earlier_process_kept_is_taken_and_only_what_is_missing_is_opened() {
+        let Bound { address, tcp, udp, .. } = bind(loopback(), 2, Kept::default()).unwrap();
+        let ports = |bound: &Bound| bound.udp.iter().map(|socket| socket.local_addr().unwrap()).collect::<Vec<_>>();
+        let more = bind(address, 3, Kept { tcp: Some(tcp), udp }).unwrap();
+        assert_eq!((ports(&more), more.opened().len()), (vec![address; 3], 1), "more workers");
+        let Bound { tcp, udp, .. } = more;
+        let fewer = bind(address, 1, Kept { tcp: Some(tcp), udp }).unwrap();
+        assert_eq!((ports(&fewer), fewer.opened().len()), (vec![address; 3], 0), "fewer workers");
+        // As where the store had no room for all.
+        let Bound { tcp, .. } = fewer;
+        let half = bind(address, 2, Kept { tcp: Some(tcp), udp: Vec::new() }).unwrap();
+        assert_eq!((ports(&half), half.opened().len()), (vec![address; 2], 2), "a half");
+        let Bound { tcp, udp, .. } = half;
+        drop(tcp);
+        let other_half = bind(address, 2, Kept { tcp: None, udp }).unwrap();
+        assert_eq!((ports(&other_half), other_half.opened().len()), (vec![address; 2], 1), "the other half");
     }
 
     #[test]

@@ -25,10 +25,14 @@ pub(crate) enum Mail {
     Listen(ListenerId, UdpSocket),
     /// Serve it no longer.
     Unlisten(ListenerId),
+    /// Take this query as if it had come from this client: it was in flight when an earlier process ended.
+    Query(ListenerId, SocketAddr, Vec<u8>),
     /// Say there what you know.
     Report(Reports),
     /// Go on until no client waits, or until this time; then end.
     Drain(Instant),
+    /// Read nothing any more, and end: the next process goes on.
+    Stop,
 }
 
 impl From<Event> for Mail {

@@ -36,17 +36,17 @@ impl Queries {
     }
 
     /// Returns the response, or what brings it.
-    fn handle_query(&self, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
+    fn handle_query(&self, packet: Vec<u8>, from: SocketAddr) -> Answered<PendingResponse> {
         let mut intake = Intake::new(self.shared.context(clock::now()));
         let answered = self.handle_with(&mut intake, packet, from);
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).add(intake.counters());
         answered
     }
 
-    fn handle_with(&self, intake: &mut Intake, packet: &[u8], from: SocketAddr) -> Answered<PendingResponse> {
+    fn handle_with(&self, intake: &mut Intake, packet: Vec<u8>, from: SocketAddr) -> Answered<PendingResponse> {
         let mut out = Vec::with_capacity(ROOM);
         let client = self.clients.name();
-        let incoming = Incoming { packet, from, ingress: Ingress::Stream(client) };
+        let incoming = Incoming { packet: &packet, from, ingress: Ingress::Stream(client) };
         let disposition = self.shared.decide(intake, &incoming, &mut out);
         if disposition == Disposition::Respond {
             return Answered::Now(Some(out));
@@ -61,7 +61,7 @@ impl Queries {
         }
         match reply {
             Reply::Now => Answered::Now(Some(out)),
-            Reply::Later => Answered::Later(pending),
+            Reply::Later => Answered::Later(packet, pending),
             Reply::None => Answered::Now(None),
         }
     }
@@ -74,9 +74,9 @@ impl Answer for Queries {
         peer: SocketAddr,
         _local: SocketAddr,
     ) -> Answered<impl Future<Output = Option<Vec<u8>>> + Send> {
-        match self.handle_query(&query, peer) {
+        match self.handle_query(query, peer) {
             Answered::Now(response) => Answered::Now(response),
-            Answered::Later(pending) => Answered::Later(pending.wait()),
+            Answered::Later(query, pending) => Answered::Later(query, pending.wait()),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::exchange::pool::Socket;
 use crate::exchange::sockets::{Sent, Sockets};
 use crate::exchange::stream::Streams;
-use crate::forwarder::{Forwarder, Transmit};
+use crate::forwarder::{Forwarder, Incoming, Ingress, Reply, Transmit};
 use crate::net::batch::Patience;
 use crate::net::outbox::Outbox;
 use crate::upstream::{Server, Upstream};
@@ -79,6 +79,7 @@ pub(crate) struct Worker {
     listeners: Listeners,
     message: Vec<u8>,
     ends: Option<Instant>,
+    is_stopped: bool,
 }
 
 impl Worker {
@@ -97,10 +98,11 @@ impl Worker {
             listeners: Listeners::default(),
             message: vec![0; MESSAGE_MAX],
             ends: None,
+            is_stopped: false,
         })
     }
 
-    /// Works until it is told to drain, and has.
+    /// Works until it is told to stop, or to drain and has.
     pub(crate) fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         let mut buffers = Buffers::default();
@@ -111,7 +113,7 @@ impl Worker {
             now = clock::now();
             for event in events.iter().take(count) {
                 match event.data() {
-                    BELL => self.read_mail(now),
+                    BELL => self.read_mail(&mut buffers, now),
                     token => match listener(token) {
                         Some(id) if self.serve(id, &mut buffers, now) && count == 1 => {
                             now = self.linger(id, &mut buffers, now);
@@ -128,6 +130,9 @@ impl Worker {
                 self.transmit(&mut buffers, now);
             }
             buffers.outbox.flush();
+            if self.is_stopped {
+                return;
+            }
             if self.ends.is_some_and(|ends| now >= ends || self.forwarder.is_done()) {
                 return self.end(&mut buffers, now);
             }
@@ -267,7 +272,7 @@ impl Worker {
     }
 
     /// Does what other threads want done.
-    fn read_mail(&mut self, now: Instant) {
+    fn read_mail(&mut self, buffers: &mut Buffers, now: Instant) {
         self.parts.inbox.clear();
         while let Some(mail) = self.parts.inbox.next() {
             match mail {
@@ -277,10 +282,24 @@ impl Worker {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
                 Mail::Unlisten(id) => self.listeners.close(id, now),
+                Mail::Query(id, client, query) => {
+                    let incoming = Incoming { packet: &query, from: client, ingress: Ingress::Udp(id) };
+                    self.take_query(&incoming, ReplyTo::Udp(id, client), buffers, now);
+                }
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.ends = Some(until),
+                Mail::Stop => self.is_stopped = true,
             }
         }
+    }
+
+    /// Takes a query that an earlier process received.
+    fn take_query(&mut self, query: &Incoming<'_>, reply_to: ReplyTo, buffers: &mut Buffers, now: Instant) {
+        self.forwarder.begin_batch(now);
+        if self.forwarder.handle_query(query, &mut buffers.out) == Reply::Now {
+            self.carry(Transmit::Respond(reply_to), buffers, now);
+        }
+        self.transmit(buffers, now);
     }
 }
 

@@ -36,7 +36,10 @@ impl Service {
                 "the address that pods were given has not come back; another one may stand in for it from now on"
             ),
             Change::Tell(line) => line.log(),
-            Change::Ready(status) => notify::ready(status),
+            Change::Ready(status) => {
+                self.listening.settle();
+                notify::ready(status);
+            }
             Change::Status(status) => notify::status(status),
             Change::Unblock(_) | Change::Wait(_) | Change::TakeBack(_) => {}
         }

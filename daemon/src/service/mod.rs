@@ -39,12 +39,13 @@ use crate::discovery::watch::ChangeWatch;
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
+use crate::handover::store::{self, Inherited};
 use crate::kubelet_resolv_conf;
 use crate::logging::{self, LogEvent};
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
-use crate::server::mailbox::Mailboxes;
+use crate::server::mailbox::{Mail, Mailboxes};
 use crate::server::notice::{Notice, Report};
 use crate::server::queries::Queries;
 use crate::waiters::Waiters;
@@ -92,10 +93,10 @@ struct Service {
 /// # Errors
 /// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener
 /// breaks.
-pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<(), Failure> {
+pub(crate) async fn serve(settings: Settings, overrides: Overrides, inherited: Inherited) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
-    let mut service = Service::build(settings, overrides)?;
+    let mut service = Service::build(settings, overrides, inherited)?;
     watchdog::start(service.mailboxes.clone());
     service.look_for_upstreams();
     service.read_tables();
@@ -130,7 +131,7 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides) -> Result<()
 
 impl Service {
     /// Cache, waiters, workers: all that needs no address.
-    fn build(settings: Settings, overrides: Overrides) -> Result<Self, Failure> {
+    fn build(settings: Settings, overrides: Overrides, inherited: Inherited) -> Result<Self, Failure> {
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
@@ -154,7 +155,7 @@ impl Service {
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
         let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
-        let listening = Listening::new(mailboxes.clone(), Arc::clone(&queries), settings.limits.tcp);
+        let listening = Listening::new(mailboxes.clone(), Arc::clone(&queries), settings.limits.tcp, inherited);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             file_watch: watch_file(&settings)?,
@@ -342,9 +343,37 @@ impl Service {
         log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
     }
 
-    /// Finishes what is in flight; a second signal ends at once.
-    async fn end(self, mut signals: Signals) {
+    /// Ends: leaves what is in flight to the next process where descriptors outlive this one, else finishes it.
+    async fn end(self, signals: Signals) {
         notify::stopping();
+        if store::is_there() {
+            Box::pin(self.hand_over()).await;
+        } else {
+            Box::pin(self.finish(signals)).await;
+        }
+    }
+
+    /// Stops reading, and leaves sockets, connections and queries in flight to the next process.
+    async fn hand_over(mut self) {
+        let connections = self.listening.leave_connections().await;
+        let (mailboxes, workers) = (self.mailboxes, self.workers);
+        mailboxes.tell_all(|| Mail::Stop);
+        let _ = tokio::task::spawn_blocking(|| workers.join()).await;
+        let (unfinished, sockets) = self.listening.unfinished(&self.shared.waiters, connections);
+        let (queries, connections) = unfinished.len();
+        log::info!(
+            event = LogEvent::Ending, queries, connections;
+            "ending: {queries} queries in flight and {connections} connections are left to the next process"
+        );
+        let _ = tokio::task::spawn_blocking(move || {
+            store::leave(&unfinished, &sockets);
+            store::wait_until_taken();
+        })
+        .await;
+    }
+
+    /// Finishes what is in flight; a second signal ends at once.
+    async fn finish(self, mut signals: Signals) {
         log::info!(event = LogEvent::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
         let (listening, workers) = (self.listening, self.workers);
         let drained = async {

@@ -287,6 +287,17 @@ impl Waiters {
         Overdue { waiting, returned, next }
     }
 
+    /// Takes out all waiters of all lookups: the process ends, and another one is to ask for them.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<Waiter> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let entries = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            all.extend(entries.into_values().flat_map(|entry| self.ended(Some(entry))));
+        }
+        all
+    }
+
     /// Whether `key` is being asked.
     #[must_use]
     pub fn is_asked(&self, key: &[u8]) -> bool {

@@ -5,13 +5,13 @@
 //! is bounded by the queries in flight. hickory's timer counts from one turn (`turns`) to the next: it ends a client
 //! that sends its query byte by byte, or does not take its answers, just like one that does nothing.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use hickory_net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_net::tcp;
 use hickory_server::server::TimeoutStream;
@@ -19,23 +19,25 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::yield_now;
 
-use super::gate::{Gate, GateHandle, GateState};
+use super::gate::{Gate, GateHandle, GateState, LeftConnection};
 use super::idle::Entry;
 use super::turns::{Answers, Turn, Turns};
-use super::{Answer, TcpServer, told};
+use super::{Answer, Ending, TcpServer, told};
 
-/// Serves one connection until it ends, is told to give way, or the listener stops.
+/// Serves one connection until it ends, is told to give way, or the listener stops. It begins with what was left of it
+/// by an earlier process, if any was. Returns the connection if it is left to the next process.
 pub(super) async fn run<A: Answer>(
     socket: TcpStream,
-    peer: SocketAddr,
+    unread: Vec<u8>,
+    unsent: Vec<u8>,
     shared: Arc<TcpServer<A>>,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let Ok(local) = socket.local_addr() else { return };
+    mut shutdown: watch::Receiver<Ending>,
+) -> Option<LeftConnection> {
+    let (local, peer) = (socket.local_addr().ok()?, socket.peer_addr().ok()?);
     // Answers are whole messages; holding them back to fill a segment would only delay them. Without it they still go
     // out.
     let _ = socket.set_nodelay(true);
-    let (gate, gate_handle) = Gate::new(socket);
+    let (gate, gate_handle) = Gate::new(socket, unread, unsent);
     let in_flight = shared.limits.in_flight;
     let (frames, handle) = tcp::TcpStream::from_stream_with_buffer_size(AsyncIoTokioAsStd(gate), peer, in_flight);
     let answers = Answers(handle, peer);
@@ -48,13 +50,14 @@ pub(super) async fn run<A: Answer>(
         answers,
         gate_handle,
         in_flight: FuturesUnordered::new(),
+        unanswered: BTreeMap::new(),
         go: &go,
         idle: Some(shared.idle.enter(&go)),
     };
     tokio::select! {
         biased;
-        () = go.notified() => {}
-        () = connection.serve(&mut shutdown) => {}
+        () = go.notified() => None,
+        ending = connection.serve(&mut shutdown) => (ending == Ending::HandOver).then(|| connection.leave()).flatten(),
     }
 }
 
@@ -63,14 +66,17 @@ struct Connection<'a, A> {
     turns: TimeoutStream<Turns<'a, A>>,
     answers: Answers,
     gate_handle: GateHandle,
-    in_flight: FuturesUnordered<BoxFuture<'a, Option<Vec<u8>>>>,
+    /// The answers that take time, each with the number of its query.
+    in_flight: FuturesUnordered<BoxFuture<'a, (u64, Option<Vec<u8>>)>>,
+    /// Their queries, by number, in the order in which they came.
+    unanswered: BTreeMap<u64, Vec<u8>>,
     go: &'a Arc<Notify>,
     /// There while nothing is in flight.
     idle: Option<Entry<'a>>,
 }
 
 impl<'a, A: Answer> Connection<'a, A> {
-    async fn serve(&mut self, shutdown: &mut watch::Receiver<bool>) {
+    async fn serve(&mut self, shutdown: &mut watch::Receiver<Ending>) -> Ending {
         let mut stopped = pin!(told(shutdown));
         let (mut others_turn, mut stopping) = (false, false);
         // While an answer is due the client is served, also when the listener stops.
@@ -82,14 +88,17 @@ impl<'a, A: Answer> Connection<'a, A> {
                 biased;
                 Some(answer) = self.in_flight.next() => self.send(answer),
                 // Before the turns, which a busy client never lets end.
-                () = &mut stopped, if !stopping => stopping = true,
+                ending = &mut stopped, if !stopping => match ending {
+                    Ending::HandOver => return Ending::HandOver,
+                    Ending::Finish | Ending::NotYet => stopping = true,
+                },
                 turn = self.turns.next() => match turn {
                     Some(Ok(turn)) => {
                         others_turn = matches!(turn, Turn::Enough);
                         self.take(turn);
                     }
                     // Framing is lost, or the time is over: nothing that follows could be told from garbage.
-                    Some(Err(_)) => return,
+                    Some(Err(_)) => return Ending::Finish,
                     // The client has no more to ask, but may still listen.
                     None => break,
                 },
@@ -98,19 +107,35 @@ impl<'a, A: Answer> Connection<'a, A> {
         }
         // Counts for all that is left, or a client could take an answer at a time and stay for ever.
         let _ = tokio::time::timeout(self.shared.limits.idle, self.finish()).await;
+        Ending::Finish
+    }
+
+    /// Takes the connection out, as it stands; `None` where its client takes no bytes.
+    fn leave(&mut self) -> Option<LeftConnection> {
+        self.gate_handle.set(GateState::Left);
+        // Writes the answers that are there into the gate, then reads, to find the end.
+        while let Some(Some(Ok(_))) = self.turns.next().now_or_never() {}
+        let mut left = self.gate_handle.take()?;
+        let lengths = self.unanswered.values().filter_map(|query| Some((u16::try_from(query.len()).ok()?, query)));
+        let unanswered = lengths.flat_map(|(length, query)| [&length.to_be_bytes(), query.as_slice()].concat());
+        left.unread = unanswered.chain(left.unread).collect();
+        Some(left)
     }
 
     fn take(&mut self, turn: Turn<'a>) {
         match turn {
             Turn::Over | Turn::Enough => self.rest(),
-            Turn::Waits(answer) => {
+            Turn::Waits(query, answer) => {
                 self.idle = None;
-                self.in_flight.push(answer);
+                let number = self.unanswered.last_key_value().map_or(0, |(last, _)| last + 1);
+                self.unanswered.insert(number, query);
+                self.in_flight.push(answer.map(move |answer| (number, answer)).boxed());
             }
         }
     }
 
-    fn send(&mut self, answer: Option<Vec<u8>>) {
+    fn send(&mut self, (number, answer): (u64, Option<Vec<u8>>)) {
+        self.unanswered.remove(&number);
         self.answers.send(answer);
         self.rest();
     }

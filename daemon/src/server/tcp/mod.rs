@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -22,6 +22,7 @@ mod tests;
 mod turns;
 
 use super::DRAIN;
+pub(crate) use gate::LeftConnection;
 use idle::Idle;
 
 /// How long to let go by when the system has no room for another connection; each one that ends makes room.
@@ -43,8 +44,9 @@ pub(crate) trait Answer: Send + Sync + 'static {
 pub(crate) enum Answered<F> {
     /// It is there.
     Now(Option<Vec<u8>>),
-    /// It takes time. Dropped when the client hangs up; must end by itself in about two seconds.
-    Later(F),
+    /// It takes time; with the query, which the next process may have to answer. Dropped when the client hangs up; must
+    /// end by itself in about two seconds.
+    Later(Vec<u8>, F),
 }
 
 /// The bounds of all listeners together.
@@ -90,31 +92,50 @@ impl<A: Answer> TcpServer<A> {
     }
 }
 
-/// Serves a listener until `shutdown` says true (or its sender is gone); then the answers that are due are still sent.
+/// How a listener ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It goes on.
+    NotYet,
+    /// The answers that are due are still sent.
+    Finish,
+    /// The connections are left to the next process.
+    HandOver,
+}
+
+/// Serves a listener, and the connections that an earlier process had there, until `shutdown` says how it ends (or its
+/// sender is gone: then it finishes). Returns the connections that are left to the next process.
 ///
 /// # Errors
 /// When the listener itself is broken, which time does not mend.
 pub(crate) async fn serve<A: Answer>(
     listener: TcpListener,
+    inherited: Vec<LeftConnection>,
     shared: Arc<TcpServer<A>>,
-    mut shutdown: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let mut connections = JoinSet::new();
+    mut shutdown: watch::Receiver<Ending>,
+) -> io::Result<Vec<LeftConnection>> {
+    let mut connections = Connections { shared: &shared, shutdown: shutdown.clone(), running: JoinSet::new() };
+    for LeftConnection { socket, unread, unsent } in inherited {
+        if let (Ok(socket), Ok(permit)) = (TcpStream::from_std(socket), Arc::clone(&shared.room).try_acquire_owned()) {
+            connections.run(socket, unread, unsent, permit);
+        }
+    }
+    let mut left = Vec::new();
     let ended = loop {
         let accepted = tokio::select! {
             biased;
-            () = told(&mut shutdown) => break Ok(()),
-            Some(_) = connections.join_next() => continue,
+            _ = told(&mut shutdown) => break Ok(()),
+            // One may have heard of the end before us.
+            Some(ended) = connections.running.join_next() => {
+                left.extend(ended.ok().flatten());
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => {
+            Ok((socket, _)) => {
                 if let Some(permit) = make_room(&shared.room, &shared.idle).await {
-                    let run = connection::run(socket, peer, Arc::clone(&shared), shutdown.clone());
-                    connections.spawn(async move {
-                        run.await;
-                        drop(permit);
-                    });
+                    connections.run(socket, Vec::new(), Vec::new(), permit);
                 }
             }
             Err(error) => match Trouble::of(&error) {
@@ -128,16 +149,39 @@ pub(crate) async fn serve<A: Answer>(
         }
     };
     drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async {
+        while let Some(ended) = connections.running.join_next().await {
+            left.extend(ended.ok().flatten());
+        }
+    };
     // What is not sent by then is cut off when the set of connections is dropped.
     let _ = tokio::time::timeout(shared.limits.drain, drained).await;
-    ended
+    ended.map(|()| left)
 }
 
-/// Resolves when it is time to stop.
-async fn told(shutdown: &mut watch::Receiver<bool>) {
+/// The connections of a listener.
+struct Connections<'s, A> {
+    shared: &'s Arc<TcpServer<A>>,
+    shutdown: watch::Receiver<Ending>,
+    running: JoinSet<Option<LeftConnection>>,
+}
+
+impl<A: Answer> Connections<'_, A> {
+    /// Serves one more, which keeps its place as long as it lasts.
+    fn run(&mut self, socket: TcpStream, unread: Vec<u8>, unsent: Vec<u8>, place: OwnedSemaphorePermit) {
+        let run = connection::run(socket, unread, unsent, Arc::clone(self.shared), self.shutdown.clone());
+        self.running.spawn(async move {
+            let left = run.await;
+            drop(place);
+            left
+        });
+    }
+}
+
+/// Resolves when it is time to stop, with the way to do so.
+async fn told(shutdown: &mut watch::Receiver<Ending>) -> Ending {
     // An error means that the sender is gone: the program is ending.
-    let _ = shutdown.wait_for(|stop| *stop).await;
+    shutdown.wait_for(|ending| *ending != Ending::NotYet).await.map_or(Ending::Finish, |ending| *ending)
 }
 
 /// A place for one more connection, at the cost of the one that is idle longest; `None` where none is idle.

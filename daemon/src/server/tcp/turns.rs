@@ -32,8 +32,8 @@ pub(super) enum Turn<'a> {
     Over,
     /// More may have come, but now others have their turn.
     Enough,
-    /// A query came whose answer takes time.
-    Waits(BoxFuture<'a, Option<Vec<u8>>>),
+    /// This query came, whose answer takes time.
+    Waits(Vec<u8>, BoxFuture<'a, Option<Vec<u8>>>),
 }
 
 /// The queries of one connection.
@@ -88,9 +88,9 @@ impl<'a, A: Answer> Stream for Turns<'a, A> {
             }
             match turns.answer.answer(message.into_parts().0, turns.peer, turns.local) {
                 Answered::Now(answer) => turns.answers.send(answer),
-                Answered::Later(answer) => {
+                Answered::Later(query, answer) => {
                     turns.began = false;
-                    return Poll::Ready(Some(Ok(Turn::Waits(answer.boxed()))));
+                    return Poll::Ready(Some(Ok(Turn::Waits(query, answer.boxed()))));
                 }
             }
             turns.began = true;

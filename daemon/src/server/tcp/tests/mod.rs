@@ -35,7 +35,7 @@ impl Answer for Scripted {
         match query.first() {
             None | Some(b'n') => Answered::Now(None),
             Some(b'b') => Answered::Now(Some(vec![b'b'; 60_000])),
-            Some(b's' | b'l') => Answered::Later(async {
+            Some(b's' | b'l') => Answered::Later(query.clone(), async {
                 self.release.acquire().await.ok()?.forget();
                 Some(if query[0] == b's' { query } else { vec![b'b'; 60_000] })
             }),
@@ -48,8 +48,8 @@ impl Answer for Scripted {
 struct Server {
     address: SocketAddr,
     script: Arc<Scripted>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<io::Result<()>>,
+    stop: watch::Sender<Ending>,
+    task: JoinHandle<io::Result<Vec<LeftConnection>>>,
 }
 
 impl Server {
@@ -61,10 +61,15 @@ impl Server {
 
     /// Another listener that shares the room.
     async fn listen(script: Arc<Scripted>, shared: Arc<TcpServer<Scripted>>) -> Self {
+        Self::succeed(script, shared, Vec::new()).await
+    }
+
+    /// The next process, with connections of the one before.
+    async fn succeed(script: Arc<Scripted>, shared: Arc<TcpServer<Scripted>>, inherited: Vec<LeftConnection>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, shutdown) = watch::channel(false);
-        let task = tokio::spawn(serve(listener, shared, shutdown));
+        let (stop, shutdown) = watch::channel(Ending::NotYet);
+        let task = tokio::spawn(serve(listener, inherited, shared, shutdown));
         Self { address, script, stop, task }
     }
 

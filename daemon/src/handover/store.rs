@@ -1,0 +1,197 @@
+//! The descriptor store of systemd: what is put there, taken out, and found at the start.
+//!
+//! All sockets of one listen address have one name there, by which they are removed, and so have all connections. What
+//! they are is asked of the
+//! kernel, so that names matter for nothing else. systemd drops what has no room (`FileDescriptorStoreMax=`), in
+//! silence: what is missing at the next start is opened as at a first one.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use nix::libc::{AF_INET, SOCK_STREAM};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sd_notify::NotifyState;
+
+use super::unfinished::{Connection, Unfinished};
+use crate::logging::LogEvent;
+use crate::net::bind::Kept;
+use crate::server::tcp::LeftConnection;
+
+/// The name of the memory that holds what is unfinished.
+const UNFINISHED: &str = "unfinished";
+/// The name of the connections of clients.
+const CONNECTIONS: &str = "connections";
+/// Maximum number of connections that are left to the next process, since the store has room for listeners, too.
+pub(crate) const CONNECTIONS_MOST: usize = 512;
+/// Maximum number of descriptors in one message (`SCM_MAX_FD` of Linux is 253).
+const AT_ONCE: usize = 200;
+/// The number of the first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
+const FIRST: usize = 3;
+/// Maximum time that systemd has for what it was told, before the process ends all the same.
+const BARRIER: Duration = Duration::from_secs(1);
+
+/// What an earlier process left in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    listeners: HashMap<SocketAddr, Kept>,
+    /// By our end and the client's.
+    connections: HashMap<(SocketAddr, SocketAddr), TcpStream>,
+    unfinished: Unfinished,
+}
+
+impl Inherited {
+    /// Takes what systemd passes to this process. To be called once, before any thread that reads the environment: the
+    /// variables are removed, so that no child takes them for its own.
+    pub(crate) fn receive() -> Self {
+        let mut inherited = Self::default();
+        // Without a process ID they may be anybody's (sd_listen_fds(3)).
+        if env::var_os("LISTEN_PID").is_none() {
+            return inherited;
+        }
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut descriptors = ListenFd::from_env();
+        for (index, name) in (0..descriptors.len()).zip(names.split(':')) {
+            if name == UNFINISHED {
+                inherited.unfinished = read_unfinished(index);
+            } else if name == CONNECTIONS {
+                let taken = descriptors.take_custom::<TcpStream>(index, AF_INET, SOCK_STREAM, "connection");
+                if let Ok(Some(socket)) = taken
+                    && let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr())
+                {
+                    inherited.connections.insert((local, peer), socket);
+                }
+            } else if let Ok(Some(socket)) = descriptors.take_udp_socket(index) {
+                if let Ok(address) = socket.local_addr() {
+                    inherited.listeners.entry(address).or_default().udp.push(socket);
+                }
+            } else if let Ok(Some(listener)) = descriptors.take_tcp_listener(index)
+                && let Ok(address) = listener.local_addr()
+            {
+                inherited.listeners.entry(address).or_default().tcp = Some(listener);
+            }
+        }
+        // They hold for this once; in the store a connection would outlive its client.
+        [UNFINISHED, CONNECTIONS].into_iter().for_each(forget);
+        inherited
+    }
+
+    /// Takes the sockets of a listen address; those that are not there are missing from the result.
+    pub(crate) fn take(&mut self, address: SocketAddr) -> Kept {
+        self.listeners.remove(&address).unwrap_or_default()
+    }
+
+    /// Takes the queries that clients asked at a listen address and that were in flight.
+    pub(crate) fn take_queries(&mut self, address: SocketAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.unfinished.take_queries(address)
+    }
+
+    /// Takes the connections that clients had to a listen address.
+    pub(crate) fn take_connections(&mut self, address: SocketAddr) -> Vec<LeftConnection> {
+        let left = self.unfinished.take_connections(address).into_iter().filter_map(
+            |Connection { local, peer, unread, unsent, .. }| {
+                Some(LeftConnection { socket: self.connections.remove(&(local, peer))?, unread, unsent })
+            },
+        );
+        left.collect()
+    }
+
+    /// Closes what nobody has taken, and has systemd forget it: a queue that nobody reads would only swallow queries.
+    pub(crate) fn drop_rest(&mut self) {
+        for (address, _) in self.listeners.drain() {
+            log::info!(event = LogEvent::AddressGone, address:%; "{address} was listened on before, and is not any more");
+            forget(&listener_name(address));
+        }
+        self.connections.clear();
+        self.unfinished = Unfinished::default();
+    }
+}
+
+/// Reads what is unfinished from a descriptor that systemd passed, and has systemd forget it: it holds for this once.
+fn read_unfinished(index: usize) -> Unfinished {
+    let number = FIRST + index;
+    // Opened by its path, since a number alone is no descriptor without unsafe code.
+    let read = File::open(format!("/proc/self/fd/{number}")).map_err(|error| error.to_string());
+    let read = read.and_then(|file| Unfinished::read(&file));
+    if let Ok(number) = i32::try_from(number) {
+        let _ = nix::unistd::close(number);
+    }
+    read.unwrap_or_else(|why| {
+        log::warn!(event = LogEvent::HandoverDropped, why:%; "what the process before left unfinished is put aside: {why}");
+        Unfinished::default()
+    })
+}
+
+/// Returns whether descriptors outlive this process. systemd says so itself from version 254 on; the unit does for
+/// older ones.
+pub(crate) fn is_there() -> bool {
+    let room = env::var("FDSTORE").ok().and_then(|room| room.parse::<u32>().ok());
+    env::var_os("NOTIFY_SOCKET").is_some() && room.is_some_and(|room| room > 0)
+}
+
+/// Returns the name of the sockets of a listen address, in which no colon may stand.
+pub(crate) fn listener_name(address: SocketAddr) -> String {
+    address.to_string().replace(':', "_")
+}
+
+/// Puts descriptors into the store under one name; they stay there until they are forgotten.
+pub(crate) fn keep(name: &str, descriptors: &[BorrowedFd<'_>]) {
+    if !is_there() {
+        return;
+    }
+    for some in descriptors.chunks(AT_ONCE) {
+        // Not polled: systemd would drop a socket that has had an error.
+        let state = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
+        if let Err(error) = sd_notify::notify_with_fds(&state, some) {
+            log::warn!(event = LogEvent::HandoverDropped, error:%; "{name} cannot be put into systemd's store: {error}");
+        }
+    }
+}
+
+/// Removes from the store all descriptors of a name.
+pub(crate) fn forget(name: &str) {
+    if is_there()
+        && let Err(error) = sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)])
+    {
+        log::debug!(error:%; "systemd cannot be told to forget {name}");
+    }
+}
+
+/// Leaves what is unfinished to the next process, with the connections that it is about.
+pub(crate) fn leave(unfinished: &Unfinished, connections: &[TcpStream]) {
+    keep(CONNECTIONS, &connections.iter().map(AsFd::as_fd).collect::<Vec<_>>());
+    match unfinished.write() {
+        Ok(memory) => keep(UNFINISHED, &[memory.as_fd()]),
+        Err(error) => {
+            log::warn!(event = LogEvent::HandoverDropped, error:%; "what is unfinished is lost: {error}");
+        }
+    }
+}
+
+/// Waits until systemd has taken all that it was told so far (`BARRIER=1`, sd_notify_barrier(3)): a process that ends
+/// earlier may be gone before systemd finds out whose message it was. Blocks for at most a second.
+pub(crate) fn wait_until_taken() {
+    let Ok((ours, theirs)) = nix::unistd::pipe() else { return };
+    let told = sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()]);
+    drop(theirs);
+    if told.is_ok() {
+        let timeout = PollTimeout::try_from(BARRIER).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::empty())], timeout); // hung up: taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_listen_addresses_have_no_colon_and_differ() {
+        let names = ["10.0.0.1:53", "[fd00::1]:53", "[fd00::1]:5353"].map(|text| listener_name(text.parse().unwrap()));
+        assert!(names.iter().all(|name| !name.contains(':')), "{names:?}");
+        assert!(names[0] != names[1] && names[1] != names[2]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What was unfinished when the process was told to end, as bytes in memory that outlives it: queries over UDP whose
+//! clients wait for a response, and what was on its way over the connections of clients. The next process takes all of
+//! it as if it had just come.
+//!
+//! It is JSON with a checksum before it. What is cut, damaged or of another version is put aside as a whole: a client
+//! that asks again costs less than a query that nobody sent.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+/// The version of the form: a process that knows another one takes nothing from it.
+const FORMAT: u32 = 1;
+/// Bytes that are read at most: more than all waiters can have asked.
+const MOST: u64 = 64 << 20;
+/// What the kernel calls the memory.
+const NAME: &CStr = c"onward-unfinished";
+
+/// See the module.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unfinished {
+    format: u32,
+    queries: Vec<Query>,
+    connections: Vec<Connection>,
+}
+
+/// A query that came in a datagram.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Query {
+    listener: SocketAddr,
+    client: SocketAddr,
+    message: Vec<u8>,
+}
+
+/// What was on its way over a connection of a client, whose socket is kept beside it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Connection {
+    /// The address of the listener.
+    pub(crate) listener: SocketAddr,
+    /// Our end.
+    pub(crate) local: SocketAddr,
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// What came and is not answered.
+    pub(crate) unread: Vec<u8>,
+    /// What is to be sent.
+    pub(crate) unsent: Vec<u8>,
+}
+
+impl Unfinished {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { format: FORMAT, queries: Vec::new(), connections: Vec::new() }
+    }
+
+    /// Adds a connection.
+    pub(crate) fn add_connection(&mut self, connection: Connection) {
+        self.connections.push(connection);
+    }
+
+    /// Takes out the connections that clients have to `listener`.
+    pub(crate) fn take_connections(&mut self, listener: SocketAddr) -> Vec<Connection> {
+        self.connections.extract_if(.., |connection| connection.listener == listener).collect()
+    }
+
+    /// Adds a query that `client` sent to `listener`.
+    pub(crate) fn add_query(&mut self, listener: SocketAddr, client: SocketAddr, message: &[u8]) {
+        self.queries.push(Query { listener, client, message: message.to_vec() });
+    }
+
+    /// Takes out the queries that clients sent to `listener`, with who sent them.
+    pub(crate) fn take_queries(&mut self, listener: SocketAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+        let taken = self.queries.extract_if(.., |query| query.listener == listener);
+        taken.map(|query| (query.client, query.message)).collect()
+    }
+
+    /// The number of queries over UDP, and of connections.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        (self.queries.len(), self.connections.len())
+    }
+
+    /// Writes all to memory of its own.
+    ///
+    /// # Errors
+    /// Where the system has no memory or descriptor to give.
+    pub(crate) fn write(&self) -> io::Result<OwnedFd> {
+        let mut file = File::from(memfd_create(NAME, MFdFlags::MFD_CLOEXEC)?);
+        let text = serde_json::to_vec(self)?;
+        file.write_all(&checksum(&text).to_le_bytes())?;
+        file.write_all(&text)?;
+        Ok(file.into())
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// Why it is not to be used, for people.
+    pub(crate) fn read(mut file: &File) -> Result<Self, String> {
+        let mut bytes = Vec::new();
+        // The writer has left the position, which descriptors share, at the end.
+        file.rewind().and_then(|()| file.take(MOST).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
+        let (sum, text) = bytes.split_first_chunk().ok_or("it is cut")?;
+        if checksum(text).to_le_bytes() != *sum {
+            return Err("it is cut or damaged".to_owned());
+        }
+        let unfinished: Self =
+            serde_json::from_slice(text).map_err(|error| format!("it is of another version ({error})"))?;
+        match unfinished.format {
+            FORMAT => Ok(unfinished),
+            other => Err(format!("its format is {other}, not {FORMAT}")),
+        }
+    }
+}
+
+/// Tells bytes from damaged ones; a stranger cannot reach them.
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unfinished() -> Unfinished {
+        let mut unfinished = Unfinished::new();
+        unfinished.add_query("10.0.0.1:53".parse().unwrap(), "10.0.0.9:4000".parse().unwrap(), b"one");
+        unfinished.add_query("[fd00::1]:53".parse().unwrap(), "[fe80::1%3]:4000".parse().unwrap(), b"two");
+        unfinished.add_connection(Connection {
+            listener: "0.0.0.0:53".parse().unwrap(),
+            local: "10.0.0.1:53".parse().unwrap(),
+            peer: "10.0.0.9:4001".parse().unwrap(),
+            unread: b"three".to_vec(),
+            unsent: Vec::new(),
+        });
+        unfinished
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn written(unfinished: &Unfinished) -> Vec<u8> {
+        let mut file = File::from(unfinished.write().unwrap());
+        file.rewind().unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_left_is_found_by_its_listener_once() {
+        let mut read = Unfinished::read(&File::from(unfinished().write().unwrap())).unwrap();
+        assert_eq!(read, unfinished());
+        let listener = "[fd00::1]:53".parse().unwrap();
+        assert_eq!(read.take_queries(listener), [("[fe80::1%3]:4000".parse().unwrap(), b"two".to_vec())]);
+        assert_eq!((read.take_queries(listener), read.len()), (Vec::new(), (1, 1)));
+        assert_eq!(read.take_connections(listener), []);
+        assert_eq!(read.take_connections("0.0.0.0:53".parse().unwrap()), unfinished().connections);
+    }
+
+    #[test]
+    fn what_is_cut_or_damaged_anywhere_is_put_aside() {
+        let whole = written(&unfinished());
+        for length in 0..whole.len() {
+            assert!(Unfinished::read(&file(&whole[..length])).is_err(), "cut at {length}");
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            assert!(Unfinished::read(&file(&damaged)).is_err(), "damaged at {at}");
+        }
+    }
+
+    #[test]
+    fn what_another_version_left_is_put_aside() {
+        let other = Unfinished { format: FORMAT + 1, ..unfinished() };
+        assert_eq!(Unfinished::read(&file(&written(&other))), Err("its format is 2, not 1".to_owned()));
+    }
+}
