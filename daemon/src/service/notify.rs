@@ -2,8 +2,16 @@
 
 use sd_notify::NotifyState;
 
+/// The directory, in the unit's `RuntimeDirectory=`, that is there while a start has not come to its end. The unit
+/// makes it, and waits before a start that finds it.
+const STARTING: &str = "starting";
+
 /// The service is up; `status` is what `systemctl status` shows.
 pub(super) fn ready(status: &str) {
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
+    if let Some(directory) = std::env::split_paths(&runtime).next() {
+        let _ = std::fs::remove_dir(directory.join(STARTING)); // there only where our unit started us
+    }
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
