@@ -142,6 +142,16 @@ impl CachedResponse {
         false
     }
 
+    /// Takes bytes that were a block before, in a process of the same build.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The block's bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The block's size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -4,6 +4,8 @@
 //! the next outage (RFC 8767, section 4). A failure is no truth: it replaces nothing that lives or may be served stale.
 //! Nor does a shorter rest of the same, as a cache behind us gives it when it is asked early.
 
+use std::sync::atomic::Ordering;
+
 use super::life::Life;
 use super::{Cache, CachedResponse, Limits, Seconds};
 use crate::upstream::UpstreamId;
@@ -103,6 +105,11 @@ impl Cache {
         let upstream = (learnt.kind != Kind::Failure).then_some(learnt.origin.upstream);
         let life = Life::new(learnt.lifetime, upstream, &self.limits, (now, shard.stretch));
         shard.put(hash, learnt.block, life, self.limits.bytes / super::SHARDS);
+        drop(shard);
+        // Read first: a line that all threads write to is a slow one.
+        if !self.has_news.load(Ordering::Relaxed) {
+            self.has_news.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Remembers for `lifetime` seconds that `key` could not be answered (RFC 9520). Where an older answer lives it

@@ -54,7 +54,40 @@ pub(super) struct Life {
     pub(super) used: Stretch,
 }
 
+/// A life as it is told from one process to another, whose seconds begin at different times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
+    /// Seconds since it began.
+    pub(super) age: u32,
+    /// Seconds to its end; below zero once it has ended.
+    pub(super) to_end: i32,
+    /// Seconds until it is worth asking for again, likewise.
+    pub(super) to_asking: i32,
+    pub(super) upstream: UpstreamId,
+    pub(super) hits: u8,
+}
+
 impl Life {
+    /// Returns what is told of it; `None` for a failure.
+    pub(super) fn past(&self, now: Seconds) -> Option<Past> {
+        let from_now = |at: Seconds| i32::try_from(i64::from(at.0) - i64::from(now.0)).ok();
+        Some(Past {
+            age: now.0.saturating_sub(self.stored.0),
+            to_end: from_now(self.ends)?,
+            to_asking: from_now(self.ask_from)?,
+            upstream: self.upstream()?,
+            hits: self.hits,
+        })
+    }
+
+    /// Takes up a life that began in another process.
+    pub(super) fn of_past(past: Past, now: Seconds, used: Stretch) -> Self {
+        let at = |from_now: i32| Seconds(now.0.saturating_add_signed(from_now));
+        let Past { age, to_end, to_asking, upstream, hits } = past;
+        let stored = Seconds(now.0.saturating_sub(age));
+        Self { stored, ends: at(to_end), ask_from: at(to_asking), upstream: upstream.0, hits, used }
+    }
+
     /// Begins a life of `lifetime` seconds; `upstream` is `None` for a failure.
     pub(super) fn new(
         lifetime: u32,

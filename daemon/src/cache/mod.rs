@@ -3,15 +3,18 @@
 //! Keys are spread over shards, each behind a lock of its own that is held for a lookup and never across a system call.
 //! What an answer is and how long it may live is read in [`crate::wire::response`]; what is remembered of it, and what
 //! it may replace, stands in `learn`; when it is worth refreshing, and how long after its end it still serves when no
-//! upstream answers (RFC 8767), in `life`. Time is [`Seconds`] since the process began, handed in.
+//! upstream answers (RFC 8767), in `life`; how all goes to the next process, in `snapshot`. Time is [`Seconds`] since
+//! the process began or earlier, handed in.
 
 mod cached_response;
 mod learn;
 mod life;
 mod settings;
+mod snapshot;
 mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -23,6 +26,7 @@ pub use learn::Origin;
 pub(crate) use life::Freshness;
 pub use life::STALE_TTL;
 pub(crate) use settings::Settings;
+pub(crate) use snapshot::Standing;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
@@ -72,6 +76,8 @@ pub struct Cache {
     shards: Box<[Shard]>,
     hasher: RandomState,
     limits: Limits,
+    /// Whether anything was kept since [`Cache::take_news`] was called last.
+    has_news: AtomicBool,
 }
 
 /// On cache lines of its own, so that threads on different shards do not slow each other.
@@ -121,7 +127,7 @@ impl Cache {
             put: (0, 0),
         };
         let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
-        Self { shards, hasher: RandomState::default(), limits }
+        Self { shards, hasher: RandomState::default(), limits, has_news: AtomicBool::new(false) }
     }
 
     /// Looks `key` up; `read` runs under the shard's lock, so it must be short.
@@ -150,6 +156,11 @@ impl Cache {
         let Entry { block, life } = shard.entry(hash, key).filter(|entry| entry.life.may_serve(now, &self.limits))?;
         let age = (life.rest(now) > 0).then(|| now.0.saturating_sub(life.stored.0));
         Some((block.clone(), age))
+    }
+
+    /// Returns whether anything was kept since this was called last.
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.swap(false, Ordering::Relaxed)
     }
 
     /// How many entries there are, dead ones included.
@@ -234,4 +245,4 @@ fn cost(block: &CachedResponse) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,12 +1,13 @@
 //! What is kept, for how long, and what may replace it.
 
 mod refresh_and_stale;
+mod snapshot;
 
 use super::*;
 use crate::upstream::UpstreamId;
 use crate::wire::{Response, rtype};
 
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     entries: 6400,
     bytes: 1 << 20,
     ttl: TtlBounds::new(0, 86_400),
@@ -28,7 +29,7 @@ fn key(name: &str) -> Vec<u8> {
     [vec![0], question(name)].concat()
 }
 
-fn message(name: &str, code: u8, ttl: Option<u32>, size: u16) -> Vec<u8> {
+pub(crate) fn message(name: &str, code: u8, ttl: Option<u32>, size: u16) -> Vec<u8> {
     let mut m = vec![0, 1, 0x81, 0x80 | code, 0, 1, 0, u8::from(ttl.is_some()), 0, 0, 0, 0];
     m.extend(question(name));
     if let Some(ttl) = ttl {
@@ -53,12 +54,15 @@ fn denial(name: &str, code: u8, minimum: u32) -> Vec<u8> {
 }
 
 fn learn(cache: &Cache, name: &str, m: &[u8], now: u32) -> CachedResponse {
+    learn_from(cache, Origin { upstream: UPSTREAM, provisional: None }, name, m, now)
+}
+
+pub(crate) fn learn_from(cache: &Cache, origin: Origin, name: &str, m: &[u8], now: u32) -> CachedResponse {
     let end = 12 + question(name).len();
-    let origin = Origin { upstream: UPSTREAM, provisional: None };
     cache.learn(&key(name), &Response::read(m, end).unwrap(), origin, Seconds(now)).unwrap()
 }
 
-fn look(cache: &Cache, name: &str, now: u32) -> Option<(u32, Freshness)> {
+pub(crate) fn look(cache: &Cache, name: &str, now: u32) -> Option<(u32, Freshness)> {
     cache.get(&key(name), Seconds(now), |found| (found.age, found.freshness))
 }
 

@@ -62,7 +62,8 @@ pub struct Shared {
     pub guard: Guard,
     /// The largest UDP message, in bytes, to clients and from upstreams.
     pub payload: u16,
-    /// When the process began.
+    /// From when on the cache counts seconds: the start of the process, or long before it, so that what an earlier
+    /// process learnt has its age.
     pub started: Instant,
 }
 
@@ -94,7 +95,8 @@ impl Shared {
         }
     }
 
-    fn seconds(&self, now: Instant) -> Seconds {
+    /// Returns the cache's time.
+    pub(crate) fn seconds(&self, now: Instant) -> Seconds {
         let seconds = now.saturating_duration_since(self.started).as_secs();
         Seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
     }

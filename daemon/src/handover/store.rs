@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs::File;
+use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -24,6 +25,8 @@ use crate::server::tcp::LeftConnection;
 
 /// The name of the memory that holds what is unfinished.
 const UNFINISHED: &str = "unfinished";
+/// The name of the memory that holds the cache.
+const CACHE: &str = "cache";
 /// The name of the connections of clients.
 const CONNECTIONS: &str = "connections";
 /// Maximum number of connections that are left to the next process, since the store has room for listeners, too.
@@ -42,6 +45,7 @@ pub(crate) struct Inherited {
     /// By our end and the client's.
     connections: HashMap<(SocketAddr, SocketAddr), TcpStream>,
     unfinished: Unfinished,
+    cache: Option<File>,
 }
 
 impl Inherited {
@@ -58,6 +62,8 @@ impl Inherited {
         for (index, name) in (0..descriptors.len()).zip(names.split(':')) {
             if name == UNFINISHED {
                 inherited.unfinished = read_unfinished(index);
+            } else if name == CACHE {
+                inherited.cache = take_memory(index).ok();
             } else if name == CONNECTIONS {
                 let taken = descriptors.take_custom::<TcpStream>(index, AF_INET, SOCK_STREAM, "connection");
                 if let Ok(Some(socket)) = taken
@@ -100,6 +106,11 @@ impl Inherited {
         left.collect()
     }
 
+    /// Takes the memory with the cache of the process before. It stays in the store until another one takes its place.
+    pub(crate) fn take_cache(&mut self) -> Option<File> {
+        self.cache.take()
+    }
+
     /// Closes what nobody has taken, and has systemd forget it: a queue that nobody reads would only swallow queries.
     pub(crate) fn drop_rest(&mut self) {
         for (address, _) in self.listeners.drain() {
@@ -111,19 +122,29 @@ impl Inherited {
     }
 }
 
-/// Reads what is unfinished from a descriptor that systemd passed, and has systemd forget it: it holds for this once.
-fn read_unfinished(index: usize) -> Unfinished {
+/// Takes memory that systemd passed.
+fn take_memory(index: usize) -> io::Result<File> {
     let number = FIRST + index;
     // Opened by its path, since a number alone is no descriptor without unsafe code.
-    let read = File::open(format!("/proc/self/fd/{number}")).map_err(|error| error.to_string());
-    let read = read.and_then(|file| Unfinished::read(&file));
+    let file = File::open(format!("/proc/self/fd/{number}"));
     if let Ok(number) = i32::try_from(number) {
         let _ = nix::unistd::close(number);
     }
+    file
+}
+
+fn read_unfinished(index: usize) -> Unfinished {
+    let read = take_memory(index).map_err(|error| error.to_string()).and_then(|file| Unfinished::read(&file));
     read.unwrap_or_else(|why| {
         log::warn!(event = LogEvent::HandoverDropped, why:%; "what the process before left unfinished is put aside: {why}");
         Unfinished::default()
     })
+}
+
+/// Keeps the memory with the cache, in the place of what was kept before.
+pub(crate) fn keep_cache(memory: &OwnedFd) {
+    forget(CACHE);
+    keep(CACHE, &[memory.as_fd()]);
 }
 
 /// Returns whether descriptors outlive this process. systemd says so itself from version 254 on; the unit does for

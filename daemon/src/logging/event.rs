@@ -73,6 +73,8 @@ events! {
         "An address is no longer the node's by the rules, but is still served.";
     AddressGone = "address-gone", "355f487f4de94bc2aabd816f5b6f41dd",
         "An address that pods know has gone from the node.";
+    CacheTakenOver = "cache-taken-over", "89d1209dd4644b0db9a2da36daa59087",
+        "The cache of the process before was taken over.";
     HandoverDropped = "handover-dropped", "2b0830e24cc24bbf965a520c31eb60a4",
         "Something that was to outlive the process did not.";
     NoAddress = "no-address", "d03089fbcb1f409a8465adce94c3e848",

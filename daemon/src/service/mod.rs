@@ -18,9 +18,11 @@ mod plan;
 mod signals;
 mod state;
 mod upstreams;
+mod warm_cache;
 mod watchdog;
 mod workers;
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +87,10 @@ struct Service {
     addresses: Vec<IpAddr>,
     /// The addresses that discovery was told are ours.
     own: Vec<SocketAddr>,
+    /// What the process before knew, until there are upstreams to hold it against.
+    cache_left: Option<File>,
+    /// When the service began.
+    started: Instant,
     state: State,
 }
 
@@ -98,6 +104,7 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides, inherited: I
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
     let mut service = Service::build(settings, overrides, inherited)?;
     watchdog::start(service.mailboxes.clone());
+    warm_cache::leave_regularly(Arc::clone(&service.shared));
     service.look_for_upstreams();
     service.read_tables();
     loop {
@@ -131,7 +138,8 @@ pub(crate) async fn serve(settings: Settings, overrides: Overrides, inherited: I
 
 impl Service {
     /// Cache, waiters, workers: all that needs no address.
-    fn build(settings: Settings, overrides: Overrides, inherited: Inherited) -> Result<Self, Failure> {
+    fn build(settings: Settings, overrides: Overrides, mut inherited: Inherited) -> Result<Self, Failure> {
+        let (started, cache_left) = (clock::now(), inherited.take_cache());
         let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
         let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
@@ -147,7 +155,7 @@ impl Service {
             set: ArcSwap::default(),
             guard,
             payload: settings.limits.udp_payload,
-            started: clock::now(),
+            started: warm_cache::beginning(started),
         });
         let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
@@ -172,6 +180,8 @@ impl Service {
             tables: None,
             addresses,
             own: Vec::new(),
+            cache_left,
+            started,
         })
     }
 
@@ -189,7 +199,7 @@ impl Service {
             self.state.told.retain(|line| plan.lines.contains(line));
             if plan.changes.is_empty() {
                 let never = now + Duration::from_secs(86_400);
-                return Ok(self.shared.started + plan.wake.unwrap_or(never));
+                return Ok(self.started + plan.wake.unwrap_or(never));
             }
             for change in plan.changes {
                 let outcome = self.apply(&change).await?;
@@ -206,7 +216,7 @@ impl Service {
 
     fn observe<'o>(&'o self, file: Option<&'o str>, upstreams: &'o [UpstreamState]) -> Observed<'o> {
         Observed {
-            now: clock::now().saturating_duration_since(self.shared.started),
+            now: clock::now().saturating_duration_since(self.started),
             settings: &self.settings,
             tables: self.tables.as_ref(),
             kubelet: self.upstreams.kubelet(),
@@ -268,6 +278,9 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let Some(set) = self.upstreams.look(&self.own, clock::now()) else { return };
         self.shared.adopt(&set, clock::now());
+        if let Some(left) = self.cache_left.take_if(|_| !set.upstreams.is_empty()) {
+            warm_cache::take_over(left, Arc::clone(&self.shared));
+        }
         if !self.own.is_empty() {
             self.shared.guard.set_changed(Arc::clone(&set));
         }
@@ -365,7 +378,9 @@ impl Service {
             event = LogEvent::Ending, queries, connections;
             "ending: {queries} queries in flight and {connections} connections are left to the next process"
         );
+        let shared = self.shared;
         let _ = tokio::task::spawn_blocking(move || {
+            warm_cache::leave(&shared);
             store::leave(&unfinished, &sockets);
             store::wait_until_taken();
         })

@@ -136,6 +136,17 @@ impl UpstreamSet {
         self.routes.iter().find(|route| name::is_within(name, &route.suffix))
     }
 
+    /// Tells in words all that decides whose answers count: routes, servers in their order, what is equivalent. Numbers
+    /// of upstreams, which differ from process to process, are left out.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let route = |route: &Route| {
+            let servers: Vec<&Endpoint> = route.upstreams.iter().map(|upstream| &upstream.endpoint).collect();
+            format!("{:?} {} {servers:?}\n", route.suffix, route.equivalent)
+        };
+        self.routes.iter().map(route).collect()
+    }
+
     /// Whether what the upstream said while `old` was in use still counts: it is in use, and no upstream comes before
     /// it now, on any route, that did not then. One that does may say otherwise, unless they know the same.
     #[must_use]
