@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::discover;
 use super::{CheckArgs, Failure};
-use crate::config::{self, Fault, Faults, Loaded, Overrides, Roots};
+use crate::config::{self, Fault, Faults, Loaded, Overrides, Roots, last_good};
 use crate::discovery::{Root, kubelet};
 use access::Identity;
 use node::Node;
@@ -32,7 +32,14 @@ pub(super) fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure
         }
     };
     let loaded = loaded.and_then(|loaded| judge(args, loaded, identity, unit, &root));
-    report(args, loaded, out, &mut std::io::stderr())
+    let has_faults = loaded.is_err();
+    let reported = report(args, loaded, out, &mut std::io::stderr());
+    if has_faults && args.config.is_none() && !args.json && root.path(last_good::OF_SERVICE).exists() {
+        let path = last_good::OF_SERVICE;
+        let note = format!("started now, onward.service would run on the configuration that worked last, {path}");
+        writeln!(std::io::stderr(), "note: {note}")?;
+    }
+    reported
 }
 
 /// Whose rights count: those of the service where there is one, else those of this process.

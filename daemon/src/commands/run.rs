@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 
 use super::{Failure, RunArgs};
-use crate::config::{Loaded, Overrides};
+use crate::config::{Faults, Loaded, Overrides, last_good};
 use crate::handover::store::Inherited;
-use crate::logging::Level;
+use crate::logging::{Level, LogEvent};
+use crate::service::InForce;
 use crate::{config, logging, service};
 
 /// Threads for what is not the hot path: TCP, streams to upstreams, probes, the service's own loop.
@@ -24,10 +25,13 @@ const ATTRIBUTION: Duration = Duration::from_millis(100);
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let inherited = Inherited::receive(); // before any descriptor is opened and any thread started
     let overrides = args.overrides();
-    let loaded = config::load(&overrides);
+    let (loaded, faults) = load(&overrides);
     let level = loaded.as_ref().map_or(Level::Info, |loaded| loaded.settings.log.level);
     let log = logging::start(level).map_err(|error| Failure::System(format!("cannot start the log: {error}")))?;
-    let ended = loaded.map_err(Failure::from).and_then(|loaded| serve(loaded, overrides, inherited));
+    let ended = loaded.map_err(Failure::from).and_then(|loaded| {
+        let in_force = faults.map_or(InForce::Wanted, |faults| InForce::LastGood(tell_faults(&faults, &loaded)));
+        serve(loaded, overrides, in_force, inherited)
+    });
     let ended = ended.map_err(Failure::logged);
     drop(log); // what is still queued is written before the process ends
     if ended.is_err() && logging::goes_to_journal() {
@@ -36,14 +40,41 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     ended
 }
 
-fn serve(loaded: Loaded, overrides: Overrides, inherited: Inherited) -> Result<(), Failure> {
+/// Loads the configuration. Where it has faults, and the service has one that worked before, that one is loaded, and
+/// the faults come with it.
+fn load(overrides: &Overrides) -> (Result<Loaded, Faults>, Option<Faults>) {
+    match config::load(overrides) {
+        Ok(loaded) => (Ok(loaded), None),
+        Err(faults) => match last_good::path().map(|path| last_good::load(&path, overrides)) {
+            Some(Ok(good)) => (Ok(good), Some(faults)),
+            Some(Err(_)) | None => (Err(faults), None),
+        },
+    }
+}
+
+/// Tells the faults of a configuration that is not in force. Returns what the status is to say.
+fn tell_faults(faults: &Faults, good: &Loaded) -> String {
+    for fault in faults.as_slice() {
+        log::error!(event = LogEvent::ConfigurationFault; "{fault}");
+    }
+    let files: Vec<String> = good.files.iter().map(|file| file.display().to_string()).collect();
+    let files = files.join(", ");
+    log::error!(
+        event = LogEvent::LastGoodConfiguration, files;
+        "the configuration has faults; running on the one that worked last, {files}: mend the faults, then run: systemctl \
+         reload onward"
+    );
+    "the configuration has faults, running on the one that worked last (onward check)".to_owned()
+}
+
+fn serve(loaded: Loaded, overrides: Overrides, in_force: InForce, inherited: Inherited) -> Result<(), Failure> {
     loaded.log_remarks();
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::System(format!("cannot start the runtime: {error}")))?;
-    let ended = runtime.block_on(service::serve(loaded.settings, overrides, inherited));
+    let ended = runtime.block_on(service::serve(loaded, overrides, in_force, inherited));
     runtime.shutdown_background();
     ended
 }

@@ -19,6 +19,7 @@ mod fault;
 mod files;
 mod kinds;
 mod kubernetes;
+pub(crate) mod last_good;
 mod layer;
 mod origin;
 mod reader;

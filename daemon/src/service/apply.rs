@@ -72,6 +72,7 @@ impl Service {
 
     async fn check(&self, address: SocketAddr) -> Outcome {
         if check::answers(address).await {
+            self.proving.answered();
             return Outcome::Done;
         }
         let listener = self.state.listeners.iter().find(|listener| listener.address == address);

@@ -15,6 +15,7 @@ mod listening;
 mod notify;
 mod outages;
 mod plan;
+mod proven;
 mod signals;
 mod state;
 mod upstreams;
@@ -34,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
-use crate::config::{self, Overrides, Settings};
+use crate::config::{self, Loaded, Overrides, Settings};
 use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
@@ -54,6 +55,7 @@ use crate::waiters::Waiters;
 use listening::Listening;
 use outages::Outages;
 use plan::{Observed, UpstreamState, plan};
+use proven::Proving;
 use signals::{Signals, Wish};
 use state::{Phase, State};
 use upstreams::Upstreams;
@@ -65,6 +67,15 @@ const ROUNDS: usize = 16;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Time within which a worker tells which upstreams do not answer.
 const REPORT: Duration = Duration::from_secs(1);
+
+/// Which configuration a service begins with.
+#[derive(Debug)]
+pub(crate) enum InForce {
+    /// The one that the administrator wants.
+    Wanted,
+    /// The one that worked last, since the wanted one has faults; with what the status is to say.
+    LastGood(String),
+}
 
 /// Everything that is running.
 struct Service {
@@ -89,6 +100,7 @@ struct Service {
     own: Vec<SocketAddr>,
     /// What the process before knew, until there are upstreams to hold it against.
     cache_left: Option<File>,
+    proving: Proving,
     /// When the service began.
     started: Instant,
     state: State,
@@ -99,10 +111,20 @@ struct Service {
 /// # Errors
 /// Where it cannot begin: no permission, no threads, nothing that could ever be listened on; or where a listener
 /// breaks.
-pub(crate) async fn serve(settings: Settings, overrides: Overrides, inherited: Inherited) -> Result<(), Failure> {
+pub(crate) async fn serve(
+    loaded: Loaded,
+    overrides: Overrides,
+    in_force: InForce,
+    inherited: Inherited,
+) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
     let mut bell = Bell::hang().map_err(|error| Failure::System(format!("cannot hear of addresses: {error}")))?;
+    let Loaded { settings, effective, .. } = loaded;
     let mut service = Service::build(settings, overrides, inherited)?;
+    match in_force {
+        InForce::Wanted => service.proving.begin(effective),
+        InForce::LastGood(why) => service.state.configuration = Some(why),
+    }
     watchdog::start(service.mailboxes.clone());
     warm_cache::leave_regularly(Arc::clone(&service.shared));
     service.look_for_upstreams();
@@ -181,6 +203,7 @@ impl Service {
             addresses,
             own: Vec::new(),
             cache_left,
+            proving: Proving::default(),
             started,
         })
     }
@@ -311,6 +334,8 @@ impl Service {
         match config::load(&self.overrides) {
             Ok(loaded) => {
                 loaded.log_remarks();
+                self.state.configuration = None;
+                self.proving.begin(loaded.effective);
                 self.adopt_settings(loaded.settings);
             }
             Err(faults) => {

@@ -26,6 +26,8 @@ pub(super) struct State {
     /// Addresses that could not be listened on.
     pub(super) blocked: Vec<Blocked>,
     pub(super) waiting: Option<Waiting>,
+    /// What is wrong with the configuration, while another than the wanted one is in force.
+    pub(super) configuration: Option<String>,
     /// What was handed out was gone for too long: another address, or the other family, may stand in until it is back.
     pub(super) gave_way: Option<GaveWay>,
     pub(super) file: File,

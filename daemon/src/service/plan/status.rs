@@ -53,6 +53,7 @@ impl Planner<'_> {
     fn troubles(&self) -> Vec<String> {
         let state = self.state;
         let mut troubles = Vec::new();
+        troubles.extend(state.configuration.clone());
         troubles.extend(state.waiting.as_ref().map(|waiting| waiting.why.clone()));
         let chosen = state.blocked.iter().filter(|blocked| blocked.role == Role::Chosen);
         troubles.extend(chosen.map(|blocked| blocked.failed.why.clone()));
