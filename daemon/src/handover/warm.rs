@@ -46,7 +46,7 @@ pub(crate) fn write(cache: &Cache, set: &UpstreamSet, now: Seconds, at: Duration
     Ok(file.into())
 }
 
-/// Fills the cache with what [`write`] wrote. Returns the number of entries; `set` has the upstreams of now.
+/// Fills the cache with what [`write()`] wrote. Returns the number of entries; `set` has the upstreams of now.
 ///
 /// # Errors
 /// Why it is not to be used, for people.
