@@ -38,6 +38,7 @@ mod waiters;
 mod clock;
 pub mod commands;
 mod config;
+mod durable;
 mod failure;
 mod glibc;
 mod hash;

@@ -3,10 +3,11 @@
 //! It is the effective configuration, as one file with every key. Only a process that systemd started has one, in its
 //! `StateDirectory=` (systemd.exec(5)): who starts the program by hand wants to see the faults.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Effective, Faults, Loaded, Overrides, Roots, load_from};
+use crate::durable;
 
 /// The file's name in the state directory.
 const FILE: &str = "onward.toml.good";
@@ -44,13 +45,7 @@ pub(crate) fn save(path: &Path, effective: &Effective) -> io::Result<()> {
     if std::fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    // Synced, since a power cut is followed by the very start that it is meant for.
-    file.as_file().sync_data()?;
-    file.persist(path)?;
-    Ok(())
+    durable::save(path.parent().unwrap_or_else(|| Path::new(".")), FILE, text.as_bytes())
 }
 
 #[cfg(test)]

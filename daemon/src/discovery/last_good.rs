@@ -5,7 +5,7 @@
 //! carry its network's servers elsewhere. A file that is torn or of another making is put aside, where a person can
 //! look at it. Pure but for two small functions that read and write.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::preference::{Offer, Standing};
 use super::root::Root;
+use crate::durable;
 use crate::upstream::Server;
 
 /// The file's name in the state directory.
@@ -175,13 +176,7 @@ impl LastGood {
     /// # Errors
     /// Where the directory cannot be written.
     pub(crate) fn save(&self, directory: &Path, root: &Root) -> io::Result<()> {
-        std::fs::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(&self.render(&root.machine_id()))?;
-        // Synced, since a list that a power cut leaves empty would be of no use at the very start it is meant for.
-        file.as_file().sync_data()?;
-        file.persist(directory.join(FILE))?;
-        Ok(())
+        durable::save(directory, FILE, &self.render(&root.machine_id()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! cache. How sockets are opened and
 //! served, and when to hand over, is for others. Without systemd nothing of this happens.
 
+mod memory;
 pub(crate) mod store;
 pub(crate) mod unfinished;
 pub(crate) mod warm;

@@ -2,19 +2,18 @@
 //! clients wait for a response, and what was on its way over the connections of clients. The next process takes all of
 //! it as if it had just come.
 //!
-//! It is JSON with a checksum before it. What is cut, damaged or of another version is put aside as a whole: a client
-//! that asks again costs less than a query that nobody sent.
+//! It is JSON. What is cut, damaged or of another version is put aside as a whole: a client that asks again costs less
+//! than a query that nobody sent.
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::hash::Hasher;
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher13;
+
+use super::memory;
 
 /// The version of the form: a process that knows another one takes nothing from it.
 const FORMAT: u32 = 1;
@@ -91,27 +90,16 @@ impl Unfinished {
     /// # Errors
     /// Where the system has no memory or descriptor to give.
     pub(crate) fn write(&self) -> io::Result<OwnedFd> {
-        let mut file = File::from(memfd_create(NAME, MFdFlags::MFD_CLOEXEC)?);
-        let text = serde_json::to_vec(self)?;
-        file.write_all(&checksum(&text).to_le_bytes())?;
-        file.write_all(&text)?;
-        Ok(file.into())
+        memory::write(NAME, &serde_json::to_vec(self)?)
     }
 
     /// Reads what [`Self::write`] wrote.
     ///
     /// # Errors
     /// Why it is not to be used, for people.
-    pub(crate) fn read(mut file: &File) -> Result<Self, String> {
-        let mut bytes = Vec::new();
-        // The writer has left the position, which descriptors share, at the end.
-        file.rewind().and_then(|()| file.take(MOST).read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
-        let (sum, text) = bytes.split_first_chunk().ok_or("it is cut")?;
-        if checksum(text).to_le_bytes() != *sum {
-            return Err("it is cut or damaged".to_owned());
-        }
-        let unfinished: Self =
-            serde_json::from_slice(text).map_err(|error| format!("it is of another version ({error})"))?;
+    pub(crate) fn read(file: &File) -> Result<Self, String> {
+        let text = memory::read(file, MOST)?;
+        let unfinished: Self = serde_json::from_slice(&text).map_err(|error| format!("another version's ({error})"))?;
         match unfinished.format {
             FORMAT => Ok(unfinished),
             other => Err(format!("its format is {other}, not {FORMAT}")),
@@ -119,15 +107,9 @@ impl Unfinished {
     }
 }
 
-/// Tells bytes from damaged ones; a stranger cannot reach them.
-fn checksum(bytes: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(bytes);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::memory::tests::{raw, spoilt};
     use super::*;
 
     fn unfinished() -> Unfinished {
@@ -144,20 +126,6 @@ mod tests {
         unfinished
     }
 
-    fn file(bytes: &[u8]) -> File {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(bytes).unwrap();
-        file
-    }
-
-    fn written(unfinished: &Unfinished) -> Vec<u8> {
-        let mut file = File::from(unfinished.write().unwrap());
-        file.rewind().unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
     #[test]
     fn what_is_left_is_found_by_its_listener_once() {
         let mut read = Unfinished::read(&File::from(unfinished().write().unwrap())).unwrap();
@@ -171,20 +139,16 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_damaged_anywhere_is_put_aside() {
-        let whole = written(&unfinished());
-        for length in 0..whole.len() {
-            assert!(Unfinished::read(&file(&whole[..length])).is_err(), "cut at {length}");
-        }
-        for at in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 1;
-            assert!(Unfinished::read(&file(&damaged)).is_err(), "damaged at {at}");
-        }
+        let whole = raw(&File::from(unfinished().write().unwrap()));
+        assert!(spoilt(&whole).iter().all(|file| Unfinished::read(file).is_err()));
     }
 
     #[test]
     fn what_another_version_left_is_put_aside() {
         let other = Unfinished { format: FORMAT + 1, ..unfinished() };
-        assert_eq!(Unfinished::read(&file(&written(&other))), Err("its format is 2, not 1".to_owned()));
+        let read = Unfinished::read(&File::from(other.write().unwrap()));
+        assert_eq!(read, Err("its format is 2, not 1".to_owned()));
+        let odd = File::from(memory::write(NAME, b"{\"format\": 1}").unwrap());
+        assert!(Unfinished::read(&odd).unwrap_err().starts_with("another version's"));
     }
 }

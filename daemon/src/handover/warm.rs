@@ -7,14 +7,11 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::hash::Hasher;
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use siphasher::sip::SipHasher13;
-
+use super::memory;
 use crate::cache::{Cache, Seconds, Standing};
 use crate::upstream::{UpstreamId, UpstreamSet};
 
@@ -22,8 +19,10 @@ use crate::upstream::{UpstreamId, UpstreamSet};
 const FORMAT: u32 = 1;
 /// What the kernel calls the memory.
 const NAME: &CStr = c"onward-cache";
-/// Bytes before the entries: checksum, format, time, and the length of the list of upstreams.
-const HEAD: usize = 24;
+/// Bytes before the list of upstreams: format, time, and that list's length.
+const HEAD: usize = 16;
+/// Bytes that are read at most: more than `cache.max_bytes` allows.
+const MOST: u64 = 8 << 30;
 
 /// Writes the cache to memory of its own; `at` is the time since the machine was booted.
 ///
@@ -31,19 +30,13 @@ const HEAD: usize = 24;
 /// Where the system has no memory or descriptor to give.
 pub(crate) fn write(cache: &Cache, set: &UpstreamSet, now: Seconds, at: Duration) -> io::Result<OwnedFd> {
     let upstreams = list(set);
-    let mut bytes = vec![0; 8];
+    let mut bytes = Vec::new();
     bytes.extend_from_slice(&FORMAT.to_ne_bytes());
     bytes.extend_from_slice(&u64::try_from(at.as_millis()).unwrap_or(u64::MAX).to_ne_bytes());
     bytes.extend_from_slice(&u32::try_from(upstreams.len()).unwrap_or(u32::MAX).to_ne_bytes());
     bytes.extend_from_slice(upstreams.as_bytes());
     cache.write_to(&mut bytes, now);
-    let sum = checksum(bytes.get(8..).unwrap_or_default());
-    if let Some(field) = bytes.first_chunk_mut() {
-        *field = sum.to_ne_bytes();
-    }
-    let mut file = File::from(memfd_create(NAME, MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(&bytes)?;
-    Ok(file.into())
+    memory::write(NAME, &bytes)
 }
 
 /// Fills the cache with what [`write()`] wrote. Returns the number of entries; `set` has the upstreams of now.
@@ -51,21 +44,14 @@ pub(crate) fn write(cache: &Cache, set: &UpstreamSet, now: Seconds, at: Duration
 /// # Errors
 /// Why it is not to be used, for people.
 pub(crate) fn read(
-    mut file: &File,
+    file: &File,
     cache: &Cache,
     set: &UpstreamSet,
     (now, at): (Seconds, Duration),
 ) -> Result<usize, String> {
-    let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
+    let bytes = memory::read(file, MOST)?;
     let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or("it is cut")?;
-    let (sum, head) = head.split_first_chunk::<8>().ok_or("it is cut")?;
-    if checksum(bytes.get(8..).unwrap_or_default()).to_ne_bytes() != *sum {
-        return Err("it is cut or damaged".to_owned());
-    }
-    let &[f1, f2, f3, f4, t1, t2, t3, t4, t5, t6, t7, t8, l1, l2, l3, l4] = head else {
-        return Err("it is cut".to_owned());
-    };
+    let &[f1, f2, f3, f4, t1, t2, t3, t4, t5, t6, t7, t8, l1, l2, l3, l4] = head;
     match u32::from_ne_bytes([f1, f2, f3, f4]) {
         FORMAT => {}
         other => return Err(format!("its format is {other}, not {FORMAT}")),
@@ -96,15 +82,9 @@ fn list(set: &UpstreamSet) -> String {
     format!("{}\n{}", numbers.join(" "), set.describe())
 }
 
-/// Tells bytes from damaged ones; a stranger cannot reach them.
-fn checksum(bytes: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(bytes);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::memory::tests::{raw, spoilt};
     use super::*;
     use crate::cache::tests::{LIMITS, learn_from, look, message};
     use crate::cache::{Freshness, Origin};
@@ -152,26 +132,11 @@ mod tests {
     #[test]
     fn what_is_cut_damaged_or_of_another_version_is_put_aside_whole() {
         let servers = ["10.0.0.1"];
-        let mut whole = Vec::new();
-        let mut file = left(&servers);
-        file.rewind().unwrap();
-        file.read_to_end(&mut whole).unwrap();
-        let refused = |bytes: &[u8]| {
-            let mut file = tempfile::tempfile().unwrap();
-            file.write_all(bytes).unwrap();
-            let (read, seen) = found(&file, &servers);
-            seen.is_none() && read.is_err()
-        };
-        assert!((0..whole.len()).all(|length| refused(&whole[..length])));
-        assert!((0..whole.len()).all(|at| {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 1;
-            refused(&damaged)
-        }));
-        let mut other = whole.clone();
-        other[8..12].copy_from_slice(&(FORMAT + 1).to_ne_bytes());
-        let sum = checksum(&other[8..]);
-        other[..8].copy_from_slice(&sum.to_ne_bytes());
-        assert!(refused(&other));
+        let whole = left(&servers);
+        let is_put_aside = |file: &File| matches!(found(file, &servers), (Err(_), None));
+        assert!(spoilt(&raw(&whole)).iter().all(is_put_aside));
+        let mut other = memory::read(&whole, MOST).unwrap();
+        other[..4].copy_from_slice(&(FORMAT + 1).to_ne_bytes());
+        assert!(is_put_aside(&memory::write(NAME, &other).unwrap().into()));
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Marked with the machine's id: a machine that is made from this one's image has pods and addresses of its own.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::Root;
+use crate::durable;
 
 /// The file's name in the state directory.
 const FILE: &str = "addresses.json";
@@ -53,13 +54,7 @@ pub(crate) fn load(directory: &Path, root: &Root) -> Result<Option<Vec<IpAddr>>,
 /// Where the directory cannot be written.
 pub(crate) fn save(addresses: &[IpAddr], directory: &Path, root: &Root) -> io::Result<()> {
     let written = Written { machine_id: root.machine_id(), addresses: addresses.to_vec() };
-    std::fs::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec_pretty(&written)?)?;
-    // Synced, since a power cut is followed by the very start that it is meant for.
-    file.as_file().sync_data()?;
-    file.persist(directory.join(FILE))?;
-    Ok(())
+    durable::save(directory, FILE, &serde_json::to_vec_pretty(&written)?)
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@
 mod apply;
 mod change;
 mod check;
+mod ending;
 pub(crate) mod handed_out;
 mod listening;
 mod notify;
 mod outages;
 mod plan;
 mod proven;
+mod reload;
 mod signals;
 mod state;
 mod upstreams;
@@ -35,20 +37,20 @@ use tokio::sync::mpsc;
 use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
-use crate::config::{self, Loaded, Overrides, Settings};
+use crate::config::{Loaded, Overrides, Settings};
 use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
-use crate::handover::store::{self, Inherited};
+use crate::handover::store::Inherited;
 use crate::kubelet_resolv_conf;
-use crate::logging::{self, LogEvent};
+use crate::logging::LogEvent;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
-use crate::server::mailbox::{Mail, Mailboxes};
+use crate::server::mailbox::Mailboxes;
 use crate::server::notice::{Notice, Report};
 use crate::server::queries::Queries;
 use crate::waiters::Waiters;
@@ -321,108 +323,6 @@ impl Service {
         let set = self.shared.set.load_full();
         for line in self.outages.learn(&set, &self.report().await.workers) {
             line.log();
-        }
-    }
-
-    /// Reads the configuration again. One with faults changes nothing.
-    fn reload(&mut self) {
-        // systemd is not told before it has heard that the service is ready: it would take the end of this for that.
-        let is_ready = self.state.phase == Phase::Ready;
-        if is_ready {
-            notify::reloading();
-        }
-        match config::load(&self.overrides) {
-            Ok(loaded) => {
-                loaded.log_remarks();
-                self.state.configuration = None;
-                self.proving.begin(loaded.effective);
-                self.adopt_settings(loaded.settings);
-            }
-            Err(faults) => {
-                for fault in faults.as_slice() {
-                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
-                }
-                log::error!(event = LogEvent::ReloadFailed; "the configuration has faults; running on with the one before");
-            }
-        }
-        if is_ready {
-            // The next plan makes it known what the service is ready for.
-            (self.state.phase, self.state.status) = (Phase::Reloading, String::new());
-        }
-    }
-
-    fn adopt_settings(&mut self, settings: Settings) {
-        logging::set_level(settings.log.level);
-        let fixed = |settings: &Settings| {
-            let Settings { cache, limits, guard, workers, state_dir, .. } = settings.clone();
-            (cache, limits, guard, workers, state_dir)
-        };
-        if fixed(&settings) != fixed(&self.settings) {
-            log::warn!(
-                event = LogEvent::RestartNeeded;
-                "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart"
-            );
-        }
-        let watch = watch_file(&settings).and_then(|watch| self.upstreams.reload(&settings).map(|()| watch));
-        match watch {
-            Ok(watch) => (self.file_watch, self.settings) = (watch, settings),
-            Err(failure) => {
-                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before");
-            }
-        }
-        self.state.tell_anew();
-        let before = self.shared.set.load_full();
-        self.look_for_upstreams();
-        let set = self.shared.set.load_full();
-        if Arc::ptr_eq(&before, &set) {
-            self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
-        }
-        self.read_tables();
-        log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
-    }
-
-    /// Ends: leaves what is in flight to the next process where descriptors outlive this one, else finishes it.
-    async fn end(self, signals: Signals) {
-        notify::stopping();
-        if store::is_there() {
-            Box::pin(self.hand_over()).await;
-        } else {
-            Box::pin(self.finish(signals)).await;
-        }
-    }
-
-    /// Stops reading, and leaves sockets, connections and queries in flight to the next process.
-    async fn hand_over(mut self) {
-        let connections = self.listening.leave_connections().await;
-        let (mailboxes, workers) = (self.mailboxes, self.workers);
-        mailboxes.tell_all(|| Mail::Stop);
-        let _ = tokio::task::spawn_blocking(|| workers.join()).await;
-        let (unfinished, sockets) = self.listening.unfinished(&self.shared.waiters, connections);
-        let (queries, connections) = unfinished.len();
-        log::info!(
-            event = LogEvent::Ending, queries, connections;
-            "ending: {queries} queries in flight and {connections} connections are left to the next process"
-        );
-        let shared = self.shared;
-        let _ = tokio::task::spawn_blocking(move || {
-            warm_cache::leave(&shared);
-            store::leave(&unfinished, &sockets);
-            store::wait_until_taken();
-        })
-        .await;
-    }
-
-    /// Finishes what is in flight; a second signal ends at once.
-    async fn finish(self, mut signals: Signals) {
-        log::info!(event = LogEvent::Ending; "ending: finishing {} questions in flight", self.shared.waiters.len());
-        let (listening, workers) = (self.listening, self.workers);
-        let drained = async {
-            listening.drain(clock::now()).await;
-            let _ = tokio::task::spawn_blocking(|| workers.join()).await;
-        };
-        tokio::select! {
-            () = drained => {}
-            () = signals.end() => log::warn!(event = LogEvent::EndedAtOnce; "ended at once by a second signal"),
         }
     }
 }

@@ -1,0 +1,68 @@
+//! Reads the configuration again while the service runs.
+
+use std::sync::Arc;
+
+use super::state::Phase;
+use super::{Service, notify, watch_file};
+use crate::clock;
+use crate::config::{self, Settings};
+use crate::logging::{self, LogEvent};
+
+impl Service {
+    /// Reads the configuration again. One with faults changes nothing.
+    pub(super) fn reload(&mut self) {
+        // systemd is not told before it has heard that the service is ready: it would take the end of this for that.
+        let is_ready = self.state.phase == Phase::Ready;
+        if is_ready {
+            notify::reloading();
+        }
+        match config::load(&self.overrides) {
+            Ok(loaded) => {
+                loaded.log_remarks();
+                self.state.configuration = None;
+                self.proving.begin(loaded.effective);
+                self.adopt_settings(loaded.settings);
+            }
+            Err(faults) => {
+                for fault in faults.as_slice() {
+                    log::error!(event = LogEvent::ConfigurationFault; "{fault}");
+                }
+                log::error!(event = LogEvent::ReloadFailed; "the configuration has faults; running on with the one before");
+            }
+        }
+        if is_ready {
+            // The next plan makes it known what the service is ready for.
+            (self.state.phase, self.state.status) = (Phase::Reloading, String::new());
+        }
+    }
+
+    fn adopt_settings(&mut self, settings: Settings) {
+        logging::set_level(settings.log.level);
+        let fixed = |settings: &Settings| {
+            let Settings { cache, limits, guard, workers, state_dir, .. } = settings.clone();
+            (cache, limits, guard, workers, state_dir)
+        };
+        if fixed(&settings) != fixed(&self.settings) {
+            log::warn!(
+                event = LogEvent::RestartNeeded;
+                "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart"
+            );
+        }
+        let watch = watch_file(&settings).and_then(|watch| self.upstreams.reload(&settings).map(|()| watch));
+        match watch {
+            Ok(watch) => (self.file_watch, self.settings) = (watch, settings),
+            Err(failure) => {
+                log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before");
+            }
+        }
+        self.state.tell_anew();
+        let before = self.shared.set.load_full();
+        self.look_for_upstreams();
+        let set = self.shared.set.load_full();
+        if Arc::ptr_eq(&before, &set) {
+            self.shared.guard.tell_what_holds(&set, clock::now()); // whoever reloads wants to see how things are
+        }
+        self.read_tables();
+        log::info!(event = LogEvent::Reloaded; "configuration and sources read anew");
+    }
+}
