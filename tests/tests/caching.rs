@@ -127,7 +127,8 @@ fn an_answer_that_has_ended_serves_when_upstreams_are_silent_or_fail() {
         assert!(begun.elapsed() < wait::millis(1_950), "{name}: within the client's patience");
         assert_eq!((stale.answers()[0].ttl, stale.extended_errors()), (30, vec![3]), "{name} (RFC 8767 section 4)");
     }
-    // Nobody is asked again for 30 s after that (RFC 8767 section 5), so the second time costs nothing.
+    // For 30 s after that (RFC 8767, section 5) the second time costs no client any wait. Every few seconds one such
+    // query has the upstream asked in the background.
     sleep(wait::millis(4_500));
     let before = names.map(|name| upstream.count(name));
     for name in names {
@@ -135,7 +136,8 @@ fn an_answer_that_has_ended_serves_when_upstreams_are_silent_or_fail() {
         assert_eq!(ask(&lab, name).answers()[0].ttl, 30, "{name}");
         assert!(begun.elapsed() < wait::millis(500), "{name}");
     }
-    assert_eq!(names.map(|name| upstream.count(name)), before);
+    let tries: Vec<usize> = names.iter().zip(before).map(|(name, before)| upstream.count(name) - before).collect();
+    assert!(tries.iter().all(|tries| *tries <= 1), "{tries:?}");
 }
 
 #[test]

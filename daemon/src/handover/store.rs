@@ -1,9 +1,8 @@
 //! The descriptor store of systemd: what is put there, taken out, and found at the start.
 //!
 //! All sockets of one listen address have one name there, by which they are removed, and so have all connections. What
-//! they are is asked of the
-//! kernel, so that names matter for nothing else. systemd drops what has no room (`FileDescriptorStoreMax=`), in
-//! silence: what is missing at the next start is opened as at a first one.
+//! they are is asked of the kernel, so that names matter for nothing else. systemd drops what has no room
+//! (`FileDescriptorStoreMax=`), in silence: what is missing at the next start is opened as at a first one.
 
 use std::collections::HashMap;
 use std::env;
@@ -49,8 +48,8 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// Takes what systemd passes to this process. To be called once, before any thread that reads the environment: the
-    /// variables are removed, so that no child takes them for its own.
+    /// Takes what systemd passes to this process. To be called once, before any thread that reads the environment: what
+    /// says that there is something is removed from it, so that no child takes it for its own.
     pub(crate) fn receive() -> Self {
         let mut inherited = Self::default();
         // Without a process ID they may be anybody's (sd_listen_fds(3)).
