@@ -7,11 +7,14 @@ mod check;
 mod cluster_facts;
 mod daemon;
 mod discover;
+mod explain;
 mod flush;
+mod monitor;
 mod run;
 mod status;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -68,6 +71,8 @@ pub enum Command {
     Check(CheckArgs),
     Status(StatusArgs),
     Discover(DiscoverArgs),
+    Explain(ExplainArgs),
+    Monitor(MonitorArgs),
     Flush(FlushArgs),
     #[command(hide = true)]
     ClusterFacts(ClusterFactsArgs),
@@ -156,6 +161,79 @@ pub struct StatusArgs {
     pub control_socket: Option<PathBuf>,
 }
 
+/// `onward explain`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Say what would become of a query: who would be asked, why, and what is in the cache",
+    long_about = "Say what would become of a query: whether the client may ask, which servers would be asked in which \
+                  order and why, and what is in the cache, until when, from whom.\n\nWith --ask the servers are asked now, \
+                  whatever is in the cache, and each step is shown with its time, as it happens; the response is \
+                  remembered. That is for root, and for the user that Onward runs as.",
+    after_help = "Examples:\n  onward explain www.example.com\n  onward explain db.corp.example AAAA --from 10.244.0.10\n  \
+                  onward explain www.example.com --ask"
+)]
+pub struct ExplainArgs {
+    /// The name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The type of record: a name as AAAA, or a number
+    #[arg(value_name = "TYPE", default_value = "A")]
+    pub record_type: String,
+    /// Say whether a client with this address may ask
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
+    /// Ask the servers now, and show how it goes
+    #[arg(long, conflicts_with = "json")]
+    pub ask: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
+
+/// `onward monitor`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Show queries as they are answered: client, name, type, how, by whom, how long it took",
+    long_about = "Show queries as they are answered: the time, the client, the name and type, how it was answered (hit, stale, \
+                  miss, own, refresh), by which server, how long that took, the response code, and the extended error \
+                  (RFC 8914).\n\nWhile nobody watches it costs nothing. Where more happens than can be shown, it says how \
+                  many were left out.",
+    after_help = "Examples:\n  onward monitor\n  onward monitor --name corp.example --failures\n  \
+                  onward monitor --client 10.244.3.0/24 --slow 100\n  onward monitor --top --seconds 10"
+)]
+pub struct MonitorArgs {
+    /// Only names that are this one or below it
+    #[arg(long, value_name = "SUFFIX")]
+    pub name: Option<String>,
+    /// Only clients of this network, or with this address
+    #[arg(long, value_name = "NET")]
+    pub client: Option<String>,
+    /// Only what failed
+    #[arg(long)]
+    pub failures: bool,
+    /// Only what took this number of milliseconds, or longer
+    #[arg(long, value_name = "MS")]
+    pub slow: Option<u64>,
+    /// Show what goes on between Onward and servers, too
+    #[arg(long)]
+    pub steps: bool,
+    /// Show the names, clients and servers that come most often, instead of each query
+    #[arg(long)]
+    pub top: bool,
+    /// End after this number of seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+    /// Print a JSON object for each query, a line each; with --top one in all
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
+
 /// `onward flush`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(
@@ -235,6 +313,8 @@ impl CommandLine {
             Command::Check(args) => check::check(args, out),
             Command::Status(args) => status::run(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::Explain(args) => explain::run(args, out),
+            Command::Monitor(args) => monitor::run(args, out),
             Command::Flush(args) => flush::run(args, out),
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
