@@ -26,9 +26,12 @@ pub enum Failure {
     /// The configuration is sound, but can never work on this node.
     #[error("{0}")]
     Unusable(String),
-    /// It is in the log already; this is its exit code.
+    /// The daemon does not run, or does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It is in the log or in the result already; this is its exit code.
     #[error("see the log")]
-    Logged(u8),
+    Told(u8),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -40,12 +43,13 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
+            Self::Unavailable(_) => 69,
             Self::Internal(_) => 70,
             Self::System(_) => 71,
             Self::Output(_) => 74,
             Self::Permission(_) => 77,
             Self::Configuration(_) | Self::Unusable(_) => 78,
-            Self::Logged(code) => *code,
+            Self::Told(code) => *code,
         }
     }
 
@@ -61,13 +65,13 @@ impl Failure {
             }
             other => log::error!(event = LogEvent::StartFailed; "{other}"),
         }
-        Self::Logged(self.code())
+        Self::Told(self.code())
     }
 
-    /// Whether it is in the log already, so that nobody is to be told again.
+    /// Whether people know it already, so that nobody is to be told again.
     #[must_use]
-    pub fn is_logged(&self) -> bool {
-        matches!(self, Self::Logged(_))
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Told(_))
     }
 
     /// Whether the reader of our output has gone, as `head` does: no one is left to be told.

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.is_logged() {
+            if !failure.is_told() {
                 commands::tell(&failure.to_string());
             }
             ExitCode::from(failure.code())

@@ -6,6 +6,7 @@
 mod check;
 mod cluster_facts;
 mod discover;
+mod integrate;
 mod run;
 
 use std::io::Write;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Overrides;
 pub use crate::failure::Failure;
 use crate::logging;
+pub use integrate::{IntegrateArgs, RevertArgs};
 
 /// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which
 /// form.
@@ -24,6 +26,7 @@ Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variab
 Files:
   /run/onward/resolv.conf  for kubelet (`resolvConf` of its configuration), which gives it to pods
   /var/lib/onward  what should survive a restart: the last good list of servers, the addresses that pods were given
+  /var/lib/onward/integrate  what `onward integrate` has replaced, for `onward revert`
 Exit status:
   0  done
   64  the command line makes no sense
@@ -61,6 +64,8 @@ pub enum Command {
     Run(RunArgs),
     Check(CheckArgs),
     Discover(DiscoverArgs),
+    Integrate(IntegrateArgs),
+    Revert(RevertArgs),
     #[command(hide = true)]
     ClusterFacts(ClusterFactsArgs),
 }
@@ -170,6 +175,8 @@ impl CommandLine {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::Integrate(args) => integrate::integrate(args, out),
+            Command::Revert(args) => integrate::revert(args, out),
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }
