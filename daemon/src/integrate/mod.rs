@@ -1,7 +1,7 @@
 //! `onward integrate` and `onward revert`: has a program of this node use the file that Onward writes, or Onward
 //! itself, and takes that back.
 //!
-//! The way through this folder: [`Program::plan`] reads what the program is told ([`unit`], `settings`) and says what
+//! The way through this folder: [`Program::plan`] reads what the program is told (`unit`, `settings`) and says what
 //! is to become of which file ([`plan`]); one file for each program knows where it looks. [`reach`] finds out whether
 //! pods reach Onward at all ([`pods`], [`nonce`]). [`carry_out`] keeps what is there ([`kept`]) and then does it
 //! ([`apply`]); [`take_back`] undoes it. What a person reads, and how a command ends, is for `commands`.
