@@ -18,8 +18,9 @@
 //!
 //! [`forwarder`] shows a query's whole way on one screen; [`service`] wires the stages up and keeps them in line with
 //! the node. Beside them: [`wire`] (DNS messages as bytes), [`net`] (sockets and batches of datagrams), [`upstream`]
-//! (what an upstream is), [`node_address`] (which address is the node's), [`config`], [`logging`], [`clock`],
-//! [`glibc`], [`hash`], [`failure`], and [`commands`], the program as people call it.
+//! (what an upstream is), [`node_address`] (which address is the node's), [`control`] and [`metrics`] (how things are,
+//! for whoever asks), [`config`], [`logging`], [`clock`], [`glibc`], [`hash`], [`failure`], and [`commands`], the
+//! program as people call it.
 
 mod admit;
 mod cache;
@@ -39,6 +40,7 @@ mod waiters;
 mod clock;
 pub mod commands;
 mod config;
+mod control;
 mod durable;
 mod failure;
 mod glibc;
@@ -47,6 +49,7 @@ mod hash;
 pub mod internals;
 mod kubelet_limits;
 mod logging;
+mod metrics;
 mod net;
 mod service;
 mod wire;

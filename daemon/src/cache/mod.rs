@@ -30,6 +30,7 @@ pub(crate) use snapshot::Standing;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
+use crate::wire::query::name_of;
 use life::Life;
 
 /// Bytes that an entry costs beside its block: list node, table slot, the allocator's own.
@@ -68,6 +69,19 @@ pub struct Found<'c> {
     pub age: u32,
     /// Whether it may be used.
     pub freshness: Freshness,
+}
+
+/// What is used of a cache's room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Entries, dead ones included.
+    pub(crate) entries: usize,
+    /// Bytes, the cache's own overhead included.
+    pub(crate) bytes: usize,
+    /// Entries that there may be.
+    pub(crate) limit_entries: usize,
+    /// Bytes that there may be.
+    pub(crate) limit_bytes: usize,
 }
 
 /// The cache. See the module.
@@ -161,6 +175,33 @@ impl Cache {
     /// Returns whether anything was kept since this was called last.
     pub(crate) fn take_news(&self) -> bool {
         self.has_news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns what is used of the cache's room.
+    #[must_use]
+    pub(crate) fn usage(&self) -> Usage {
+        let Limits { entries: limit_entries, bytes: limit_bytes, .. } = self.limits;
+        let mut usage = Usage { entries: 0, bytes: 0, limit_entries, limit_bytes };
+        for shard in self.shards.iter().map(lock) {
+            usage.entries += shard.entries.len();
+            usage.bytes += shard.bytes;
+        }
+        usage
+    }
+
+    /// Forgets the entries whose names (lower-cased wire form) are `meant`. Holds the lock of one shard at a time.
+    /// Returns their number.
+    pub(crate) fn flush(&self, meant: impl Fn(&[u8]) -> bool) -> usize {
+        let mut count = 0;
+        for mut shard in self.shards.iter().map(lock) {
+            let entries = shard.entries.iter();
+            let found = entries.filter(|(_, entry)| meant(name_of(entry.block.key()))).map(|(hash, _)| *hash);
+            let found: Vec<u64> = found.collect();
+            count += found.len();
+            found.into_iter().for_each(|hash| shard.remove(hash));
+        }
+        self.has_news.store(true, Ordering::Relaxed);
+        count
     }
 
     /// How many entries there are, dead ones included.

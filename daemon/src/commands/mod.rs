@@ -5,9 +5,12 @@
 
 mod check;
 mod cluster_facts;
+mod daemon;
 mod discover;
+mod flush;
 mod integrate;
 mod run;
+mod status;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,11 +28,14 @@ const AFTER_LONG_HELP: &str = "\
 Configuration: /etc/onward/onward.toml, /etc/onward/onward.toml.d/*.toml, variables that begin with ONWARD_.
 Files:
   /run/onward/resolv.conf  for kubelet (`resolvConf` of its configuration), which gives it to pods
+  /run/onward/control.sock  where the daemon is asked, by `onward status` and others; Varlink, interface io.onward.Control
   /var/lib/onward  what should survive a restart: the last good list of servers, the addresses that pods were given
   /var/lib/onward/integrate  what `onward integrate` has replaced, for `onward revert`
 Exit status:
   0  done
+  1, 2  of `onward status`: something is wrong; no DNS; 1 of `onward integrate --check`: something would be changed
   64  the command line makes no sense
+  69  the daemon does not run, or does not answer; pods do not reach it
   70  a fault of Onward itself
   71  the system does not give what is needed: a port, a file, a thread
   74  the result could not be written
@@ -63,7 +69,9 @@ pub struct CommandLine {
 pub enum Command {
     Run(RunArgs),
     Check(CheckArgs),
+    Status(StatusArgs),
     Discover(DiscoverArgs),
+    Flush(FlushArgs),
     Integrate(IntegrateArgs),
     Revert(RevertArgs),
     #[command(hide = true)]
@@ -96,6 +104,9 @@ pub struct RunArgs {
     /// Keep here, instead of in /var/lib/onward, what should survive a restart
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Be asked here, by `onward status` and others, instead of at /run/onward/control.sock
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
     /// How much to log: error, warn, info or debug
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -123,6 +134,59 @@ pub struct DiscoverArgs {
     /// Print a resolv.conf that names these servers themselves, for pods of a node without Onward
     #[arg(long, conflicts_with = "json")]
     pub resolv_conf: bool,
+}
+
+/// `onward status`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Show how things are: listeners, the file for kubelet, upstreams, cache, what is wrong",
+    long_about = "Show how things are: what the daemon listens on, what it wrote for kubelet and whether the addresses in it \
+                  answer, which servers it asks and how they do, what is remembered, and what is wrong.\n\nThe numbers of \
+                  servers are of the last one to two minutes. The addresses in the file are asked by this command itself, \
+                  over UDP and TCP, also where no daemon runs.",
+    after_help = "Exit status: 0 all is well; 1 names are resolved, but something is wrong; 2 no DNS; 69 the daemon does not \
+                  run, or is stuck\n\
+                  Examples:\n  onward status\n  onward status --watch\n  \
+                  onward status --json | jq '.upstreams[] | select(.state != \"up\")'"
+)]
+pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "watch")]
+    pub json: bool,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
+
+/// `onward flush`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Forget what is in the cache: of a name, of all names below one, or all",
+    long_about = "Forget what is in the cache: the responses for a name, for a name and all names below it, or all.\n\nWhat \
+                  is forgotten serves no more, not even where no upstream answers. For root, and for the user that Onward \
+                  runs as.",
+    after_help = "Examples:\n  onward flush www.example.com\n  onward flush --suffix corp.example\n  onward flush --all"
+)]
+#[command(group(clap::ArgGroup::new("names").required(true)))]
+pub struct FlushArgs {
+    /// Forget the responses for this name
+    #[arg(value_name = "NAME", group = "names")]
+    pub name: Option<String>,
+    /// Forget the responses for this name and for all below it
+    #[arg(long, value_name = "NAME", group = "names")]
+    pub suffix: Option<String>,
+    /// Forget all responses
+    #[arg(long, group = "names")]
+    pub all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
 }
 
 /// `onward check`.
@@ -174,7 +238,9 @@ impl CommandLine {
         match &self.command {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::check(args, out),
+            Command::Status(args) => status::run(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::Flush(args) => flush::run(args, out),
             Command::Integrate(args) => integrate::integrate(args, out),
             Command::Revert(args) => integrate::revert(args, out),
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
@@ -194,8 +260,8 @@ impl RunArgs {
     /// What the flags say of the configuration.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        let Self { config, listen, upstream, resolv_conf, state_dir, log_level } = self.clone();
-        Overrides { config, listen, upstream, resolv_conf, state_dir, log_level }
+        let Self { config, listen, upstream, resolv_conf, state_dir, control_socket, log_level } = self.clone();
+        Overrides { config, listen, upstream, resolv_conf, state_dir, control_socket, log_level }
     }
 }
 

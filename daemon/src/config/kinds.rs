@@ -45,6 +45,9 @@ pub(super) struct Switch;
 /// Another kind, or `"auto"` for none.
 pub(super) struct AutoOr<K>(pub(super) K);
 
+/// Another kind, or `"off"` for none.
+pub(super) struct OffOr<K>(pub(super) K);
+
 /// A whole number in a range; the text says why the range is what it is, where a standard does.
 pub(super) struct Count<T>(pub(super) RangeInclusive<T>, pub(super) &'static str);
 
@@ -109,6 +112,21 @@ impl<K: Kind> Kind for AutoOr<K> {
 
     fn shown(&self, value: &Option<K::Value>) -> Json {
         value.as_ref().map_or_else(|| Json::String("auto".to_owned()), |value| self.0.shown(value))
+    }
+}
+
+impl<K: Kind> Kind for OffOr<K> {
+    type Value = Option<K::Value>;
+
+    fn parse(&self, text: &str) -> Result<Option<K::Value>, String> {
+        if text == "off" {
+            return Ok(None);
+        }
+        self.0.parse(text).map(Some).map_err(|allowed| format!("{allowed}, or \"off\""))
+    }
+
+    fn shown(&self, value: &Option<K::Value>) -> Json {
+        value.as_ref().map_or_else(|| Json::String("off".to_owned()), |value| self.0.shown(value))
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Overrides {
     pub resolv_conf: Option<PathBuf>,
     /// `--state-dir`, in place of `state_dir`; may be relative.
     pub state_dir: Option<PathBuf>,
+    /// `--control-socket`, in place of `control.socket`; may be relative.
+    pub control_socket: Option<PathBuf>,
     /// `--log-level`, in place of `log.level`.
     pub log_level: Option<String>,
 }
@@ -161,7 +163,7 @@ pub(super) fn environment(
 
 /// A layer for each flag that was given.
 pub(super) fn flags(overrides: &Overrides, faults: &mut Vec<Fault>) -> Vec<Layer> {
-    let Overrides { config: _, listen, upstream, resolv_conf, state_dir, log_level } = overrides;
+    let Overrides { config: _, listen, upstream, resolv_conf, state_dir, control_socket, log_level } = overrides;
     let mut layers = Vec::new();
     for (flag, key, values) in [("--listen", "listen", listen), ("--upstream", "upstreams.servers", upstream)] {
         if !values.is_empty() {
@@ -170,9 +172,11 @@ pub(super) fn flags(overrides: &Overrides, faults: &mut Vec<Fault>) -> Vec<Layer
             layers.push(Layer::one(key, Value::new(Some(&origin), ValueKind::Array(items))));
         }
     }
-    for (flag, key, path) in
-        [("--resolv-conf", "resolv_conf.path", resolv_conf), ("--state-dir", "state_dir", state_dir)]
-    {
+    for (flag, key, path) in [
+        ("--resolv-conf", "resolv_conf.path", resolv_conf),
+        ("--state-dir", "state_dir", state_dir),
+        ("--control-socket", "control.socket", control_socket),
+    ] {
         let Some(path) = path else { continue };
         match std::path::absolute(path).ok().as_deref().and_then(Path::to_str) {
             Some(path) => layers.push(Layer::one(key, Value::new(Some(&flag.to_owned()), path))),

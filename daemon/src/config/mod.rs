@@ -40,7 +40,7 @@ pub(crate) use fault::{Fault, Faults};
 pub(crate) use files::Roots;
 pub(crate) use layer::Overrides;
 pub(crate) use origin::Origin;
-pub(crate) use settings::{Limits, Log, Settings, Upstreams};
+pub(crate) use settings::{Control, Limits, Log, Settings, Upstreams};
 pub(crate) use show::{Effective, Entry};
 
 use crate::logging::LogEvent;

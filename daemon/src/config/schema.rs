@@ -3,11 +3,11 @@
 
 use ::config::Value;
 
-use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, Size, Span, Switch, Upstream, word};
+use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
-use super::{Limits, Log, Settings, Upstreams};
+use super::{Control, Limits, Log, Settings, Upstreams};
 use crate::server::tcp::TcpLimits;
-use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf};
+use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf, metrics};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -30,6 +30,8 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         limits: of_limits,
         guard: of_guard,
         log: of_log,
+        control: of_control,
+        metrics: of_metrics,
     } = Settings::default();
     let mut top = Section::root(tree, reader);
     let settings = Settings {
@@ -45,6 +47,8 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         limits: top.section("limits", |section| limits(section, &of_limits)),
         guard: top.section("guard", |section| guard(section, &of_guard)),
         log: top.section("log", |section| log(section, &of_log)),
+        control: top.section("control", |section| control(section, of_control)),
+        metrics: top.section("metrics", |section| metrics(section, of_metrics)),
     };
     top.finish();
     settings
@@ -121,4 +125,17 @@ fn guard(section: &mut Section<'_>, default: &guard::Settings) -> guard::Setting
 fn log(section: &mut Section<'_>, default: &Log) -> Log {
     let Log { level } = default;
     Log { level: section.one("level", *level, &word()) }
+}
+
+fn control(section: &mut Section<'_>, default: Control) -> Control {
+    let Control { socket } = default;
+    Control { socket: section.one("socket", socket, &AbsolutePath) }
+}
+
+fn metrics(section: &mut Section<'_>, default: metrics::Settings) -> metrics::Settings {
+    let metrics::Settings { listen, allow } = default;
+    metrics::Settings {
+        listen: section.one("listen", listen, &OffOr(word())),
+        allow: section.list("allow", allow, &word(), 1..=256),
+    }
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admit::acl::Allow;
+use crate::control::client;
 use crate::discovery::SourceName;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
 use crate::server::tcp::TcpLimits;
 use crate::upstream::Server;
-use crate::{cache, guard, kubelet_resolv_conf};
+use crate::{cache, guard, kubelet_resolv_conf, metrics};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,17 @@ pub(crate) struct Settings {
     pub guard: guard::Settings,
     /// The log.
     pub log: Log,
+    /// How the daemon is asked how things are.
+    pub control: Control,
+    /// Metrics.
+    pub metrics: metrics::Settings,
+}
+
+/// How the daemon is asked how things are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Control {
+    /// The socket.
+    pub socket: PathBuf,
 }
 
 /// Which servers are asked, and where they are found.
@@ -92,6 +104,8 @@ impl Default for Settings {
             limits: Limits::default(),
             guard: guard::Settings::default(),
             log: Log::default(),
+            control: Control::default(),
+            metrics: metrics::Settings::default(),
         }
     }
 }
@@ -119,6 +133,12 @@ impl Default for Upstreams {
 impl Default for Limits {
     fn default() -> Self {
         Self { misses: 4096, waiters: 2048, tcp: TcpLimits::default(), udp_payload: 1232 }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: client::SOCKET.into() }
     }
 }
 

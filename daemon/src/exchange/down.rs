@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::check::Worth;
 use super::lookup::{Attempt, LookupId, Stage};
 use super::sending::Target;
 use super::{Action, Engine, Guidance};
@@ -14,7 +15,7 @@ const ECHO: Duration = Duration::from_millis(25);
 
 impl Engine {
     /// Takes note that the upstream of an attempt responded, before the attempt ends.
-    pub(super) fn heard(&mut self, attempt: &Attempt, now: Instant) {
+    pub(super) fn heard(&mut self, attempt: &Attempt, worth: Worth, now: Instant) {
         let (id, transport) = (attempt.upstream.id, attempt.sent_over.transport());
         let (Some(lookup), Some(peer)) = (self.lookups.get(attempt.lookup.0), self.peers.get_mut(id)) else { return };
         let is_echo = lookup.done.is_some_and(|at| now.saturating_duration_since(at) < ECHO);
@@ -24,7 +25,7 @@ impl Engine {
         let after = is_measure.then(|| now.saturating_duration_since(attempt.sent));
         let was_suspected = peer.health_mut(transport).heard(after, now);
         peer.has_answered(lookup.key.name(), now);
-        peer.counters.has_answered(after);
+        peer.counters.has_answered(after, worth == Worth::Failure, now);
         if transport == Transport::Udp {
             peer.borne.answered(attempt.form, now);
         }

@@ -100,7 +100,7 @@ impl Engine {
             if let Some(attempt) = self.end_attempt(attempt)
                 && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
             {
-                peer.counters.timed_out += 1;
+                peer.counters.has_timed_out(attempt.sent);
             }
         }
     }

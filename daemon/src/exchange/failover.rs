@@ -59,7 +59,7 @@ impl Engine {
         let attempt = self.end_attempt(attempt_id)?;
         let id = attempt.lookup;
         if !message.is_empty() {
-            self.heard(&attempt, now);
+            self.heard(&attempt, worth, now);
         }
         if self.asks_unspelled(&attempt, worth, now) {
             return None;
@@ -171,7 +171,7 @@ impl Engine {
         let attempt_id = AttemptId(self.attempts.insert(attempt));
         lookup.attempts.push(attempt_id);
         if let Some(peer) = self.peers.get_mut(upstream.id) {
-            peer.counters.asked += 1;
+            peer.counters.has_been_asked(now);
         }
         self.actions.push_back(Action::Stream(attempt_id, upstream, lookup.ends));
     }

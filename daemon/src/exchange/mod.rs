@@ -27,6 +27,7 @@ mod ending;
 mod failover;
 mod form;
 pub(crate) mod health;
+pub(crate) mod histogram;
 mod lookup;
 mod peers;
 mod plainer;
@@ -62,6 +63,7 @@ use timers::Timers;
 pub use action::Action;
 pub(crate) use action::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 pub(crate) use counters::UpstreamCounters;
+pub(crate) use histogram::Histogram;
 pub use lookup::{AttemptId, CLIENT_BUDGET};
 pub(crate) use report::EngineReport;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::counters::UpstreamCounters;
+use super::counters::Counting;
 use super::form::Borne;
 use super::health::Health;
 use super::lookup::AttemptId;
@@ -26,7 +26,7 @@ pub(super) struct Peer {
     answered: Option<(Box<[u8]>, Instant)>,
     edns_doubted: Option<Instant>,
     /// What it was asked, and what came of it.
-    pub(super) counters: UpstreamCounters,
+    pub(super) counters: Counting,
 }
 
 impl Peer {
@@ -40,7 +40,7 @@ impl Peer {
             tcp: Health::default(),
             answered: None,
             edns_doubted: None,
-            counters: UpstreamCounters::default(),
+            counters: Counting::default(),
         }
     }
 

@@ -27,19 +27,22 @@ pub struct UpstreamReport {
     pub latency: Option<Duration>,
     /// What was counted of it while it is in use.
     pub counters: UpstreamCounters,
+    /// The same of the last one to two minutes.
+    pub of_late: UpstreamCounters,
 }
 
 impl Engine {
     /// Returns what is known now.
     #[must_use]
-    pub fn report(&self) -> EngineReport {
+    pub fn report(&self, now: Instant) -> EngineReport {
         let upstreams = self.peers.0.iter().filter(|peer| self.set.get(peer.id).is_some());
         let upstreams = upstreams.map(|peer| UpstreamReport {
             id: peer.id,
             is_down: self.is_down(peer.id, Transport::Udp),
             last_answer: peer.health(Transport::Udp).last_answer(),
             latency: peer.health(Transport::Udp).latency(),
-            counters: peer.counters.clone(),
+            counters: peer.counters.total().clone(),
+            of_late: peer.counters.of_late(now),
         });
         EngineReport { upstreams: upstreams.collect(), lookups: self.lookups_running() }
     }

@@ -165,7 +165,7 @@ impl Engine {
         });
         let (attempt_id, Some(assigned)) = (AttemptId(attempt_id), assigned) else { return };
         lookup.attempts.push(attempt_id);
-        peer.counters.asked += 1;
+        peer.counters.has_been_asked(now);
         self.actions.extend(assigned.closes.map(Action::Close));
         if assigned.opens {
             self.actions.push_back(Action::Open(assigned.socket, upstream));

@@ -24,7 +24,7 @@ use crate::waiters::{Asker, ReplyTo};
 pub struct Forwarder {
     pub(super) shared: Arc<Shared>,
     pub(super) engine: Engine,
-    intake: Intake,
+    pub(super) intake: Intake,
     /// Responses to probes that came home, which nobody can forge, so they are few.
     held_responses: VecDeque<(Instant, (ReplyTo, Vec<u8>))>,
     /// Queries that are perhaps ours come back; bounded by the waiters.
@@ -239,8 +239,8 @@ impl Forwarder {
 
     /// Returns what is known of upstreams and lookups now.
     #[must_use]
-    pub fn report(&self) -> EngineReport {
-        self.engine.report()
+    pub fn report(&self, now: Instant) -> EngineReport {
+        self.engine.report(now)
     }
 
     /// Returns what this worker has counted.

@@ -4,8 +4,9 @@
 //!
 //! What upstreams do is counted where it happens (`exchange`), and what the guard does by the guard.
 
-use crate::exchange::Failure;
+use crate::exchange::{Failure, Histogram};
 use crate::upstream::Transport;
+use crate::wire::flag;
 
 /// The numbers since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +31,15 @@ pub struct Counters {
     pub waited_stale: u64,
     /// Clients that waited and got SERVFAIL, by [`Failure`].
     pub failures: PerReason<3>,
+    /// Responses to clients.
+    pub responses: PerRcode,
+    /// How long clients waited whose query was not in the cache.
+    pub waits: Histogram,
 }
+
+/// A number for each response code, without the upper bits of EDNS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PerRcode([u64; 16]);
 
 /// A number for each kind of query over each transport.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,7 +88,23 @@ pub enum Local {
 }
 
 impl QueryKind {
-    const COUNT: usize = 6;
+    const COUNT: usize = Self::ALL.len();
+
+    /// Each of them.
+    pub const ALL: [Self; 6] = [Self::A, Self::Aaaa, Self::Ptr, Self::Srv, Self::Https, Self::Other];
+
+    /// As metrics have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Ptr => "PTR",
+            Self::Srv => "SRV",
+            Self::Https => "HTTPS",
+            Self::Other => "other",
+        }
+    }
 
     /// The kind of a record type (IANA, "Resource Record TYPEs").
     #[inline]
@@ -97,7 +122,34 @@ impl QueryKind {
 }
 
 impl Local {
-    const COUNT: usize = 8;
+    const COUNT: usize = Self::ALL.len();
+
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
+        Self::NotAllowed,
+        Self::NotServed,
+        Self::LoopPlugin,
+        Self::SpecialName,
+        Self::NoRecursion,
+        Self::OwnProbe,
+        Self::Returned,
+        Self::Full,
+    ];
+
+    /// As metrics have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::NotServed => "not_served",
+            Self::LoopPlugin => "loop_plugin",
+            Self::SpecialName => "special_name",
+            Self::NoRecursion => "no_recursion",
+            Self::OwnProbe => "own_probe",
+            Self::Returned => "returned",
+            Self::Full => "full",
+        }
+    }
 }
 
 impl PerQuery {
@@ -129,6 +181,23 @@ fn transport_index(transport: Transport) -> usize {
     match transport {
         Transport::Udp => 0,
         Transport::Tcp => 1,
+    }
+}
+
+impl PerRcode {
+    /// Counts a response by its bytes.
+    #[inline]
+    pub(super) fn raise(&mut self, response: &[u8]) {
+        let code = response.get(3).copied().unwrap_or(0) & flag::RCODE;
+        if let Some(number) = self.0.get_mut(usize::from(code)) {
+            *number += 1;
+        }
+    }
+
+    /// The numbers, by response code.
+    #[must_use]
+    pub fn all(&self) -> &[u64] {
+        &self.0
     }
 }
 
@@ -173,14 +242,41 @@ impl Counters {
         self.failures.get(failure_index(why))
     }
 
+    /// The number of clients that waited in vain.
+    #[must_use]
+    pub fn all_failures(&self) -> u64 {
+        self.failures.0.iter().sum()
+    }
+
+    /// The number of queries that Onward answered itself.
+    #[must_use]
+    pub fn all_local(&self) -> u64 {
+        self.local.0.iter().sum()
+    }
+
     /// Adds what another thread has counted.
     pub fn add(&mut self, other: &Self) {
-        let Self { hits, stale, misses, local, dropped, refreshes, held, answered, waited_stale, failures } = self;
+        let Self {
+            hits,
+            stale,
+            misses,
+            local,
+            dropped,
+            refreshes,
+            held,
+            answered,
+            waited_stale,
+            failures,
+            responses,
+            waits,
+        } = self;
         for (mine, theirs) in [(hits, &other.hits), (stale, &other.stale), (misses, &other.misses)] {
             add(mine.0.as_flattened_mut(), theirs.0.as_flattened());
         }
         add(&mut local.0, &other.local.0);
         add(&mut failures.0, &other.failures.0);
+        add(&mut responses.0, &other.responses.0);
+        waits.add(&other.waits);
         let mine = [dropped, refreshes, held, answered, waited_stale];
         let theirs = [other.dropped, other.refreshes, other.held, other.answered, other.waited_stale];
         mine.into_iter().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
@@ -213,10 +309,13 @@ mod tests {
         other.answered_locally(Local::Full);
         other.failed(Failure::NoAnswer, 3);
         other.dropped = 7;
+        other.responses.raise(&[0, 0, 0x81, 0x83]);
+        other.waits.record(std::time::Duration::from_millis(3));
         one.add(&other);
         assert_eq!([one.hits.of(Transport::Udp, QueryKind::A), one.hits.of(Transport::Tcp, QueryKind::Other)], [2, 1]);
         assert_eq!([one.hits.total(), one.misses.of(Transport::Udp, QueryKind::Aaaa), one.stale.total()], [3, 2, 0]);
         assert_eq!([one.local(Local::Full), one.local(Local::Returned), one.dropped], [1, 0, 7]);
+        assert_eq!((one.responses.all()[3], one.waits.count()), (1, 1));
         assert_eq!([one.failures(Failure::NoAnswer), one.failures(Failure::NoUpstream)], [3, 0]);
     }
 }

@@ -38,9 +38,7 @@ use crate::upstream::UpstreamSet;
 use crate::waiters::Waiters;
 
 pub use self::core::Forwarder;
-pub(crate) use counters::Counters;
-#[cfg(test)]
-pub(crate) use counters::{Local, QueryKind};
+pub(crate) use counters::{Counters, Local, PerQuery, QueryKind};
 pub use event::{Event, Transmit};
 pub(crate) use incoming::{BatchContext, Intake};
 pub use incoming::{Incoming, Ingress};

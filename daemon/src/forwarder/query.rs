@@ -114,6 +114,7 @@ impl Shared {
         match hit {
             Some(Freshness::Fresh) => {
                 counters.hits.raise(transport, query.qtype());
+                counters.responses.raise(out);
                 Disposition::Respond
             }
             hit => self.decide_further(hit, intake, incoming, out),
@@ -136,6 +137,7 @@ impl Shared {
         let is_stale = matches!(freshness, Freshness::StaleHold | Freshness::StaleRetry);
         let kept = if is_stale { &mut counters.stale } else { &mut counters.hits };
         kept.raise(incoming.ingress.transport(), intake.query.qtype());
+        counters.responses.raise(out);
         match freshness {
             Freshness::Ending | Freshness::StaleRetry => Disposition::RespondAndRefresh,
             Freshness::Fresh | Freshness::StaleHold | Freshness::Stale => Disposition::Respond,
@@ -209,6 +211,7 @@ impl Shared {
             return Disposition::Drop;
         }
         intake.counters.answered_locally(why);
+        intake.counters.responses.raise(out);
         Disposition::Respond
     }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::counters::Local;
 use super::{Forwarder, Shared};
 use crate::cache::{CachedResponse, Origin, TtlBounds};
-use crate::exchange::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
+use crate::exchange::{CLIENT_BUDGET, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::{Transport, UpstreamId};
@@ -68,7 +68,7 @@ impl Forwarder {
         }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
-            Some(content) => self.respond_to_all(key, content),
+            Some(content) => self.respond_to_all(key, content, now),
             None => self.fail(key, Failure::NoAnswer, now),
         }
     }
@@ -99,7 +99,7 @@ impl Forwarder {
             None if is_for_onwards => self.respond_unremembered(&response, now),
             Some(older) => {
                 self.shared.remember_failure(key, Failure::NoAnswer, now);
-                self.respond_to_all(key, older);
+                self.respond_to_all(key, older, now);
             }
             None => self.respond(&response, now),
         }
@@ -108,7 +108,7 @@ impl Forwarder {
     /// Gives a response to all who wait, and has it remembered nowhere.
     fn respond_unremembered(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
         match CachedResponse::new(response.key.bytes(), &response.answer, TtlBounds::new(0, 0)) {
-            Some(block) => self.respond_to_all(&response.key, Content::Cached(block, Age::Seconds(0))),
+            Some(block) => self.respond_to_all(&response.key, Content::Cached(block, Age::Seconds(0)), now),
             None => self.fail(&response.key, Failure::NoAnswer, now),
         }
     }
@@ -135,25 +135,25 @@ impl Forwarder {
         self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
         match truncated.filter(|_| self.shared.fallback(key, now).is_none()) {
             Some(block) => {
-                self.give(waiters.into(), Content::Cached(block, Age::Seconds(0)));
+                self.give(waiters.into(), Content::Cached(block, Age::Seconds(0)), now);
             }
             None => self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now),
         }
         for waiter in returned {
             let through = waiter.returned_through;
-            self.refuse(SmallVec::from_buf([waiter]), through);
+            self.refuse(SmallVec::from_buf([waiter]), through, now);
         }
         next
     }
 
     /// Ends a lookup: all who wait get the same.
-    fn respond_to_all(&mut self, key: &QuestionKey, content: Content) {
+    fn respond_to_all(&mut self, key: &QuestionKey, content: Content, now: Instant) {
         let waiters = self.shared.waiters.finish(key.bytes());
-        self.give(waiters, content);
+        self.give(waiters, content, now);
     }
 
     /// Puts in order what is due to these waiters.
-    fn give(&mut self, waiters: SmallVec<[Waiter; 1]>, content: Content) {
+    fn give(&mut self, waiters: SmallVec<[Waiter; 1]>, content: Content, now: Instant) {
         if waiters.is_empty() {
             return;
         }
@@ -163,14 +163,19 @@ impl Forwarder {
             Content::Cached(_, Age::Stale) => self.counters_mut().waited_stale += clients,
             Content::Local(_) => {} // told by its reason
         }
+        for waiter in waiters.iter().filter(|waiter| waiter.returned_through.is_none()) {
+            // The deadline of a client is its whole budget after it asked.
+            let left = waiter.deadline.saturating_duration_since(now);
+            self.counters_mut().waits.record(CLIENT_BUDGET.saturating_sub(left));
+        }
         self.due.push_back(Due::Same(waiters.into_iter(), content));
     }
 
     /// Refuses queries of ours that came back, them alone.
-    pub(super) fn refuse(&mut self, waiters: SmallVec<[Waiter; 1]>, through: Option<UpstreamId>) {
+    pub(super) fn refuse(&mut self, waiters: SmallVec<[Waiter; 1]>, through: Option<UpstreamId>, now: Instant) {
         waiters.iter().for_each(|_| self.counters_mut().answered_locally(Local::Returned));
         let loops = LocalResponse::ServFail(self.shared.loops(through));
-        self.give(waiters, Content::Local(loops));
+        self.give(waiters, Content::Local(loops), now);
     }
 
     /// Gives what is remembered, stale mostly, or else SERVFAIL with the reason.
@@ -185,7 +190,7 @@ impl Forwarder {
             return;
         }
         if let Some(older) = self.shared.fallback(key, now) {
-            return self.give(waiters, older);
+            return self.give(waiters, older, now);
         }
         self.counters_mut().failed(why, waiters.len());
         let reason = match why {
@@ -193,7 +198,7 @@ impl Forwarder {
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server gave an answer"),
             Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
         };
-        self.give(waiters, Content::Local(LocalResponse::ServFail(reason)));
+        self.give(waiters, Content::Local(LocalResponse::ServFail(reason)), now);
     }
 
     /// Writes the next response that is due to `out`; returns its way.
@@ -204,6 +209,7 @@ impl Forwarder {
                     let payload = self.shared.payload;
                     let written = waiters.find(|waiter| content.write(waiter, payload, out));
                     if let Some(waiter) = written {
+                        self.intake.counters.responses.raise(out);
                         return Some(waiter.reply_to);
                     }
                     self.due.pop_front();

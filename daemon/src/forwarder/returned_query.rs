@@ -107,7 +107,7 @@ impl Forwarder {
         if through.is_some() {
             // They alone are refused: nothing of that is remembered or shared.
             let waiters = self.shared.waiters.refuse(request.key.bytes(), now);
-            self.refuse(waiters, through);
+            self.refuse(waiters, through, now);
         } else if self.shared.waiters.release(request.key.bytes()) {
             self.look_up_held(request, now);
         }

@@ -39,6 +39,7 @@ pub(crate) mod verdict;
 
 pub use event::{Action, Event};
 pub use handle::Guard;
+pub(crate) use judge::Counters as JudgeCounters;
 pub use judge::Judge;
 pub use key::{MarkKey, Secret};
 pub(crate) use mark_support::Marks;

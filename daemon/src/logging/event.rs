@@ -58,6 +58,12 @@ events! {
         "The configuration holds, but something in it deserves a look.";
     RestartNeeded = "restart-needed", "5416520f503243e28f0d21a042d4b3b3",
         "A changed setting takes effect at the next restart only.";
+    ControlSocketFailed = "control-socket-failed", "82ce3df8389e4a95a367abb10474cdf9",
+        "The socket where the service is asked how things are could not be opened.";
+    MetricsGiven = "metrics-given", "116528161eff4633b0191c55671aa230",
+        "Metrics can be had at an address or a socket.";
+    MetricsFailed = "metrics-failed", "1eac55db38d644218d0876475cda646a",
+        "Metrics cannot be had where they are to be; it is tried again.";
     // The node's addresses and the listeners.
     Listening = "listening", "6506b87175b546f4bfcb45e3dc7778a5",
         "An address is listened on.";

@@ -2,7 +2,8 @@
 //!
 //! [`bind`] opens the sockets on which queries come in, [`port_holder`] tells who has the port when that fails,
 //! [`batch`] receives and sends many datagrams with one system call, [`outbox`] collects datagrams that leave through
-//! one socket, and [`netlink`] asks the kernel. [`reach`] tells private addresses from public ones.
+//! one socket, [`netlink`] asks the
+//! kernel, and [`unix_socket`] is for processes of this machine. [`reach`] tells private addresses from public ones.
 
 pub(crate) mod batch;
 pub(crate) mod bind;
@@ -11,3 +12,4 @@ pub(crate) mod outbox;
 pub(crate) mod port_holder;
 pub(crate) mod reach;
 mod sock_diag;
+pub(crate) mod unix_socket;

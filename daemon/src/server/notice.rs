@@ -24,17 +24,8 @@ pub(crate) struct WorkerReport {
     pub counters: Counters,
 }
 
-/// What all that answer queries know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Report {
-    /// What each worker knows.
-    pub workers: Vec<WorkerReport>,
-    /// What was counted of queries over TCP, but for what workers did for them.
-    pub streams: Counters,
-}
-
 /// The end that workers hold. What waits in it is bounded by the changes of health, which are rare.
 pub(crate) type Notices = mpsc::UnboundedSender<Notice>;
 
-/// Where a worker puts its report; closed once all have reported.
-pub(crate) type Reports = mpsc::UnboundedSender<WorkerReport>;
+/// Where a worker puts its report, with its index; closed once all have reported.
+pub(crate) type Reports = mpsc::UnboundedSender<(usize, WorkerReport)>;

@@ -139,8 +139,8 @@ impl Worker {
         }
     }
 
-    fn report(&self) -> WorkerReport {
-        WorkerReport { engine: self.forwarder.report(), counters: self.forwarder.counters().clone() }
+    fn report(&self, now: Instant) -> WorkerReport {
+        WorkerReport { engine: self.forwarder.report(now), counters: self.forwarder.counters().clone() }
     }
 
     /// Answers what has come to the last moment: hits as ever, all others with what there is.
@@ -286,7 +286,7 @@ impl Worker {
                     let incoming = Incoming { packet: &query, from: client, ingress: Ingress::Udp(id) };
                     self.take_query(&incoming, ReplyTo::Udp(id, client), buffers, now);
                 }
-                Mail::Report(to) => drop(to.send(self.report())),
+                Mail::Report(to) => drop(to.send((self.parts.index, self.report(now)))),
                 Mail::Drain(until) => self.ends = Some(until),
                 Mail::Stop => self.is_stopped = true,
             }

@@ -54,6 +54,11 @@ impl Listening {
         Self { listeners: Vec::new(), workers, tcp, streams: JoinSet::new(), next: 0, inherited }
     }
 
+    /// Returns the number of connections from clients.
+    pub(super) fn connections(&self) -> usize {
+        self.tcp.connections()
+    }
+
     /// Returns every address that is listened on, former ones included.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|listener| listener.address).collect()

@@ -9,10 +9,12 @@
 
 mod apply;
 mod change;
-mod check;
+pub(crate) mod check;
+mod desk;
 mod ending;
 pub(crate) mod handed_out;
 mod listening;
+mod metrics_report;
 mod notify;
 mod outages;
 mod plan;
@@ -20,6 +22,7 @@ mod proven;
 mod reload;
 mod signals;
 mod state;
+mod status_report;
 mod upstreams;
 mod warm_cache;
 mod watchdog;
@@ -38,6 +41,7 @@ use crate::admit::acl::{AllowList, Allowed};
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::{Loaded, Overrides, Settings};
+use crate::control::server::ControlSocket;
 use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
@@ -47,15 +51,18 @@ use crate::guard::Guard;
 use crate::handover::store::Inherited;
 use crate::kubelet_resolv_conf;
 use crate::logging::LogEvent;
+use crate::metrics::endpoint::Endpoint;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
 use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
-use crate::server::notice::{Notice, Report};
+use crate::server::notice::{Notice, WorkerReport};
 use crate::server::queries::Queries;
 use crate::waiters::Waiters;
+use desk::{Desk, Inquiries, Known};
 use listening::Listening;
 use outages::Outages;
+use plan::status::troubles;
 use plan::{Observed, UpstreamState, plan};
 use proven::Proving;
 use signals::{Signals, Wish};
@@ -86,7 +93,14 @@ struct Service {
     shared: Arc<Shared>,
     mailboxes: Mailboxes,
     workers: Workers,
-    queries: Arc<Queries>,
+    /// Who tells how things are.
+    desk: Arc<Desk>,
+    /// What it wants to know of the service itself.
+    inquiries: Inquiries,
+    control: Option<ControlSocket>,
+    metrics: Option<Endpoint>,
+    /// Who may have metrics.
+    metrics_allow: Arc<ArcSwap<AllowList>>,
     listening: Listening,
     upstreams: Upstreams,
     /// Rings when the file for kubelet is changed, by us or by another program.
@@ -103,6 +117,8 @@ struct Service {
     /// What the process before knew, until there are upstreams to hold it against.
     cache_left: Option<File>,
     proving: Proving,
+    /// When the configuration that holds was read.
+    configured: Instant,
     /// When the service began.
     started: Instant,
     state: State,
@@ -129,6 +145,8 @@ pub(crate) async fn serve(
     }
     watchdog::start(service.mailboxes.clone());
     warm_cache::leave_regularly(Arc::clone(&service.shared));
+    service.open_control();
+    service.open_metrics();
     service.look_for_upstreams();
     service.read_tables();
     loop {
@@ -146,6 +164,7 @@ pub(crate) async fn serve(
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
             () = service.file_watch.changed() => {}
+            Some(reply) = service.inquiries.recv() => drop(reply.send(service.known())),
             () = tokio::time::sleep_until(wake.into()) => {
                 if service.tables.is_none() {
                     service.read_tables();
@@ -175,7 +194,7 @@ impl Service {
         let shared = Arc::new(Shared {
             cache: Cache::new((&settings.cache).into()),
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
-            allow: ArcSwap::from_pointee(AllowList::compile(&Allowed::default(), &Tables::default())),
+            allow: ArcSwap::from_pointee(nobody()),
             set: ArcSwap::default(),
             guard,
             payload: settings.limits.udp_payload,
@@ -187,7 +206,8 @@ impl Service {
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
         let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
-        let listening = Listening::new(mailboxes.clone(), Arc::clone(&queries), settings.limits.tcp, inherited);
+        let (desk, inquiries) = Desk::new(Arc::clone(&shared), mailboxes.clone(), Arc::clone(&queries));
+        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp, inherited);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             file_watch: watch_file(&settings)?,
@@ -199,13 +219,18 @@ impl Service {
             shared,
             mailboxes,
             workers,
-            queries,
+            desk: Arc::new(desk),
+            inquiries,
+            control: None,
+            metrics: None,
+            metrics_allow: Arc::new(ArcSwap::from_pointee(nobody())),
             listening,
             tables: None,
             addresses,
             own: Vec::new(),
             cache_left,
             proving: Proving::default(),
+            configured: started,
             started,
         })
     }
@@ -286,6 +311,7 @@ impl Service {
         let Some(tables) = &self.tables else { return };
         self.shared.allow.store(Arc::new(AllowList::compile(&self.settings.allow.iter().collect(), tables)));
         self.mailboxes.tell_all(|| Event::AllowList);
+        self.metrics_allow.store(Arc::new(AllowList::compile(&self.settings.metrics.allow.iter().collect(), tables)));
     }
 
     /// What is listened on is no upstream. And a probe comes home only where something listens, so the guard begins
@@ -313,18 +339,60 @@ impl Service {
         self.shared.guard.tell_what_holds(&set, clock::now());
     }
 
-    /// Asks all that answer queries what they know.
-    async fn report(&self) -> Report {
-        Report { workers: Workers::report(&self.mailboxes, REPORT).await, streams: self.queries.counters() }
-    }
-
     /// Asks the workers which upstreams do not answer, and tells people what has changed.
     async fn look_at_health(&mut self) {
         let set = self.shared.set.load_full();
-        for line in self.outages.learn(&set, &self.report().await.workers) {
+        let reports = Workers::report(&self.mailboxes, REPORT).await;
+        let reports: Vec<WorkerReport> = reports.into_iter().map(|(_, report)| report).collect();
+        for line in self.outages.learn(&set, &reports) {
             line.log();
         }
     }
+
+    /// Opens the socket where the service is asked how things are. Without one it serves as well.
+    fn open_control(&mut self) {
+        let path = &self.settings.control.socket;
+        self.control = None;
+        match ControlSocket::open(path, Arc::clone(&self.desk)) {
+            Ok(socket) => self.control = Some(socket),
+            Err(error) => {
+                let path = path.display();
+                let event = LogEvent::ControlSocketFailed;
+                log::warn!(
+                    event = event, path:%, error:%;
+                    "cannot be asked at {path} ({error}): `onward status` and others will not reach this process; \
+                     `control.socket` names another place"
+                );
+            }
+        }
+    }
+
+    /// Gives metrics where the settings say.
+    fn open_metrics(&mut self) {
+        self.metrics = None; // the former place is free before the new one is taken
+        let place = self.settings.metrics.listen.clone();
+        self.metrics =
+            place.map(|place| Endpoint::open(place, Arc::clone(&self.metrics_allow), Arc::clone(&self.desk)));
+    }
+
+    /// Tells what nobody else knows.
+    fn known(&self) -> Known {
+        Known {
+            state: self.state.clone(),
+            file: self.settings.resolv_conf.path.display().to_string(),
+            outages: self.outages.clone(),
+            troubles: troubles(&self.state, &self.upstream_states()),
+            list: self.upstreams.list(),
+            connections: self.listening.connections(),
+            configured: self.configured,
+            started: self.started,
+        }
+    }
+}
+
+/// An allow-list with nobody on it.
+fn nobody() -> AllowList {
+    AllowList::compile(&Allowed::default(), &Tables::default())
 }
 
 /// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.

@@ -10,7 +10,7 @@ use crate::server::notice::WorkerReport;
 use crate::upstream::{UpstreamId, UpstreamSet};
 
 /// The upstreams that are down.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Outages {
     down: BTreeSet<UpstreamId>,
 }
@@ -96,6 +96,7 @@ mod tests {
             last_answer: last.map(|second| start + Duration::from_secs(second)),
             latency: None,
             counters: UpstreamCounters::default(),
+            of_late: UpstreamCounters::default(),
         });
         WorkerReport { engine: EngineReport { upstreams: upstreams.collect(), lookups: 0 }, ..WorkerReport::default() }
     }

@@ -8,7 +8,7 @@
 //! is nothing left to do. Rules for the file, for readiness and for the status are in `plan/`.
 
 mod file;
-mod status;
+pub(super) mod status;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -50,7 +50,16 @@ impl Service {
         }
         let watch = watch_file(&settings).and_then(|watch| self.upstreams.reload(&settings).map(|()| watch));
         match watch {
-            Ok(watch) => (self.file_watch, self.settings) = (watch, settings),
+            Ok(watch) => {
+                let before = std::mem::replace(&mut self.settings, settings);
+                (self.file_watch, self.configured) = (watch, clock::now());
+                if before.control != self.settings.control {
+                    self.open_control();
+                }
+                if before.metrics.listen != self.settings.metrics.listen {
+                    self.open_metrics();
+                }
+            }
             Err(failure) => {
                 log::error!(event = LogEvent::ReloadFailed; "{failure}; running on with the configuration before");
             }

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use super::desk::List;
 use super::state::RETRY;
 use crate::clock;
 use crate::config::Settings;
+use crate::control::status::Refused;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::last_good::LastGood;
 use crate::discovery::watch::ChangeWatch;
@@ -32,6 +34,10 @@ pub(super) struct Upstreams {
     found: Found,
     numbers: UpstreamIds,
     set: Option<Arc<UpstreamSet>>,
+    /// When that became the set in use.
+    since: Option<Instant>,
+    /// When a source named the list last.
+    named: Option<SystemTime>,
     told: HashSet<String>,
     /// When the list is to be kept again that could not be brought to disk.
     keep_again: Option<Instant>,
@@ -51,6 +57,8 @@ impl Upstreams {
         }
         Ok(Self {
             watch: watch(&root, settings)?,
+            named: kept.as_ref().map(|kept| kept.at),
+            since: None,
             root,
             settings: settings.clone(),
             memory,
@@ -100,6 +108,9 @@ impl Upstreams {
         }
         let servers = found.servers.iter().map(|(server, source)| (server.clone().into(), Arc::clone(source)));
         let set = UpstreamSet::new(servers.collect(), self.settings.upstreams.equivalent, &mut self.numbers);
+        if !found.kept && !found.servers.is_empty() {
+            self.named = Some(clock::wall());
+        }
         self.found = found;
         if self.set.as_deref() == Some(&set) {
             return None;
@@ -107,6 +118,7 @@ impl Upstreams {
         tell_of_set(&set, &self.found);
         let set = Arc::new(set);
         self.set = Some(Arc::clone(&set));
+        self.since = Some(now);
         Some(set)
     }
 
@@ -159,6 +171,28 @@ impl Upstreams {
             if self.told.insert(unknown.clone()) {
                 log::info!(event = LogEvent::SourceUnknown; "not known: {unknown}");
             }
+        }
+    }
+
+    /// Tells of the list: what gave it and when, what was found and is not asked, what is odd.
+    pub(super) fn list(&self) -> List {
+        let found = &self.found;
+        let refused = found.candidates.iter().filter_map(|candidate| {
+            Some(Refused {
+                server: candidate.server.to_string(),
+                source: candidate.source.to_string(),
+                line: candidate.line.and_then(|line| u64::try_from(line).ok()),
+                reason: candidate.usage.reason()?,
+            })
+        });
+        let named_now = (!found.kept && !found.servers.is_empty()).then(clock::wall);
+        List {
+            source: found.source.as_deref().map(str::to_owned),
+            kept: found.kept,
+            since: self.since,
+            named: named_now.or(self.named),
+            refused: refused.collect(),
+            notes: found.notes.iter().chain(&found.unknown).cloned().collect(),
         }
     }
 

@@ -49,6 +49,13 @@ pub(super) fn leave(shared: &Shared) {
     }
 }
 
+/// Leaves the cache as it is now, where there is a next process to leave it to.
+pub(super) fn leave_now(shared: &Shared) {
+    if store::is_there() {
+        leave(shared);
+    }
+}
+
 /// Leaves the cache once a minute, if something was learnt since, for the case that the process is killed.
 pub(super) fn leave_regularly(shared: Arc<Shared>) {
     if !store::is_there() {

@@ -85,9 +85,9 @@ impl Workers {
         Ok(Self { threads })
     }
 
-    /// Asks all workers what they know. Returns what those say that answer within `limit`, which is all of them, save
-    /// at their end: it takes microseconds, unless a thread gets no processor.
-    pub(super) async fn report(mailboxes: &Mailboxes, limit: Duration) -> Vec<WorkerReport> {
+    /// Asks all workers what they know. Returns what those say that answer within `limit`, each with its index. That is
+    /// all of them, save at their end: it takes microseconds, unless a thread gets no processor.
+    pub(super) async fn report(mailboxes: &Mailboxes, limit: Duration) -> Vec<(usize, WorkerReport)> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         mailboxes.tell_all(|| Mail::Report(sender.clone()));
         drop(sender);

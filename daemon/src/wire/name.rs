@@ -4,6 +4,9 @@
 //! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
 //! treated as text.
 
+use hickory_proto::rr::Name;
+use hickory_proto::serialize::binary::BinEncodable;
+
 /// Maximum length of a name on the wire, in bytes (RFC 1035, section 2.3.4).
 pub(crate) const NAME_MAX: usize = 255;
 /// Maximum length of a label, in bytes (RFC 1035, section 2.3.4).
@@ -46,6 +49,22 @@ pub(crate) fn is_within(name: &[u8], suffix: &[u8]) -> bool {
     }
 }
 
+/// Reads a name that a person wrote (RFC 1035, section 5.1), with or without its last dot. Returns its wire form,
+/// lower-cased.
+///
+/// # Errors
+/// Where it is empty, too long, or has letters beyond ASCII; with what is wrong.
+pub(crate) fn of_text(text: &str) -> Result<Vec<u8>, String> {
+    if text.is_empty() {
+        return Err("it is empty; the root is a dot".to_owned());
+    }
+    if !text.is_ascii() {
+        return Err("letters beyond ASCII are written as A-labels, which begin with xn-- (RFC 5890)".to_owned());
+    }
+    let name = Name::from_ascii(text).map_err(|error| error.to_string())?;
+    name.to_lowercase().to_bytes().map_err(|error| error.to_string())
+}
+
 /// The wire form of a name that a test writes.
 #[cfg(test)]
 pub(crate) fn wire(text: &str) -> Vec<u8> {
@@ -75,6 +94,23 @@ mod tests {
         ] {
             assert_eq!(is_within(&wire(name), &wire(suffix)), within, "{name} under {suffix}");
         }
+    }
+
+    #[test]
+    fn names_are_read_as_people_write_them() {
+        for (text, name) in [
+            ("WWW.example", Ok(wire("www.example"))),
+            ("www.example.", Ok(wire("www.example"))),
+            (".", Ok(vec![0])),
+            (r"a\.b.example", Ok(b"\x03a.b\x07example\0".to_vec())),
+            ("_dns._udp.example", Ok(wire("_dns._udp.example"))),
+            ("", Err(())),
+            ("bücher.example", Err(())),
+            ("a..example", Err(())),
+        ] {
+            assert_eq!(of_text(text).map_err(drop), name, "{text}");
+        }
+        assert!(of_text(&"a".repeat(64)).is_err() && of_text(&"a.".repeat(128)).is_err());
     }
 
     #[test]

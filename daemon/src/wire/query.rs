@@ -297,7 +297,8 @@ pub(crate) fn shown(name: &[u8]) -> String {
     if text.is_empty() { ".".into() } else { text }
 }
 
-fn name_of(key: &[u8]) -> &[u8] {
+/// The name in the bytes of a [`QuestionKey`].
+pub(crate) fn name_of(key: &[u8]) -> &[u8] {
     key.get(1..key.len().saturating_sub(4)).unwrap_or_default()
 }
 

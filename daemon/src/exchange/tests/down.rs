@@ -133,16 +133,16 @@ fn what_another_answered_is_not_booked_as_the_speed_of_one_that_loops() {
 #[test]
 fn an_upstream_that_goes_down_and_comes_back_is_reported_each_time_once() {
     let mut w = world(&TWO, None);
-    assert_eq!(w.engine.report().upstreams, [], "nobody was asked yet");
+    assert_eq!(w.engine.report(w.now).upstreams, [], "nobody was asked yet");
     w.ask("one");
     w.until(10);
     w.down(&[0]);
-    assert_eq!((w.health_changes, w.engine.report().upstreams[0].is_down), (1, true));
+    assert_eq!((w.health_changes, w.engine.report(w.now).upstreams[0].is_down), (1, true));
     w.until(2_000);
     w.ask("two");
     let last_to_it = w.asked().iter().rposition(|to| *to == 0).unwrap();
     w.answer(last_to_it, 0, true);
-    let report = w.engine.report();
+    let report = w.engine.report(w.now);
     assert_eq!((w.health_changes, report.upstreams[0].is_down), (2, false));
     assert_eq!(report.upstreams[0].last_answer, Some(w.now));
     w.down(&[]);

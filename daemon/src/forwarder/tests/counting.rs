@@ -57,10 +57,11 @@ fn what_an_upstream_does_is_counted() {
     w.answer(address(1, 60));
     w.ask("dead.example");
     w.until(7_000);
-    let report = w.forwarder.report();
+    let report = w.forwarder.report(w.now);
     let counters = &report.upstreams[0].counters;
+    assert_eq!(*counters, report.upstreams[0].of_late);
     assert_eq!([counters.answered, counters.timed_out], [1, counters.asked - 1]);
-    assert_eq!(counters.latency.buckets().iter().position(|count| *count == 1), Some(2), "from 3 to 10 ms");
+    assert_eq!(counters.latency.buckets().iter().position(|count| *count == 1), Some(5), "from 4 to 8 ms");
 }
 
 #[test]

@@ -90,6 +90,12 @@ impl<A: Answer> TcpServer<A> {
     pub(crate) fn new(answer: Arc<A>, limits: TcpLimits) -> Self {
         Self { answer, limits, room: Arc::new(Semaphore::new(limits.connections)), idle: Idle::default() }
     }
+
+    /// The number of connections that there are now.
+    #[must_use]
+    pub(crate) fn connections(&self) -> usize {
+        self.limits.connections.saturating_sub(self.room.available_permits())
+    }
 }
 
 /// How a listener ends.

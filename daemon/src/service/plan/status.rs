@@ -2,10 +2,10 @@
 
 use log::Level;
 
-use super::{Planner, READY_AT_LAST};
+use super::{Planner, READY_AT_LAST, UpstreamState};
 use crate::logging::LogEvent;
 use crate::service::change::Change;
-use crate::service::state::{Check, Listener, Phase, Role};
+use crate::service::state::{Check, Listener, Phase, Role, State};
 use crate::upstream::server::DNS_PORT;
 
 impl Planner<'_> {
@@ -27,7 +27,7 @@ impl Planner<'_> {
         if self.state.file.text.is_some() || answering.clone().count() > 0 && answering.all(cannot_be_named) {
             self.change(Change::Ready(status));
         } else if self.is_due(Some(READY_AT_LAST)) {
-            let why = self.troubles().join("; ");
+            let why = troubles(self.state, self.observed.upstreams).join("; ");
             let text = format!("ready without an address that pods can be given: {why}");
             self.tell(Level::Warn, LogEvent::ReadyWithoutAddress, text);
             self.change(Change::Ready(status));
@@ -46,25 +46,24 @@ impl Planner<'_> {
         let upstreams = if upstreams.is_empty() { "no upstream known".to_owned() } else { upstreams.join(", ") };
         let listening = if listening.is_empty() { "no address".to_owned() } else { listening.join(", ") };
         let way = format!("{listening} → {upstreams}");
-        let troubles = self.troubles();
+        let troubles = troubles(self.state, self.observed.upstreams);
         if troubles.is_empty() { way } else { format!("degraded: {}; {way}", troubles.join("; ")) }
     }
+}
 
-    fn troubles(&self) -> Vec<String> {
-        let state = self.state;
-        let mut troubles = Vec::new();
-        troubles.extend(state.configuration.clone());
-        troubles.extend(state.waiting.as_ref().map(|waiting| waiting.why.clone()));
-        let chosen = state.blocked.iter().filter(|blocked| blocked.role == Role::Chosen);
-        troubles.extend(chosen.map(|blocked| blocked.failed.why.clone()));
-        let is_silent = |listener: &&Listener| matches!(listener.check, Check::Silent { .. });
-        let silent = state.listeners.iter().filter(is_silent);
-        troubles.extend(silent.map(|listener| format!("{} does not answer", listener.address)));
-        troubles.extend(state.file.failed.as_ref().map(|failed| failed.why.clone()));
-        let upstreams = self.observed.upstreams;
-        if !upstreams.is_empty() && upstreams.iter().all(|upstream| upstream.is_down) {
-            troubles.push("no upstream answers".to_owned());
-        }
-        troubles
+/// Returns what is wrong, a line each.
+pub(in crate::service) fn troubles(state: &State, upstreams: &[UpstreamState]) -> Vec<String> {
+    let mut troubles = Vec::new();
+    troubles.extend(state.configuration.clone());
+    troubles.extend(state.waiting.as_ref().map(|waiting| waiting.why.clone()));
+    let chosen = state.blocked.iter().filter(|blocked| blocked.role == Role::Chosen);
+    troubles.extend(chosen.map(|blocked| blocked.failed.why.clone()));
+    let is_silent = |listener: &&Listener| matches!(listener.check, Check::Silent { .. });
+    let silent = state.listeners.iter().filter(is_silent);
+    troubles.extend(silent.map(|listener| format!("{} does not answer", listener.address)));
+    troubles.extend(state.file.failed.as_ref().map(|failed| failed.why.clone()));
+    if !upstreams.is_empty() && upstreams.iter().all(|upstream| upstream.is_down) {
+        troubles.push("no upstream answers".to_owned());
     }
+    troubles
 }

@@ -1,0 +1,85 @@
+//! How a command asks the daemon: one call over the control socket, with an end to its patience.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::interface::INTERFACE;
+use super::message::{Call, Reply};
+
+/// Where the daemon is asked, if nothing else is said.
+pub(crate) const SOCKET: &str = "/run/onward/control.sock";
+/// Time until a daemon that does not reply counts as stuck. It says itself after a second that it is busy.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the daemon did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// Nothing answers at the socket.
+    #[error("Onward does not run: nothing answers at {}", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket may not be opened.
+    #[error("{} may be opened by root and the group of the service only", .0.display())]
+    NotAllowed(PathBuf),
+    /// It does not reply in time.
+    #[error("Onward runs, but does not reply within {} s: it is stuck, or has too much to do", PATIENCE.as_secs())]
+    Silent,
+    /// It is not for this user.
+    #[error("this is for root, and for the user that Onward runs as")]
+    Denied,
+    /// Its version does not know the call, or replies otherwise.
+    #[error("the daemon does not know this; it is of another version: restart it")]
+    TooOld,
+    /// It refused, with this reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The socket failed.
+    #[error("asking over {} failed: {source}", path.display())]
+    Failed {
+        /// The socket.
+        path: PathBuf,
+        /// How it failed.
+        source: io::Error,
+    },
+}
+
+/// Makes the call `method` of our interface. Returns what was replied.
+pub(crate) fn call<R: DeserializeOwned>(socket: &Path, method: &str, parameters: Value) -> Result<R, AskError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(socket.to_owned()),
+        io::ErrorKind::PermissionDenied => AskError::NotAllowed(socket.to_owned()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
+        _ => AskError::Failed { path: socket.to_owned(), source },
+    };
+    let reply = exchange(socket, method, parameters).map_err(failed)?;
+    match reply.error.as_deref() {
+        None => serde_json::from_value(reply.parameters).map_err(|_| AskError::TooOld),
+        Some("org.varlink.service.PermissionDenied") => Err(AskError::Denied),
+        Some("org.varlink.service.MethodNotFound" | "org.varlink.service.InterfaceNotFound") => Err(AskError::TooOld),
+        Some("io.onward.Control.Busy") => Err(AskError::Silent),
+        Some(other) => {
+            let why = reply.parameters.get("why").and_then(Value::as_str).map(|why| format!(": {why}"));
+            Err(AskError::Refused(format!("the daemon says {other}{}", why.unwrap_or_default())))
+        }
+    }
+}
+
+fn exchange(socket: &Path, method: &str, parameters: Value) -> io::Result<Reply> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let call = Call { method: format!("{INTERFACE}.{method}"), parameters, ..Call::default() };
+    let mut bytes = serde_json::to_vec(&call)?;
+    bytes.push(0);
+    stream.write_all(&bytes)?;
+    let mut reply = Vec::new();
+    BufReader::new(stream).read_until(0, &mut reply)?;
+    match reply.split_last() {
+        Some((0, reply)) => Ok(serde_json::from_slice(reply)?),
+        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon closed the connection")),
+    }
+}

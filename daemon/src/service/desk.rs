@@ -1,0 +1,158 @@
+//! Puts together what a person or a scraper asks for: what the service knows, what each worker knows, what the guard
+//! and the cache say. Beside the service's own loop, so that whoever asks can hold it up no longer than a copy takes; a
+//! worker writes its report between two turns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::outages::Outages;
+use super::state::State;
+use super::workers::Workers;
+use super::{status_report, warm_cache};
+use crate::cache::Usage;
+use crate::clock;
+use crate::control::status::{self, Status};
+use crate::control::{self, Names};
+use crate::forwarder::{Counters, Shared};
+use crate::guard::{JudgeCounters, Verdicts};
+use crate::server::mailbox::Mailboxes;
+use crate::server::notice::WorkerReport;
+use crate::server::queries::Queries;
+use crate::upstream::UpstreamSet;
+
+/// Time within which the service and its workers must say what they know.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Time for which what was put together is given again: however many ask, workers are disturbed ten times a second.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// What the service's loop alone knows.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) state: State,
+    /// The path of the file for kubelet.
+    pub(super) file: String,
+    pub(super) outages: Outages,
+    /// What is wrong.
+    pub(super) troubles: Vec<String>,
+    pub(super) list: List,
+    /// Connections of clients over TCP.
+    pub(super) connections: usize,
+    /// When the configuration that holds was read.
+    pub(super) configured: Instant,
+    /// When the service began.
+    pub(super) started: Instant,
+}
+
+/// The list of servers, for people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct List {
+    /// What gave it.
+    pub(super) source: Option<String>,
+    /// Whether that names none now.
+    pub(super) kept: bool,
+    /// When the list became this one.
+    pub(super) since: Option<Instant>,
+    /// When a source named it last.
+    pub(super) named: Option<SystemTime>,
+    pub(super) refused: Vec<status::Refused>,
+    pub(super) notes: Vec<String>,
+}
+
+/// All of it, at one moment.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) now: Instant,
+    pub(super) known: Known,
+    pub(super) set: Arc<UpstreamSet>,
+    pub(super) verdicts: Arc<Verdicts>,
+    pub(super) judge: JudgeCounters,
+    pub(super) workers: Vec<WorkerReport>,
+    /// What all of them, and TCP, have counted.
+    pub(super) counters: Counters,
+    pub(super) cache: Usage,
+    /// Clients that wait.
+    pub(super) waiting: usize,
+}
+
+/// How the service's loop is asked what it knows.
+pub(super) type Inquiries = mpsc::Receiver<oneshot::Sender<Known>>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Desk {
+    shared: Arc<Shared>,
+    mailboxes: Mailboxes,
+    queries: Arc<Queries>,
+    service: mpsc::Sender<oneshot::Sender<Known>>,
+    last: Mutex<Last>,
+}
+
+/// What was said last.
+#[derive(Debug, Default)]
+struct Last {
+    /// By each worker: what one counted does not vanish while it is late.
+    reports: BTreeMap<usize, WorkerReport>,
+    gathered: Option<Arc<Gathered>>,
+}
+
+impl Desk {
+    /// Makes one; the service's loop answers what comes out of the other end.
+    pub(super) fn new(shared: Arc<Shared>, mailboxes: Mailboxes, queries: Arc<Queries>) -> (Self, Inquiries) {
+        let (service, inquiries) = mpsc::channel(1);
+        (Self { shared, mailboxes, queries, service, last: Mutex::default() }, inquiries)
+    }
+
+    /// Returns what is known now, or was a moment ago; none where the service does not say in time.
+    pub(super) async fn gather(&self) -> Option<Arc<Gathered>> {
+        let mut last = self.last.lock().await;
+        let is_fresh = |gathered: &&Arc<Gathered>| clock::now().saturating_duration_since(gathered.now) < FRESH;
+        if let Some(gathered) = last.gathered.as_ref().filter(is_fresh) {
+            return Some(Arc::clone(gathered));
+        }
+        let known = timeout(PATIENCE, self.ask_service()).await.ok().flatten()?;
+        last.reports.extend(Workers::report(&self.mailboxes, PATIENCE).await);
+        let workers: Vec<WorkerReport> = last.reports.values().cloned().collect();
+        let mut counters = self.queries.counters();
+        workers.iter().for_each(|worker| counters.add(&worker.counters));
+        let guard = &self.shared.guard;
+        let gathered = Arc::new(Gathered {
+            now: clock::now(),
+            known,
+            set: self.shared.set.load_full(),
+            verdicts: Arc::clone(&guard.verdicts()),
+            judge: guard.counters(),
+            workers,
+            counters,
+            cache: self.shared.cache.usage(),
+            waiting: self.shared.waiters.waiting(),
+        });
+        last.gathered = Some(Arc::clone(&gathered));
+        Some(gathered)
+    }
+
+    async fn ask_service(&self) -> Option<Known> {
+        let (reply, known) = oneshot::channel();
+        self.service.send(reply).await.ok()?;
+        known.await.ok()
+    }
+}
+
+impl control::Desk for Desk {
+    async fn status(&self) -> Option<Arc<Status>> {
+        self.gather().await.map(|gathered| Arc::new(status_report::report(&gathered)))
+    }
+
+    async fn flush(&self, names: Names) -> usize {
+        let shared = Arc::clone(&self.shared);
+        let forgotten = tokio::task::spawn_blocking(move || {
+            let forgotten = shared.cache.flush(|name| names.have(name));
+            warm_cache::leave_now(&shared); // or a process that is killed would bring it back
+            forgotten
+        });
+        forgotten.await.unwrap_or(0)
+    }
+}
