@@ -4,7 +4,6 @@
 mod report;
 
 use std::io::Write;
-use std::net::IpAddr;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -15,7 +14,7 @@ use crate::discovery::Root;
 use crate::integrate::plan::{Plan, Restart};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach::{self, Asked};
-use crate::integrate::{self, Program, Trouble, Undoing};
+use crate::integrate::{self, Onward, Program, Trouble, Undoing};
 use crate::kubelet_resolv_conf;
 use report::Report;
 
@@ -25,15 +24,18 @@ const WOULD_CHANGE: u8 = 1;
 /// `onward integrate`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    about = "Have kubelet, k3s or RKE2 give Onward's file to pods",
-    long_about = "Have kubelet, k3s or RKE2 give Onward's file to pods.\n\nWhere it is said depends on how the program was \
-                  started: a drop-in where kubelet has --config-dir, else its flag in the environment file that its unit \
-                  reads, else kubeadm's files; a file in config.yaml.d of k3s and RKE2. What cannot be changed safely is \
-                  refused, with the reason and what to do.\n\nBefore anything is changed, a name that only Onward answers is \
-                  asked over UDP and TCP, from this node and from the networks of pods that run here. Where that fails, the \
-                  cause is told and nothing is changed, unless --force is given. Afterwards it is looked whether the program \
-                  is told what it should be.\n\nWhat is replaced is kept in /var/lib/onward/integrate. A second run changes \
-                  nothing. Nothing is restarted unless --restart is given: what has to be is said.",
+    about = "Have kubelet, k3s and others give Onward's file to pods, or the node itself ask Onward",
+    long_about = "Have kubelet, k3s, RKE2, MicroK8s or k0s give Onward's file to pods, or (host) the node itself ask \
+                  Onward.\n\nWhere it is said depends on how the program was started: a drop-in where kubelet has \
+                  --config-dir, else its flag in the environment file that its unit reads, else kubeadm's files; a file in \
+                  config.yaml.d of k3s and RKE2; MicroK8s' file of arguments; a drop-in for k0s' unit; and for the node \
+                  what governs /etc/resolv.conf: systemd-resolved, NetworkManager, resolvconf, or nobody. What cannot be \
+                  changed safely is refused, with the reason and what to do.\n\nBefore anything is changed, a name that only \
+                  Onward answers is asked over UDP and TCP, from this node and from the networks of pods that run here. \
+                  Where that fails, the cause is told and nothing is changed, unless --force is given. Afterwards it is \
+                  looked whether the program is told what it should be.\n\nWhat is replaced is kept in \
+                  /var/lib/onward/integrate. A second run changes nothing. Nothing is restarted unless --restart is given: \
+                  what has to be is said.",
     after_help = "Exit status: 0 it is so, or was already; 1 with --check: something would be changed; 69 pods do not reach \
                   Onward; 77 not root; 78 refused\n\
                   Examples:\n  onward integrate kubelet --check --diff\n  onward integrate kubelet\n  \
@@ -103,9 +105,8 @@ pub(super) fn integrate(args: &IntegrateArgs, out: &mut dyn Write) -> Result<(),
     must_be_root()?;
     let IntegrateArgs { program, how } = args;
     let root = Root::machine();
-    let handed = Handed::read(&root)?;
     let mut report = Report::new(*program, how.check);
-    let ended = handed.integrate(&root, *program, how, &mut report);
+    let ended = integrate_one(&root, *program, how, &mut report);
     if let Err(failure) = &ended {
         report.refuse(failure);
     }
@@ -156,75 +157,65 @@ fn revert_one(root: &Root, program: Program, how: &HowArgs, report: &mut Report)
     if how.restart && !changes.is_empty() { restart_all(restarts) } else { Ok(()) }
 }
 
-/// What Onward hands out on this node.
-struct Handed {
-    /// The file for kubelet.
-    file: String,
-    /// The addresses in it; none where Onward has not written it.
-    servers: Vec<IpAddr>,
+fn read_onward(root: &Root) -> Result<Onward, Failure> {
+    let settings = config::load(&config::Overrides::default())?.settings;
+    let path = settings.resolv_conf.path;
+    let text = root.read(&path).ok().flatten().filter(|text| !kubelet_resolv_conf::is_of_node(text));
+    let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+    let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok()).collect();
+    let upstreams = settings.upstreams;
+    let (configured, sources) = (upstreams.servers, upstreams.sources);
+    Ok(Onward { file: path.to_string_lossy().into_owned(), servers, configured, sources })
 }
 
-impl Handed {
-    fn read(root: &Root) -> Result<Self, Failure> {
-        let path = config::load(&config::Overrides::default())?.settings.resolv_conf.path;
-        let text = root.read(&path).ok().flatten().filter(|text| !kubelet_resolv_conf::is_of_node(text));
-        let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
-        let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok()).collect();
-        Ok(Self { file: path.to_string_lossy().into_owned(), servers })
+fn integrate_one(root: &Root, program: Program, how: &HowArgs, report: &mut Report) -> Result<(), Failure> {
+    let onward = read_onward(root)?;
+    let plan = program.plan(root, &onward).map_err(Trouble::from)?;
+    report.is_planned(&plan, program.is_awaited(root));
+    if plan.changes.is_empty() {
+        return if how.restart && report.restarts_are_due() { restart_all(&plan.restarts) } else { Ok(()) };
     }
-
-    fn integrate(&self, root: &Root, program: Program, how: &HowArgs, report: &mut Report) -> Result<(), Failure> {
-        let plan = program.plan(root, &self.file).map_err(Trouble::from)?;
-        report.is_planned(&plan, program.is_awaited(root));
-        if plan.changes.is_empty() {
-            return if how.restart && report.restarts_are_due() { restart_all(&plan.restarts) } else { Ok(()) };
-        }
-        let asked = self.ask(root);
-        report.is_asked(&asked);
-        self.must_be_reached(&asked, how)?;
-        if how.check {
-            return would_change(true);
-        }
-        integrate::carry_out(root, program, &plan)?;
-        self.verify(root, program, &plan)?;
-        if how.restart && plan.process.is_some() { restart_all(&plan.restarts) } else { Ok(()) }
+    let pods = if program.is_for_pods() { Pod::find(root) } else { Vec::new() };
+    let asked = reach::try_all(&onward.servers, &pods);
+    report.is_asked(program, &asked);
+    must_be_reached(&onward, &asked, how)?;
+    if how.check {
+        return would_change(true);
     }
-
-    /// Asks Onward from the node and from its pods.
-    fn ask(&self, root: &Root) -> Vec<Asked> {
-        reach::try_all(&self.servers, &Pod::find(root))
+    integrate::carry_out(root, program, &plan)?;
+    if how.restart {
+        restart_all(&plan.restarts)?;
     }
+    verify(root, program, &onward, &plan)
+}
 
-    fn must_be_reached(&self, asked: &[Asked], how: &HowArgs) -> Result<(), Failure> {
-        let mut troubles = reach::trouble(asked);
-        if self.servers.is_empty() {
-            troubles.push(format!(
-                "Onward has written no {}, without which no pod starts: systemctl start onward",
-                self.file
-            ));
-        }
-        if troubles.is_empty() || how.force {
-            return Ok(());
-        }
-        let troubles = troubles.join("\n");
-        Err(Failure::Unavailable(format!("{troubles}\nnothing is changed; --force does it all the same")))
+fn must_be_reached(onward: &Onward, asked: &[Asked], how: &HowArgs) -> Result<(), Failure> {
+    let mut troubles = reach::trouble(asked);
+    if onward.servers.is_empty() {
+        let file = &onward.file;
+        troubles.push(format!("Onward has written no {file}, without which no pod starts: systemctl start onward"));
     }
+    if troubles.is_empty() || how.force {
+        return Ok(());
+    }
+    let troubles = troubles.join("\n");
+    Err(Failure::Unavailable(format!("{troubles}\nnothing is changed; --force does it all the same")))
+}
 
-    /// Looks whether the program is told now what it should be.
-    fn verify(&self, root: &Root, program: Program, plan: &Plan) -> Result<(), Failure> {
-        let after = program.plan(root, &self.file).map_err(Trouble::from)?;
-        match after.changes.first() {
-            None => Ok(()),
-            Some(change) => {
-                let paths: Vec<_> = plan.changes.iter().map(|change| change.path.display().to_string()).collect();
-                Err(Failure::Internal(format!(
-                    "{} was written, but {} would have to be changed still: something changes it back; onward revert {} takes \
-                     it back",
-                    paths.join(", "),
-                    change.path.display(),
-                    program.name()
-                )))
-            }
+/// Looks whether the program is told now what it should be.
+fn verify(root: &Root, program: Program, onward: &Onward, plan: &Plan) -> Result<(), Failure> {
+    let after = program.plan(root, onward).map_err(Trouble::from)?;
+    match after.changes.first() {
+        None => Ok(()),
+        Some(change) => {
+            let paths: Vec<_> = plan.changes.iter().map(|change| change.path.display().to_string()).collect();
+            Err(Failure::System(format!(
+                "{} was written, but {} would have to be changed still: something changes it back; onward revert {} takes \
+                 it back",
+                paths.join(", "),
+                change.path.display(),
+                program.name()
+            )))
         }
     }
 }

@@ -50,6 +50,10 @@ struct Facts<'a> {
 /// # Errors
 /// Where kubelet is not here, or is told in a way that cannot be changed without a person.
 pub(super) fn plan(root: &Root, file: &str, processes: &[Process]) -> Result<Plan, Refusal> {
+    // k0s starts a kubelet of its own, whose files it writes itself.
+    if processes.iter().any(|process| process.program == "k0s") {
+        return Err(not_here(processes));
+    }
     let process = processes.iter().find(|process| process.program == PROGRAM).cloned();
     let name = process.as_ref().and_then(|process| unit::of_process(root, process.id));
     let unit = Unit::read(root, name.as_deref().unwrap_or(UNIT))?;
@@ -72,7 +76,7 @@ fn not_here(processes: &[Process]) -> Refusal {
         "kubelite" => "microk8s",
         program => program,
     });
-    match other.into_iter().next() {
+    match other.into_iter().find(|program| *program != PROGRAM) {
         Some(other) => Refusal(format!("kubelet here is a part of {other}: onward integrate {other}")),
         None => Refusal(format!(
             "no kubelet runs here, and there is no {UNIT}: install and start kubelet first, or set {KEY} in the \

@@ -9,9 +9,12 @@
 //! Nothing is ever restarted here: the plan says what must be.
 
 mod apply;
+mod host;
+mod k0s;
 pub(crate) mod kept;
 mod kubelet;
 mod lines;
+mod microk8s;
 pub(crate) mod nonce;
 pub(crate) mod plan;
 pub(crate) mod pods;
@@ -22,10 +25,12 @@ mod settings;
 mod tests;
 mod unit;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::discovery::Root;
 use crate::discovery::kubelet::running::Process;
+use crate::discovery::{Root, SourceName};
+use crate::upstream::Server;
 use apply::NotDone;
 use kept::{Kept, Started, Unusable};
 use plan::{Change, Plan, Refusal, Restart};
@@ -39,6 +44,25 @@ pub(crate) enum Program {
     K3s,
     /// RKE2.
     Rke2,
+    /// MicroK8s.
+    Microk8s,
+    /// k0s.
+    K0s,
+    /// The node itself: its own programs.
+    Host,
+}
+
+/// What is handed out on this node, and whom Onward asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Onward {
+    /// The file for kubelet.
+    pub(crate) file: String,
+    /// The addresses in it; none where Onward has not written it.
+    pub(crate) servers: Vec<IpAddr>,
+    /// `upstreams.servers` of the configuration.
+    pub(crate) configured: Vec<Server>,
+    /// `upstreams.sources` of the configuration.
+    pub(crate) sources: Vec<SourceName>,
 }
 
 /// Why something was not done, or not all of it.
@@ -70,7 +94,7 @@ pub(crate) struct Undoing {
 
 impl Program {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 3] = [Self::Kubelet, Self::K3s, Self::Rke2];
+    pub(crate) const ALL: [Self; 6] = [Self::Kubelet, Self::K3s, Self::Rke2, Self::Microk8s, Self::K0s, Self::Host];
 
     /// As it is written on the command line, and in the record's name.
     #[must_use]
@@ -79,19 +103,32 @@ impl Program {
             Self::Kubelet => "kubelet",
             Self::K3s => "k3s",
             Self::Rke2 => "rke2",
+            Self::Microk8s => "microk8s",
+            Self::K0s => "k0s",
+            Self::Host => "host",
         }
     }
 
-    /// Plans to have it use `file`, the one that Onward writes for kubelet.
+    /// Whether it is pods that come to ask Onward.
+    #[must_use]
+    pub(crate) fn is_for_pods(self) -> bool {
+        self != Self::Host
+    }
+
+    /// Plans to have it use what Onward hands out.
     ///
     /// # Errors
     /// Where it is not here, or is told in a way that cannot be changed without a person.
-    pub(crate) fn plan(self, root: &Root, file: &str) -> Result<Plan, Refusal> {
+    pub(crate) fn plan(self, root: &Root, onward: &Onward) -> Result<Plan, Refusal> {
+        let file = onward.file.as_str();
         let processes = Process::read_all(root).map_err(|error| Refusal(format!("/proc cannot be listed: {error}")))?;
         match self {
             Self::Kubelet => kubelet::plan(root, file, &processes),
             Self::K3s => rancher::plan(root, file, &processes, rancher::K3S),
             Self::Rke2 => rancher::plan(root, file, &processes, rancher::RKE2),
+            Self::Microk8s => microk8s::plan(root, file, &processes),
+            Self::K0s => k0s::plan(root, file, &processes),
+            Self::Host => host::plan(root, onward),
         }
     }
 

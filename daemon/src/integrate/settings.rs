@@ -72,8 +72,24 @@ pub(super) fn set_flag(text: &str, name: &str, path: &str) -> Option<String> {
     Some(lines.join("\n") + "\n")
 }
 
+/// Puts servers first in a variable that has a list of them, which is `named` now. Returns the whole text.
+#[must_use]
+pub(super) fn prepend_servers(text: &str, name: &str, named: &str, servers: &str) -> String {
+    let ours: Vec<&str> = servers.split_ascii_whitespace().collect();
+    let others = named.split_ascii_whitespace().filter(|server| !ours.contains(server));
+    let list = ours.iter().copied().chain(others).collect::<Vec<_>>().join(" ");
+    let line = format!("{name}=\"{list}\"");
+    let mut lines: Vec<&str> = text.lines().collect();
+    match lines.iter().rposition(|line| value_of(line, name).is_some()).and_then(|place| lines.get_mut(place)) {
+        Some(place) => *place = &line,
+        None => lines.push(&line),
+    }
+    lines.join("\n") + "\n"
+}
+
 /// The words of a line of flags, less `--resolv-conf` and its value.
-fn without_flag(value: &str) -> Vec<&str> {
+#[must_use]
+pub(super) fn without_flag(value: &str) -> Vec<&str> {
     let mut kept = Vec::new();
     let mut words = value.split_ascii_whitespace();
     while let Some(word) = words.next() {
@@ -158,6 +174,19 @@ mod tests {
             assert_eq!(set_flag(after, name, FILE).as_deref(), Some(after), "a second time");
         }
         assert_eq!(variable("A=1\nA=\"2 3\"\n", "A").as_deref(), Some("2 3"));
+    }
+
+    #[test]
+    fn servers_come_first_in_a_list_and_once() {
+        let (name, ours) = ("name_servers", "10.0.0.5 fd00::5");
+        for (before, named, after) in [
+            ("# x\n", "", "# x\nname_servers=\"10.0.0.5 fd00::5\"\n"),
+            ("name_servers=10.0.0.2\n", "10.0.0.2", "name_servers=\"10.0.0.5 fd00::5 10.0.0.2\"\n"),
+        ] {
+            assert_eq!(prepend_servers(before, name, named, ours), after);
+            let named = variable(after, name).unwrap();
+            assert_eq!(prepend_servers(after, name, &named, ours), after, "a second time");
+        }
     }
 
     #[test]

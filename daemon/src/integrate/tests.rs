@@ -1,5 +1,7 @@
 //! Programs of a node that is laid out in a directory: what would be changed, done, taken back.
 
+mod host;
+mod k0s_and_microk8s;
 mod kept;
 mod kubelet;
 mod rancher;
@@ -9,13 +11,21 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::plan::Plan;
-use super::{Program, Undoing, carry_out, take_back, undoing};
+use super::{Onward, Program, Undoing, carry_out, take_back, undoing};
+use crate::config::Settings;
 use crate::discovery::Root;
 
 /// What is handed out.
 const FILE: &str = "/run/onward/resolv.conf";
 /// As proc(5) has it of a process of root's.
 const ROOTS: &str = "Name:\tx\nUid:\t0\t0\t0\t0\nNSpid:\t42\n";
+
+/// What Onward hands out, with the sources that it has by default.
+fn onward(file: &str) -> Onward {
+    let settings = Settings::default();
+    let servers = vec!["10.99.0.1".parse().unwrap()];
+    Onward { file: file.to_owned(), servers, configured: Vec::new(), sources: settings.upstreams.sources }
+}
 
 /// A node in a directory.
 struct Node {
@@ -53,7 +63,7 @@ impl Node {
     }
 
     fn plan(&self, program: Program) -> Result<Plan, String> {
-        program.plan(&self.root, FILE).map_err(|refusal| refusal.to_string())
+        program.plan(&self.root, &onward(FILE)).map_err(|refusal| refusal.to_string())
     }
 
     fn refusal(&self, program: Program) -> String {

@@ -27,6 +27,12 @@ impl Unit {
         Ok((!assignments.is_empty()).then(|| Self { name: name.to_owned(), assignments }))
     }
 
+    /// The same unit as it is without one of its files.
+    pub(super) fn without(mut self, path: &str) -> Self {
+        self.assignments.retain(|line| line.path != path);
+        self
+    }
+
     /// Its command line as it is written, and the file that has it.
     pub(super) fn command(&self) -> Option<&Assignment> {
         // An empty one ends what stood before.

@@ -28,6 +28,8 @@ pub(super) struct Report {
     /// Why nothing is done.
     refused: Option<String>,
     #[serde(skip)]
+    is_for_pods: bool,
+    #[serde(skip)]
     is_integration: bool,
     #[serde(skip)]
     is_news: bool,
@@ -61,6 +63,7 @@ impl Report {
             restart: Vec::new(),
             notes: Vec::new(),
             refused: None,
+            is_for_pods: program.is_for_pods(),
             is_integration: false,
             is_news: false,
         }
@@ -70,14 +73,17 @@ impl Report {
     pub(super) fn is_planned(&mut self, plan: &Plan, is_awaited: bool) {
         self.is_integration = true;
         self.take(&plan.changes);
-        if is_awaited || self.changed && plan.process.is_some() {
+        if is_awaited || self.changed {
             self.restart = plan.restarts.iter().map(Restart::to_string).collect();
         }
         self.notes.clone_from(&plan.notes);
     }
 
-    pub(super) fn is_asked(&mut self, asked: &[Asked]) {
-        if !asked.is_empty() && asked.iter().all(|one| one.pod.is_none() && one.outcome == Outcome::Onward) {
+    pub(super) fn is_asked(&mut self, program: Program, asked: &[Asked]) {
+        if program.is_for_pods()
+            && !asked.is_empty()
+            && asked.iter().all(|one| one.pod.is_none() && one.outcome == Outcome::Onward)
+        {
             self.notes.push(
                 "no pod with a network of its own runs here, so that whether pods reach Onward is not known".to_owned(),
             );
@@ -194,7 +200,7 @@ impl Report {
             (true, false) => writeln!(out, "restarted: {commands}")?,
             _ => writeln!(out, "takes effect with: {commands}")?,
         }
-        if self.is_integration {
+        if self.is_integration && self.is_for_pods {
             writeln!(
                 out,
                 "pods keep the file that they were born with; make those of DNS anew: \

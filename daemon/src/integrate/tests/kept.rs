@@ -45,7 +45,7 @@ fn a_record_that_others_may_have_written_is_not_used() {
     fs::rename(node.root.path(DIRECTORY), node.root.path("/var/lib/onward/elsewhere")).unwrap();
     symlink("elsewhere", node.root.path(DIRECTORY)).unwrap();
     assert!(matches!(read(&node), Err(Unusable::Foreign(_))));
-    let plan = Program::K3s.plan(&node.root, "/another").unwrap();
+    let plan = Program::K3s.plan(&node.root, &super::onward("/another")).unwrap();
     assert!(super::carry_out(&node.root, Program::K3s, &plan).is_err(), "nothing is changed without a record");
     assert!(!node.read("/etc/rancher/k3s/config.yaml.d/onward.yaml").contains("/another"));
 }
@@ -68,7 +68,7 @@ fn a_damaged_record_and_one_of_another_version_are_told() {
 fn what_was_there_before_the_first_change_comes_back_after_many() {
     let node = node();
     let path = "/etc/rancher/k3s/config.yaml.d/onward.yaml";
-    let plan = Program::K3s.plan(&node.root, "/run/other.conf").unwrap();
+    let plan = Program::K3s.plan(&node.root, &super::onward("/run/other.conf")).unwrap();
     super::carry_out(&node.root, Program::K3s, &plan).unwrap();
     assert!(node.read(path).contains("/run/other.conf"));
     node.revert(Program::K3s);
