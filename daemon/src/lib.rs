@@ -29,6 +29,7 @@ mod exchange;
 mod forwarder;
 mod guard;
 mod handover;
+mod integrate;
 mod kubelet_resolv_conf;
 mod node_address;
 mod respond;

@@ -1,17 +1,51 @@
 //! `onward explain`: what would become of a query, as the daemon says; with `--ask`, what becomes of one.
 
 use std::io::Write;
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ExplainArgs, Failure, daemon};
+use super::{Failure, daemon};
 use crate::clock;
 use crate::control::client;
 use crate::control::explain::{Cached, Explanation};
 use crate::control::monitor::Event;
+
+/// `onward explain`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Say what would become of a query: who would be asked, why, and what is in the cache",
+    long_about = "Say what would become of a query: whether the client may ask, which servers would be asked in which \
+                  order and why, and what is in the cache, until when, from whom.\n\nWith --ask the servers are asked now, \
+                  whatever is in the cache, and each step is shown with its time, as it happens; the response is \
+                  remembered. That is for root, and for the user that Onward runs as.",
+    after_help = "Examples:\n  onward explain www.example.com\n  onward explain db.corp.example AAAA --from 10.244.0.10\n  \
+                  onward explain www.example.com --ask"
+)]
+pub struct ExplainArgs {
+    /// The name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The type of record: a name as AAAA, or a number
+    #[arg(value_name = "TYPE", default_value = "A")]
+    pub record_type: String,
+    /// Say whether a client with this address may ask
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
+    /// Ask the servers now, and show how it goes
+    #[arg(long, conflicts_with = "json")]
+    pub ask: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
 
 /// Time for which steps are shown at most. A client would have its answer after 1.8 s; a lookup goes on for 6 s, so
 /// that the next client has one.

@@ -9,12 +9,12 @@ mod daemon;
 mod discover;
 mod explain;
 mod flush;
+mod integrate;
 mod monitor;
 mod run;
 mod status;
 
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -22,6 +22,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Overrides;
 pub use crate::failure::Failure;
 use crate::logging;
+pub use explain::ExplainArgs;
+pub use flush::FlushArgs;
+pub use integrate::{IntegrateArgs, RevertArgs};
+pub use monitor::MonitorArgs;
+pub use status::StatusArgs;
 
 /// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which
 /// form.
@@ -31,11 +36,12 @@ Files:
   /run/onward/resolv.conf  for kubelet (`resolvConf` of its configuration), which gives it to pods
   /run/onward/control.sock  where the daemon is asked, by `onward status` and others; Varlink, interface io.onward.Control
   /var/lib/onward  what should survive a restart: the last good list of servers, the addresses that pods were given
+  /var/lib/onward/integrate  what `onward integrate` has replaced, for `onward revert`
 Exit status:
   0  done
-  1, 2  of `onward status` only: something is wrong; no DNS
+  1, 2  of `onward status`: something is wrong; no DNS; 1 of `onward integrate --check`: something would be changed
   64  the command line makes no sense
-  69  the daemon does not run, or does not answer
+  69  the daemon does not run, or does not answer; pods do not reach it
   70  a fault of Onward itself
   71  the system does not give what is needed: a port, a file, a thread
   74  the result could not be written
@@ -74,6 +80,8 @@ pub enum Command {
     Explain(ExplainArgs),
     Monitor(MonitorArgs),
     Flush(FlushArgs),
+    Integrate(IntegrateArgs),
+    Revert(RevertArgs),
     #[command(hide = true)]
     ClusterFacts(ClusterFactsArgs),
 }
@@ -136,132 +144,6 @@ pub struct DiscoverArgs {
     pub resolv_conf: bool,
 }
 
-/// `onward status`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Show how things are: listeners, the file for kubelet, upstreams, cache, what is wrong",
-    long_about = "Show how things are: what the daemon listens on, what it wrote for kubelet and whether the addresses in it \
-                  answer, which servers it asks and how they do, what is remembered, and what is wrong.\n\nThe numbers of \
-                  servers are of the last one to two minutes. The addresses in the file are asked by this command itself, \
-                  over UDP and TCP, also where no daemon runs.",
-    after_help = "Exit status: 0 all is well; 1 names are resolved, but something is wrong; 2 no DNS; 69 the daemon does not \
-                  run, or is stuck\n\
-                  Examples:\n  onward status\n  onward status --watch\n  \
-                  onward status --json | jq '.upstreams[] | select(.state != \"up\")'"
-)]
-pub struct StatusArgs {
-    /// Print one JSON object
-    #[arg(long, conflicts_with = "watch")]
-    pub json: bool,
-    /// Show it again every two seconds, until Ctrl-C
-    #[arg(long)]
-    pub watch: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
-/// `onward explain`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Say what would become of a query: who would be asked, why, and what is in the cache",
-    long_about = "Say what would become of a query: whether the client may ask, which servers would be asked in which \
-                  order and why, and what is in the cache, until when, from whom.\n\nWith --ask the servers are asked now, \
-                  whatever is in the cache, and each step is shown with its time, as it happens; the response is \
-                  remembered. That is for root, and for the user that Onward runs as.",
-    after_help = "Examples:\n  onward explain www.example.com\n  onward explain db.corp.example AAAA --from 10.244.0.10\n  \
-                  onward explain www.example.com --ask"
-)]
-pub struct ExplainArgs {
-    /// The name
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// The type of record: a name as AAAA, or a number
-    #[arg(value_name = "TYPE", default_value = "A")]
-    pub record_type: String,
-    /// Say whether a client with this address may ask
-    #[arg(long, value_name = "ADDRESS")]
-    pub from: Option<IpAddr>,
-    /// Ask the servers now, and show how it goes
-    #[arg(long, conflicts_with = "json")]
-    pub ask: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
-/// `onward monitor`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Show queries as they are answered: client, name, type, how, by whom, how long it took",
-    long_about = "Show queries as they are answered: the time, the client, the name and type, how it was answered (hit, stale, \
-                  miss, own, refresh), by which server, how long that took, the response code, and the extended error \
-                  (RFC 8914).\n\nWhile nobody watches it costs nothing. Where more happens than can be shown, it says how \
-                  many were left out.",
-    after_help = "Examples:\n  onward monitor\n  onward monitor --name corp.example --failures\n  \
-                  onward monitor --client 10.244.3.0/24 --slow 100\n  onward monitor --top --seconds 10"
-)]
-pub struct MonitorArgs {
-    /// Only names that are this one or below it
-    #[arg(long, value_name = "SUFFIX")]
-    pub name: Option<String>,
-    /// Only clients of this network, or with this address
-    #[arg(long, value_name = "NET")]
-    pub client: Option<String>,
-    /// Only what failed
-    #[arg(long)]
-    pub failures: bool,
-    /// Only what took this number of milliseconds, or longer
-    #[arg(long, value_name = "MS")]
-    pub slow: Option<u64>,
-    /// Show what goes on between Onward and servers, too
-    #[arg(long)]
-    pub steps: bool,
-    /// Show the names, clients and servers that come most often, instead of each query
-    #[arg(long)]
-    pub top: bool,
-    /// End after this number of seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub seconds: Option<u64>,
-    /// Print a JSON object for each query, a line each; with --top one in all
-    #[arg(long)]
-    pub json: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
-/// `onward flush`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Forget what is in the cache: of a name, of all names below one, or all",
-    long_about = "Forget what is in the cache: the responses for a name, for a name and all names below it, or all.\n\nWhat \
-                  is forgotten serves no more, not even where no upstream answers. For root, and for the user that Onward \
-                  runs as.",
-    after_help = "Examples:\n  onward flush www.example.com\n  onward flush --suffix corp.example\n  onward flush --all"
-)]
-#[command(group(clap::ArgGroup::new("names").required(true)))]
-pub struct FlushArgs {
-    /// Forget the responses for this name
-    #[arg(value_name = "NAME", group = "names")]
-    pub name: Option<String>,
-    /// Forget the responses for this name and for all below it
-    #[arg(long, value_name = "NAME", group = "names")]
-    pub suffix: Option<String>,
-    /// Forget all responses
-    #[arg(long, group = "names")]
-    pub all: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
 /// `onward check`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(
@@ -316,6 +198,8 @@ impl CommandLine {
             Command::Explain(args) => explain::run(args, out),
             Command::Monitor(args) => monitor::run(args, out),
             Command::Flush(args) => flush::run(args, out),
+            Command::Integrate(args) => integrate::integrate(args, out),
+            Command::Revert(args) => integrate::revert(args, out),
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
         }
     }

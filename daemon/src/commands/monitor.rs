@@ -2,15 +2,58 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Failure, MonitorArgs, daemon};
+use super::{Failure, daemon};
 use crate::clock;
 use crate::control::client;
 use crate::control::monitor::{Event, Wanted};
+
+/// `onward monitor`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Show queries as they are answered: client, name, type, how, by whom, how long it took",
+    long_about = "Show queries as they are answered: the time, the client, the name and type, how it was answered (hit, stale, \
+                  miss, own, refresh), by which server, how long that took, the response code, and the extended error \
+                  (RFC 8914).\n\nWhile nobody watches it costs nothing. Where more happens than can be shown, it says how \
+                  many were left out.",
+    after_help = "Examples:\n  onward monitor\n  onward monitor --name corp.example --failures\n  \
+                  onward monitor --client 10.244.3.0/24 --slow 100\n  onward monitor --top --seconds 10"
+)]
+pub struct MonitorArgs {
+    /// Only names that are this one or below it
+    #[arg(long, value_name = "SUFFIX")]
+    pub name: Option<String>,
+    /// Only clients of this network, or with this address
+    #[arg(long, value_name = "NET")]
+    pub client: Option<String>,
+    /// Only what failed
+    #[arg(long)]
+    pub failures: bool,
+    /// Only what took this number of milliseconds, or longer
+    #[arg(long, value_name = "MS")]
+    pub slow: Option<u64>,
+    /// Show what goes on between Onward and servers, too
+    #[arg(long)]
+    pub steps: bool,
+    /// Show the names, clients and servers that come most often, instead of each query
+    #[arg(long)]
+    pub top: bool,
+    /// End after this number of seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+    /// Print a JSON object for each query, a line each; with --top one in all
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
 
 /// Time between two tables of `--top`.
 const TABLE: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@
 //! that is gone leaves its files behind. Where the file names Onward itself it says nothing of upstreams, and every
 //! program may speak. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::listed::Listed;
 use super::programs::resolved::{DIRECTORY as RESOLVED_DIRECTORY, PROXY_STUB, STUB};
@@ -45,6 +45,45 @@ pub(super) fn is_bystander(name: &SourceName, programs: &Programs, rules: &Rules
                 && !host.lists_the_same(&unwrap::resolvconf_servers(programs))
         }
     }
+}
+
+/// Whose word `/etc/resolv.conf` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Governor {
+    /// systemd-resolved.
+    Resolved,
+    /// NetworkManager.
+    NetworkManager,
+    /// resolvconf or openresolv.
+    Resolvconf,
+    /// Onward: it is a link to the file for kubelet.
+    Onward,
+    /// No program that is known: it is kept by hand, or is not there.
+    Nobody,
+}
+
+/// Says whose word `/etc/resolv.conf` is. `own`: where Onward listens.
+#[must_use]
+pub(crate) fn governor(programs: &Programs, own: &[SocketAddr]) -> Governor {
+    if programs.host.is_ours {
+        return Governor::Onward;
+    }
+    let rules = Rules { own, ..Rules::default() };
+    let programs_that_write = [
+        (SourceName::Resolved, Governor::Resolved),
+        (SourceName::NetworkManager, Governor::NetworkManager),
+        (SourceName::Resolvconf, Governor::Resolvconf),
+    ];
+    // Each governs a file that names us alone, as far as a source is concerned; here it must have been there before.
+    let asks_us = Host::of(programs, &rules).asks_us;
+    let governs = |name: &SourceName| match name {
+        SourceName::Resolved if asks_us => programs.host.leads_into(RESOLVED_DIRECTORY),
+        SourceName::NetworkManager if programs.host.by_network_manager => true,
+        _ if asks_us => false,
+        _ => !is_bystander(name, programs, &rules),
+    };
+    let found = programs_that_write.into_iter().find(|(name, _)| governs(name));
+    found.map_or(Governor::Nobody, |(_, governor)| governor)
 }
 
 /// What the host's file names, apart from ourselves.

@@ -26,6 +26,7 @@ pub(crate) mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use governance::{Governor, governor};
 pub(crate) use root::Root;
 pub(crate) use source_name::SourceName;
 pub(crate) use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};

@@ -11,7 +11,7 @@ use clap::Parser;
 
 use crate::commands::{Command, CommandLine, RunArgs};
 use crate::discovery::Root;
-use crate::discovery::programs::dropins;
+use crate::discovery::programs::dropins::{self, words};
 use crate::discovery::reader::Reader;
 
 /// The unit, below the directories that systemd reads.
@@ -158,31 +158,6 @@ fn bytes(value: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-/// The words of a line; quotes, which may begin within a word, hold blanks together (systemd.syntax(7)).
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
-    for letter in line.chars() {
-        match (quote, letter) {
-            (Some(open), letter) if letter == open => quote = None,
-            (None, '"' | '\'') => (quote, begun) = (Some(letter), true),
-            (None, letter) if letter.is_whitespace() => {
-                if begun {
-                    words.push(std::mem::take(&mut word));
-                }
-                begun = false;
-            }
-            (_, letter) => {
-                word.push(letter);
-                begun = true;
-            }
-        }
-    }
-    if begun {
-        words.push(word);
-    }
-    words
 }
 
 #[cfg(test)]

@@ -7,20 +7,24 @@ use super::split;
 
 /// Flags of kubelet, k3s or RKE2; empty where not given.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags {
-    pub(super) config: Option<String>,
-    pub(super) config_directory: Option<String>,
+pub(crate) struct Flags {
+    /// `--config`.
+    pub(crate) config: Option<String>,
+    /// `--config-dir`.
+    pub(crate) config_directory: Option<String>,
     pub(super) cluster_dns: Vec<String>,
     pub(super) cluster_domain: Option<String>,
     pub(super) node_ip: Vec<String>,
-    pub(super) resolv_conf: Option<String>,
+    /// `--resolv-conf`.
+    pub(crate) resolv_conf: Option<String>,
     /// Networks of Services (k3s and RKE2 only).
     pub(super) service_networks: Vec<String>,
 }
 
 impl Flags {
     /// `--name=value`, `--name value`, and `name=value`, as in k3s' `kubelet-arg`.
-    pub(super) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+    #[must_use]
+    pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         let mut flags = Self::default();
         let mut words = words.peekable();
         while let Some(word) = words.next() {

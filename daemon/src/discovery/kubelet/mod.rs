@@ -6,11 +6,11 @@
 //! this process does not see all by itself, a file counts that another one left (`facts.rs`).
 
 pub(crate) mod facts;
-mod flags;
-mod running;
+pub(crate) mod flags;
+pub(crate) mod running;
 #[cfg(test)]
 mod tests;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

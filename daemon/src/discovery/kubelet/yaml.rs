@@ -18,7 +18,7 @@ const MERGE: &str = "<<";
 
 /// Why a file or a value in it is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotUnderstood {
+pub(crate) enum NotUnderstood {
     /// It is no YAML.
     #[error("not YAML: {0}")]
     Syntax(String),
@@ -35,7 +35,7 @@ pub(super) enum NotUnderstood {
 
 /// A file's content: its documents, in order.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     documents: Vec<Rc<Node>>,
 }
 
@@ -52,7 +52,7 @@ impl Document {
     ///
     /// # Errors
     /// Where any of it cannot be understood: then nothing in it can be trusted.
-    pub(super) fn read(text: &str) -> Result<Self, NotUnderstood> {
+    pub(crate) fn read(text: &str) -> Result<Self, NotUnderstood> {
         let mut builder = Builder::default();
         for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
             let (event, _) = event.map_err(|error| NotUnderstood::Syntax(error.to_string()))?;
@@ -70,7 +70,7 @@ impl Document {
     ///
     /// # Errors
     /// Where the value has another form.
-    pub(super) fn list(&self, key: &str) -> Result<Vec<String>, NotUnderstood> {
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<String>, NotUnderstood> {
         let mut budget = MERGES_MAX;
         let Some(value) = self.documents.iter().find_map(|document| value_of(document, key, &mut budget)) else {
             return Ok(Vec::new());

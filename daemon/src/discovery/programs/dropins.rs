@@ -89,6 +89,32 @@ fn parse(text: &str, section: &str) -> impl Iterator<Item = (usize, String, Stri
     found.into_iter()
 }
 
+/// The words of a line; quotes, which may begin within a word, hold blanks together (systemd.syntax(7)).
+#[must_use]
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '"' | '\'') => (quote, begun) = (Some(letter), true),
+            (None, letter) if letter.is_whitespace() => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                }
+                begun = false;
+            }
+            (_, letter) => {
+                word.push(letter);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,7 +74,8 @@ fn behind_resolved(programs: &Programs, rules: &Rules<'_>, reading: &mut Reading
         return Behind::Nothing(Refusal::StubAway);
     }
     // Where NetworkManager feeds resolved, it has the list too.
-    let fed = programs.network_manager.points_to(IpAddr::V4(STUB), &programs.host) && resolved::loses_nothing(programs);
+    let fed = programs.network_manager.points_to(IpAddr::V4(STUB), &programs.host)
+        && resolved::loses_nothing(programs, rules);
     let list = if fed { programs.network_manager.real_servers() } else { Vec::new() };
     if list.iter().any(|listed| is_fit(listed, rules)) {
         return Behind::Servers(list);

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use crate::discovery::listed::Listed;
 use crate::discovery::programs::Programs;
 use crate::discovery::programs::link::{Encryption, LinkFacts, Validation};
-use crate::discovery::programs::resolved::{PROXY_STUB, RESOLV_CONF, STUB, Stub};
+use crate::discovery::programs::resolved::{Global, PROXY_STUB, RESOLV_CONF, STUB, Stub};
 use crate::discovery::reader::Fact;
 use crate::discovery::reading::{Reading, is_fit};
 use crate::discovery::vet::{Refusal, Rules};
 use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
+
+/// The routing domain of all names, without its `~`.
+const EVERYTHING: &str = ".";
 
 /// What its servers would lack if they were asked directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +48,9 @@ impl Loss {
 /// the source.
 pub(in crate::discovery) fn resolved(programs: &Programs, rules: &Rules<'_>) -> Reading {
     let facts = &programs.resolved;
-    let losses = losses(programs);
+    let losses = losses(programs, rules);
     let words = losses.iter().map(|loss| loss.words()).collect::<Vec<_>>().join(", ");
-    let mut reading = Reading { encrypts: encrypts(programs), ..Reading::default() };
+    let mut reading = Reading { encrypts: encrypts(programs, rules), ..Reading::default() };
     if facts.conf.known().is_none() {
         reading.is_degraded = facts.conf == Fact::Unknown;
         return reading;
@@ -98,18 +101,18 @@ pub(in crate::discovery) fn resolved(programs: &Programs, rules: &Rules<'_>) -> 
 
 /// Whether anything else than its stub would turn encrypted queries into plain ones. Opportunistic encryption that no
 /// stub offers cannot be kept.
-fn encrypts(programs: &Programs) -> bool {
-    let losses = losses(programs);
+fn encrypts(programs: &Programs, rules: &Rules<'_>) -> bool {
+    let losses = losses(programs, rules);
     losses.contains(&Loss::Encryption)
         || (losses.contains(&Loss::OpportunisticEncryption) && programs.resolved.stub != Stub::Disabled)
 }
 
 /// Whether its servers, asked directly, lack nothing.
-pub(super) fn loses_nothing(programs: &Programs) -> bool {
-    losses(programs).is_empty()
+pub(super) fn loses_nothing(programs: &Programs, rules: &Rules<'_>) -> bool {
+    losses(programs, rules).is_empty()
 }
 
-fn losses(programs: &Programs) -> Vec<Loss> {
+fn losses(programs: &Programs, rules: &Rules<'_>) -> Vec<Loss> {
     let (resolved, links) = (&programs.resolved, &programs.networkd.links);
     let encryption =
         |wanted| resolved.global.encryption == Some(wanted) || links.iter().any(|link| link.encryption == Some(wanted));
@@ -120,13 +123,20 @@ fn losses(programs: &Programs) -> Vec<Loss> {
         (encryption(Encryption::Yes), Loss::Encryption),
         (encryption(Encryption::Opportunistic), Loss::OpportunisticEncryption),
         (validates, Loss::Validation),
-        (!resolved.global.routes.is_empty() || resolved.has_delegates || routes(links), Loss::Routes),
+        (routes_elsewhere(&resolved.global, rules) || resolved.has_delegates || routes(links), Loss::Routes),
         (other_port(&resolved.global.servers) || links.iter().any(|link| other_port(&link.servers)), Loss::Ports),
         (resolved.has_hidden_links, Loss::HiddenLinks),
     ]
     .into_iter()
     .filter_map(|(is_so, loss)| is_so.then_some(loss))
     .collect()
+}
+
+/// Routing domains of resolved.conf. That all names go to Onward itself (`onward integrate host`) is none.
+fn routes_elsewhere(global: &Global, rules: &Rules<'_>) -> bool {
+    let is_ours = |listed: &Listed| rules.vet(&listed.server) == Err(Refusal::OwnListener);
+    let asks_us = !global.servers.is_empty() && global.servers.iter().all(is_ours);
+    global.routes.iter().any(|route| route != EVERYTHING || !asks_us)
 }
 
 /// Routing domains, or links with servers of their own for search domains of their own, which resolved routes alike, or
