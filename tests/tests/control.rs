@@ -174,6 +174,83 @@ fn the_socket_is_for_the_owner_and_the_group_and_says_what_it_is() {
     assert_eq!(again["parameters"]["status"]["state"], "ok", "{again}");
 }
 
+#[test]
+fn a_name_is_explained_and_how_asking_goes_is_shown() {
+    let Some(lab) = Lab::new() else { return };
+    let script = |seen: &Seen| Reply::after(wait::millis(30), seen.address(ADDRESS.octets(), 300));
+    let upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
+    let _process = onward::with_upstreams(&lab, &UPSTREAMS[..2]);
+    assert_eq!(lab.client().addresses("WWW.test"), [ADDRESS]);
+    let (code, said) = onward::run_to_end(&lab.node, &["explain", "www.test", "--from", "10.244.0.10"]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "www.test. A\n  10.244.0.10 may ask\n",
+        "in the cache: NOERROR with 1 record, from 10.99.0.53:53, since 0 s, for another ",
+        "asked of the servers for all names:\n    10.99.0.53:53 (",
+        "), from configuration: asked first\n",
+        "    10.99.0.54:53 (up), from configuration: asked when the one before has failed, or is slow\n",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    let (_, said) = onward::run_to_end(&lab.node, &["explain", "www.test", "A", "--from", "203.0.113.9", "--json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((&said["allowed"], &said["cached"][0]["rcode"]), (&false.into(), &"NOERROR".into()), "{said:#}");
+    let before = upstream.count("www.test");
+    let (code, said) = onward::run_to_end(&lab.node, &["explain", "www.test", "--ask"]);
+    assert_eq!((code, upstream.count("www.test")), (Some(0), before + 1), "it is asked though it is in the cache");
+    let lines: Vec<&str> = said.lines().skip_while(|line| !line.contains("asking now")).collect();
+    assert!(lines[1].ends_with("0.0 ms  asked 10.99.0.53:53 over UDP"), "{said}");
+    let heard = lines.iter().find(|line| line.ends_with("10.99.0.53:53 said NOERROR")).expect("what it said");
+    let millis: f64 = heard.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a time");
+    assert!((29.0..200.0).contains(&millis), "{said}");
+    assert!(lines.last().is_some_and(|line| line.ends_with("the answer: NOERROR, by 10.99.0.53:53")), "{said}");
+    let (code, said) = onward::run_to_end(&lab.node, &["explain", "www.test", "NOPE"]);
+    assert_eq!(code, Some(64), "{said}");
+}
+
+#[test]
+fn queries_are_shown_as_they_are_answered() {
+    let Some(lab) = Lab::new() else { return };
+    let script = |seen: &Seen| match seen.name().as_str() {
+        "bad.corp.test" => Reply::now(seen.failure(2)),
+        _ => Reply::now(seen.address(ADDRESS.octets(), 300)),
+    };
+    let _upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
+    let _process = onward::with_upstreams(&lab, &UPSTREAMS[..1]);
+    let binary = onward_tests::peers::onward().display().to_string();
+    let watch = |words: &[&str]| {
+        let mut all = vec![binary.as_str(), "monitor", "--seconds", "3"];
+        all.extend(words);
+        lab.node.start(&all)
+    };
+    let (mut each, mut bad, mut top) =
+        (watch(&["--json", "--steps"]), watch(&["--name", "corp.test", "--failures"]), watch(&["--top"]));
+    sleep(wait::millis(700)); // they begin to watch
+    assert_eq!(lab.client().addresses("www.test"), [ADDRESS]);
+    assert_eq!(lab.client().addresses("www.test"), [ADDRESS]);
+    let _ = lab.client().tcp(&Query::new("good.corp.test", types::A));
+    let _ = lab.client().udp(&Query::new("bad.corp.test", types::A));
+    for process in [&mut each, &mut bad, &mut top] {
+        assert!(process.wait(wait::seconds(8)).success(), "{}", process.output());
+    }
+    let events: Vec<Value> = each.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let whats = |name: &str| -> Vec<String> {
+        let ours = events.iter().filter(|event| event["name"] == name);
+        ours.map(|event| event["what"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(whats("www.test."), ["sent", "heard", "miss", "hit"], "{}", each.output());
+    let miss = events.iter().find(|event| event["name"] == "good.corp.test." && event["what"] == "miss").expect("it");
+    assert_eq!((&miss["transport"], &miss["upstream"]), (&"tcp".into(), &"10.99.0.53:53".into()));
+    assert!(miss["client"].as_str().is_some_and(|client| client.starts_with("10.244.0.10:")), "{miss}");
+    let said = bad.output();
+    assert!(
+        said.lines().count() == 1 && said.contains(" bad.corp.test. A miss") && said.contains("SERVFAIL"),
+        "{said}"
+    );
+    assert!(top.output().contains("       2  www.test. A\n"), "{}", top.output());
+    assert!(top.output().contains("       4  10.244.0.10\n"), "{}", top.output());
+}
+
 /// Clients that ask and read nothing, that send without end, and more than there is room for.
 #[test]
 fn hostile_clients_of_the_socket_cost_no_query_and_do_not_keep_others_out() {
@@ -193,8 +270,9 @@ fn hostile_clients_of_the_socket_cost_no_query_and_do_not_keep_others_out() {
         let mut stream = UnixStream::connect(socket(&lab)).expect("connect");
         stream.set_write_timeout(Some(wait::millis(200))).expect("a time limit");
         stream.set_nonblocking(number % 2 == 0).expect("a mode");
-        let flood = match number % 2 {
+        let flood = match number % 3 {
             0 => "{\"method\":\"io.onward.Control.Status\"}\0".repeat(2_000),
+            1 => "{\"method\":\"io.onward.Control.Monitor\",\"more\":true}\0".to_owned(),
             _ => "x".repeat(200_000),
         };
         let _ = stream.write_all(flood.as_bytes()); // fails where the other end has had enough

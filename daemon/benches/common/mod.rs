@@ -91,6 +91,7 @@ pub(crate) fn forwarder(names: usize, set: &Arc<UpstreamSet>, verdicts: Option<A
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::new(Arc::clone(set)),
         guard,
+        monitor: Arc::default(),
         payload: 1232,
         started: clock::now(),
     };

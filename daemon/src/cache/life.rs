@@ -142,6 +142,11 @@ impl Life {
         self.ask_from = self.ask_from.min(self.ends);
     }
 
+    /// Seconds to its end; below zero once it has ended.
+    pub(super) fn left(&self, now: Seconds) -> i64 {
+        i64::from(self.ends.0) - i64::from(now.0)
+    }
+
     /// How long it still lives, in seconds.
     pub(super) fn rest(&self, now: Seconds) -> u32 {
         self.ends.0.saturating_sub(now.0)

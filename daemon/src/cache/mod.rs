@@ -30,6 +30,7 @@ pub(crate) use snapshot::Standing;
 pub use ttl::TtlBounds;
 
 use crate::hash::BuildIdentity;
+use crate::upstream::UpstreamId;
 use crate::wire::query::name_of;
 use life::Life;
 
@@ -69,6 +70,23 @@ pub struct Found<'c> {
     pub age: u32,
     /// Whether it may be used.
     pub freshness: Freshness,
+}
+
+/// An entry, as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peeked {
+    /// The response code, without the upper bits of EDNS.
+    pub(crate) rcode: u8,
+    /// Records in the answer section.
+    pub(crate) answers: u16,
+    /// Seconds since it was stored.
+    pub(crate) age: u32,
+    /// Seconds to its end; below zero once it has ended.
+    pub(crate) left: i64,
+    /// Who said it; none for a failure that is remembered.
+    pub(crate) upstream: Option<UpstreamId>,
+    /// Whether any client may still get it.
+    pub(crate) may_serve: bool,
 }
 
 /// What is used of a cache's room.
@@ -175,6 +193,23 @@ impl Cache {
     /// Returns whether anything was kept since this was called last.
     pub(crate) fn take_news(&self) -> bool {
         self.has_news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns what there is under `key`, for people: it does not count as a use.
+    #[must_use]
+    pub(crate) fn peek(&self, key: &[u8], now: Seconds) -> Option<Peeked> {
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let Entry { block, life } = shard.entry(hash, key)?;
+        let view = block.parts();
+        Some(Peeked {
+            rcode: view.rcode(),
+            answers: u16::from_be_bytes([view.counts[0], view.counts[1]]),
+            age: now.0.saturating_sub(life.stored.0),
+            left: life.left(now),
+            upstream: life.upstream(),
+            may_serve: life.left(now) > 0 || life.may_serve(now, &self.limits),
+        })
     }
 
     /// Returns what is used of the cache's room.

@@ -7,8 +7,10 @@ mod check;
 mod cluster_facts;
 mod daemon;
 mod discover;
+mod explain;
 mod flush;
 mod integrate;
+mod monitor;
 mod run;
 mod status;
 
@@ -20,7 +22,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Overrides;
 pub use crate::failure::Failure;
 use crate::logging;
+pub use explain::ExplainArgs;
+pub use flush::FlushArgs;
 pub use integrate::{IntegrateArgs, RevertArgs};
+pub use monitor::MonitorArgs;
+pub use status::StatusArgs;
 
 /// What stands below the options in `onward --help`, and as sections in onward(8): packaging/generate says in which
 /// form.
@@ -71,6 +77,8 @@ pub enum Command {
     Check(CheckArgs),
     Status(StatusArgs),
     Discover(DiscoverArgs),
+    Explain(ExplainArgs),
+    Monitor(MonitorArgs),
     Flush(FlushArgs),
     Integrate(IntegrateArgs),
     Revert(RevertArgs),
@@ -136,59 +144,6 @@ pub struct DiscoverArgs {
     pub resolv_conf: bool,
 }
 
-/// `onward status`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Show how things are: listeners, the file for kubelet, upstreams, cache, what is wrong",
-    long_about = "Show how things are: what the daemon listens on, what it wrote for kubelet and whether the addresses in it \
-                  answer, which servers it asks and how they do, what is remembered, and what is wrong.\n\nThe numbers of \
-                  servers are of the last one to two minutes. The addresses in the file are asked by this command itself, \
-                  over UDP and TCP, also where no daemon runs.",
-    after_help = "Exit status: 0 all is well; 1 names are resolved, but something is wrong; 2 no DNS; 69 the daemon does not \
-                  run, or is stuck\n\
-                  Examples:\n  onward status\n  onward status --watch\n  \
-                  onward status --json | jq '.upstreams[] | select(.state != \"up\")'"
-)]
-pub struct StatusArgs {
-    /// Print one JSON object
-    #[arg(long, conflicts_with = "watch")]
-    pub json: bool,
-    /// Show it again every two seconds, until Ctrl-C
-    #[arg(long)]
-    pub watch: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
-/// `onward flush`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(
-    about = "Forget what is in the cache: of a name, of all names below one, or all",
-    long_about = "Forget what is in the cache: the responses for a name, for a name and all names below it, or all.\n\nWhat \
-                  is forgotten serves no more, not even where no upstream answers. For root, and for the user that Onward \
-                  runs as.",
-    after_help = "Examples:\n  onward flush www.example.com\n  onward flush --suffix corp.example\n  onward flush --all"
-)]
-#[command(group(clap::ArgGroup::new("names").required(true)))]
-pub struct FlushArgs {
-    /// Forget the responses for this name
-    #[arg(value_name = "NAME", group = "names")]
-    pub name: Option<String>,
-    /// Forget the responses for this name and for all below it
-    #[arg(long, value_name = "NAME", group = "names")]
-    pub suffix: Option<String>,
-    /// Forget all responses
-    #[arg(long, group = "names")]
-    pub all: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Ask the daemon here, instead of where the configuration says
-    #[arg(long, value_name = "PATH")]
-    pub control_socket: Option<PathBuf>,
-}
-
 /// `onward check`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(
@@ -240,6 +195,8 @@ impl CommandLine {
             Command::Check(args) => check::check(args, out),
             Command::Status(args) => status::run(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::Explain(args) => explain::run(args, out),
+            Command::Monitor(args) => monitor::run(args, out),
             Command::Flush(args) => flush::run(args, out),
             Command::Integrate(args) => integrate::integrate(args, out),
             Command::Revert(args) => integrate::revert(args, out),

@@ -49,13 +49,12 @@ pub(crate) enum AskError {
 
 /// Makes the call `method` of our interface. Returns what was replied.
 pub(crate) fn call<R: DeserializeOwned>(socket: &Path, method: &str, parameters: Value) -> Result<R, AskError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(socket.to_owned()),
-        io::ErrorKind::PermissionDenied => AskError::NotAllowed(socket.to_owned()),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
-        _ => AskError::Failed { path: socket.to_owned(), source },
-    };
-    let reply = exchange(socket, method, parameters).map_err(failed)?;
+    let stream = send(socket, method, parameters, false);
+    let reply = stream.and_then(|stream| receive(&mut BufReader::new(stream), &mut Vec::new()));
+    read(reply.map_err(|source| failed(socket, source))?)
+}
+
+fn read<R: DeserializeOwned>(reply: Reply) -> Result<R, AskError> {
     match reply.error.as_deref() {
         None => serde_json::from_value(reply.parameters).map_err(|_| AskError::TooOld),
         Some("org.varlink.service.PermissionDenied") => Err(AskError::Denied),
@@ -68,17 +67,61 @@ pub(crate) fn call<R: DeserializeOwned>(socket: &Path, method: &str, parameters:
     }
 }
 
-fn exchange(socket: &Path, method: &str, parameters: Value) -> io::Result<Reply> {
+/// A call to which several replies come.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    socket: PathBuf,
+    stream: BufReader<UnixStream>,
+    /// What has come of the next reply.
+    begun: Vec<u8>,
+}
+
+/// Makes the call `method` of our interface, to which several replies come.
+pub(crate) fn stream(socket: &Path, method: &str, parameters: Value) -> Result<Replies, AskError> {
+    let stream = send(socket, method, parameters, true).map_err(|source| failed(socket, source))?;
+    Ok(Replies { socket: socket.to_owned(), stream: BufReader::new(stream), begun: Vec::new() })
+}
+
+impl Replies {
+    /// Returns the next reply; none where none comes within `patience`.
+    pub(crate) fn next<R: DeserializeOwned>(&mut self, patience: Duration) -> Result<Option<R>, AskError> {
+        let received = self
+            .stream
+            .get_ref()
+            .set_read_timeout(Some(patience))
+            .and_then(|()| receive(&mut self.stream, &mut self.begun));
+        match received.map_err(|source| failed(&self.socket, source)) {
+            Ok(reply) => read(reply).map(Some),
+            Err(AskError::Silent) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn failed(socket: &Path, source: io::Error) -> AskError {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(socket.to_owned()),
+        io::ErrorKind::PermissionDenied => AskError::NotAllowed(socket.to_owned()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
+        _ => AskError::Failed { path: socket.to_owned(), source },
+    }
+}
+
+fn send(socket: &Path, method: &str, parameters: Value, more: bool) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let call = Call { method: format!("{INTERFACE}.{method}"), parameters, ..Call::default() };
+    let call = Call { method: format!("{INTERFACE}.{method}"), parameters, more, ..Call::default() };
     let mut bytes = serde_json::to_vec(&call)?;
     bytes.push(0);
     stream.write_all(&bytes)?;
-    let mut reply = Vec::new();
-    BufReader::new(stream).read_until(0, &mut reply)?;
-    match reply.split_last() {
+    Ok(stream)
+}
+
+/// Reads a reply, of which some may have come before and be in `begun`, where it stays if the rest takes too long.
+fn receive(stream: &mut BufReader<UnixStream>, begun: &mut Vec<u8>) -> io::Result<Reply> {
+    stream.read_until(0, begun)?;
+    match std::mem::take(begun).split_last() {
         Some((0, reply)) => Ok(serde_json::from_slice(reply)?),
         _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon closed the connection")),
     }

@@ -56,6 +56,11 @@ impl Connection {
         }
     }
 
+    /// Waits until the client has gone, or says something, which ends what it is being told.
+    pub(super) async fn ended(&self) {
+        let _ = self.stream.readable().await; // an error is an end as well
+    }
+
     /// Sends a reply. Returns whether the client took it.
     pub(super) async fn send(&mut self, reply: &impl Serialize) -> bool {
         let Ok(mut bytes) = serde_json::to_vec(reply) else { return false };

@@ -5,9 +5,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::explain::Question;
 use super::message::{Call, Reply};
+use super::monitor::{Filter, Wanted};
 use super::{Desk, Names};
-use crate::wire::name;
+use crate::wire::{name, words};
 
 /// Our own interface.
 pub(crate) const INTERFACE: &str = "io.onward.Control";
@@ -32,6 +34,14 @@ struct Description {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+    record_type: String,
+    from: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Flush {
     name: Option<String>,
     suffix: Option<String>,
@@ -49,6 +59,20 @@ pub(super) async fn answer(call: &Call, rights: Rights, desk: &impl Desk) -> Rep
             Some(status) => Reply::of(json!({ "status": *status })),
             None => Reply::error("io.onward.Control.Busy", json!({})),
         },
+        "io.onward.Control.Explain" => match read(call).and_then(question) {
+            Ok(question) => match desk.explain(question).await {
+                Some(explanation) => Reply::of(json!({ "explanation": explanation })),
+                None => Reply::error("io.onward.Control.Busy", json!({})),
+            },
+            Err(reply) => reply,
+        },
+        "io.onward.Control.Ask" => match may_change(rights).and_then(|()| read(call)).and_then(question) {
+            Ok(question) => Reply::of(json!({ "begun": desk.ask(question) })),
+            Err(reply) => reply,
+        },
+        "io.onward.Control.Monitor" => {
+            Reply::error("org.varlink.service.ExpectedMore", json!({})) // with `more`, the server streams it
+        }
         "io.onward.Control.Flush" => match read(call).and_then(|flush| names(flush, rights)) {
             Ok(names) => Reply::of(json!({ "forgotten": desk.flush(names).await })),
             Err(reply) => reply,
@@ -98,10 +122,35 @@ fn invalid(parameter: &str) -> Reply {
     Reply::error("org.varlink.service.InvalidParameter", json!({ "parameter": parameter }))
 }
 
-fn names(flush: Flush, rights: Rights) -> Result<Names, Reply> {
-    if rights != Rights::Change {
-        return Err(Reply::error("org.varlink.service.PermissionDenied", json!({})));
+/// Reads which events a client wants, where this call is for a stream of them.
+pub(super) fn wanted(call: &Call) -> Option<Result<Filter, Reply>> {
+    let is_stream = call.method == "io.onward.Control.Monitor" && call.more;
+    is_stream.then(|| {
+        let wanted: Wanted = read(call)?;
+        wanted.read().map_err(|(parameter, why)| {
+            Reply::error("org.varlink.service.InvalidParameter", json!({ "parameter": parameter, "why": why }))
+        })
+    })
+}
+
+fn may_change(rights: Rights) -> Result<(), Reply> {
+    match rights {
+        Rights::Change => Ok(()),
+        Rights::Ask => Err(Reply::error("org.varlink.service.PermissionDenied", json!({}))),
     }
+}
+
+fn question(asked: Asked) -> Result<Question, Reply> {
+    let Asked { name, record_type, from } = asked;
+    Ok(Question {
+        name: wire(&name)?,
+        record_type: words::type_of(&record_type).ok_or_else(|| invalid("record_type"))?,
+        from: from.map(|from| from.parse()).transpose().map_err(|_| invalid("from"))?,
+    })
+}
+
+fn names(flush: Flush, rights: Rights) -> Result<Names, Reply> {
+    may_change(rights)?;
     match (flush.name, flush.suffix) {
         (None, None) => Ok(Names::All),
         (Some(one), None) => Ok(Names::One(wire(&one)?)),

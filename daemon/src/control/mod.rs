@@ -11,19 +11,33 @@
 
 pub(crate) mod client;
 mod connection;
+pub(crate) mod explain;
 pub(crate) mod interface;
 mod message;
+pub(crate) mod monitor;
 pub(crate) mod server;
 pub(crate) mod status;
 
 use std::sync::Arc;
 
+use explain::{Explanation, Question};
+use monitor::{Filter, Watching};
 use status::Status;
 
 /// Who answers what is asked.
 pub(crate) trait Desk: Send + Sync + 'static {
     /// Returns how things are; none where the service does not say in time.
     fn status(&self) -> impl Future<Output = Option<Arc<Status>>> + Send;
+
+    /// Returns what would become of a query; none where the service does not say in time.
+    fn explain(&self, question: Question) -> impl Future<Output = Option<Explanation>> + Send;
+
+    /// Has the upstreams asked now, whatever is in the cache; their response is remembered. Returns whether that begins
+    /// now: the same may be being asked already.
+    fn ask(&self, question: Question) -> bool;
+
+    /// Begins to watch what happens.
+    fn watch(&self, filter: Filter) -> impl Watching + 'static;
 
     /// Forgets what is in the cache. Returns the number of responses that were forgotten.
     fn flush(&self, names: Names) -> impl Future<Output = usize> + Send;

@@ -12,9 +12,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::Desk;
 use super::connection::Connection;
 use super::interface::{self, Rights};
+use super::{Desk, monitor};
 use crate::net::unix_socket;
 
 /// Maximum number of connections of those that may only ask, and of those that may change something, so that the former
@@ -63,7 +63,11 @@ async fn accept<D: Desk>(listener: UnixListener, desk: Arc<D>) {
 
 async fn serve(mut connection: Connection, rights: Rights, desk: &impl Desk) {
     while let Some(call) = connection.next().await {
-        let reply = interface::answer(&call, rights, desk).await;
+        let reply = match interface::wanted(&call) {
+            Some(Ok(filter)) => return monitor::stream(&mut connection, filter, desk).await,
+            Some(Err(reply)) => reply,
+            None => interface::answer(&call, rights, desk).await,
+        };
         if !call.oneway && !connection.send(&reply).await {
             return;
         }

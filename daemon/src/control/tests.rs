@@ -13,9 +13,29 @@ use super::*;
 
 struct Fake;
 
+struct Quiet;
+
+impl Watching for Quiet {
+    fn take(&mut self) -> (Vec<monitor::Event>, u64) {
+        (vec![monitor::Event::default()], 3)
+    }
+}
+
 impl Desk for Fake {
     async fn status(&self) -> Option<Arc<Status>> {
         Some(Arc::new(Status { state: Overall::NoDns, pid: 7, ..Status::default() }))
+    }
+
+    async fn explain(&self, question: Question) -> Option<Explanation> {
+        Some(Explanation { allowed: question.from.map(|from| from.is_loopback()), ..Explanation::default() })
+    }
+
+    fn ask(&self, question: Question) -> bool {
+        question.record_type == 28
+    }
+
+    fn watch(&self, _: Filter) -> impl Watching + 'static {
+        Quiet
     }
 
     async fn flush(&self, names: Names) -> usize {
@@ -63,6 +83,13 @@ async fn what_is_not_known_or_not_right_has_the_error_that_varlink_has_for_it() 
         ("io.onward.Control.Flush", json!({ "names": "a" }), "org.varlink.service.InvalidParameter"),
         ("io.onward.Control.Flush", json!({ "name": "a", "suffix": "b" }), "org.varlink.service.InvalidParameter"),
         ("io.onward.Control.Flush", json!({ "name": "a..b" }), "io.onward.Control.NotAName"),
+        ("io.onward.Control.Explain", json!({ "name": "a" }), "org.varlink.service.InvalidParameter"),
+        (
+            "io.onward.Control.Explain",
+            json!({ "name": "a", "record_type": "NO" }),
+            "org.varlink.service.InvalidParameter",
+        ),
+        ("io.onward.Control.Monitor", json!({}), "org.varlink.service.ExpectedMore"),
     ] {
         let reply = call(method, parameters, Rights::Change).await;
         assert_eq!(error(&reply), Some(expected), "{method}");
@@ -79,6 +106,16 @@ async fn who_may_only_ask_forgets_nothing() {
         let reply = call("io.onward.Control.Flush", parameters, Rights::Change).await;
         assert_eq!(reply.parameters, json!({ "forgotten": forgotten }));
     }
+}
+
+#[tokio::test]
+async fn a_question_is_read_with_its_type_and_its_client() {
+    let asked = json!({ "name": "A.example", "record_type": "aaaa", "from": "127.0.0.1" });
+    let reply = call("io.onward.Control.Explain", asked.clone(), Rights::Ask).await;
+    assert_eq!(reply.parameters["explanation"]["allowed"], true, "{reply:?}");
+    assert_eq!(call("io.onward.Control.Ask", asked.clone(), Rights::Change).await.parameters, json!({ "begun": true }));
+    let denied = call("io.onward.Control.Ask", asked, Rights::Ask).await;
+    assert_eq!(error(&denied), Some("org.varlink.service.PermissionDenied"));
 }
 
 #[test]
@@ -134,4 +171,8 @@ fn the_description_has_the_fields_that_are_sent() {
     check::<Queries>("Queries");
     check::<List>("List");
     check::<Configuration>("Configuration");
+    check::<Explanation>("Explanation");
+    check::<explain::Candidate>("Candidate");
+    check::<explain::Cached>("Cached");
+    check::<monitor::Event>("Event");
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::check::Worth;
 use super::lookup::{Attempt, LookupId, Stage};
 use super::sending::Target;
-use super::{Action, Engine, Guidance};
+use super::{Action, Engine, Guidance, TraceKind};
 use crate::upstream::{Transport, UpstreamId};
+use crate::wire::flag;
 
 /// Maximum time between a lookup's end and a response that is the echo of that end: an upstream that sends queries back
 /// to us responds with what we have just answered, which says nothing of how fast it is.
@@ -15,7 +16,7 @@ const ECHO: Duration = Duration::from_millis(25);
 
 impl Engine {
     /// Takes note that the upstream of an attempt responded, before the attempt ends.
-    pub(super) fn heard(&mut self, attempt: &Attempt, worth: Worth, now: Instant) {
+    pub(super) fn heard(&mut self, attempt: &Attempt, (worth, message): (Worth, &[u8]), now: Instant) {
         let (id, transport) = (attempt.upstream.id, attempt.sent_over.transport());
         let (Some(lookup), Some(peer)) = (self.lookups.get(attempt.lookup.0), self.peers.get_mut(id)) else { return };
         let is_echo = lookup.done.is_some_and(|at| now.saturating_duration_since(at) < ECHO);
@@ -28,6 +29,12 @@ impl Engine {
         peer.counters.has_answered(after, worth == Worth::Failure, now);
         if transport == Transport::Udp {
             peer.borne.answered(attempt.form, now);
+        }
+        if self.is_watched {
+            let key = lookup.key.clone();
+            let code = message.get(3).copied().unwrap_or(0) & flag::RCODE;
+            let heard = TraceKind::Heard(now.saturating_duration_since(attempt.sent), code);
+            self.trace(&key, (id, transport), now, heard);
         }
         if was_silent {
             self.actions.push_back(Action::HealthChanged);

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::lookup::{Kept, LookupId};
-use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, Worth};
+use super::{Action, Certainty, Engine, Failure, OwnedUpstreamResponse, TraceKind, Worth};
 use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
 
@@ -101,6 +101,9 @@ impl Engine {
                 && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
             {
                 peer.counters.has_timed_out(attempt.sent);
+                let whom = (attempt.upstream.id, attempt.sent_over.transport());
+                let silent = TraceKind::Silent(lookup.ends.saturating_duration_since(attempt.sent));
+                self.trace(&lookup.key, whom, lookup.ends, silent);
             }
         }
     }

@@ -59,7 +59,7 @@ impl Engine {
         let attempt = self.end_attempt(attempt_id)?;
         let id = attempt.lookup;
         if !message.is_empty() {
-            self.heard(&attempt, worth, now);
+            self.heard(&attempt, (worth, message), now);
         }
         if self.asks_unspelled(&attempt, worth, now) {
             return None;

@@ -38,6 +38,7 @@ mod sending;
 pub(crate) mod sockets;
 pub(crate) mod stream;
 mod timers;
+mod trace;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -68,6 +69,7 @@ pub use lookup::{AttemptId, CLIENT_BUDGET};
 pub(crate) use report::EngineReport;
 #[cfg(test)]
 pub(crate) use report::UpstreamReport;
+pub(crate) use trace::{Trace, TraceKind};
 
 /// A question is sent to one upstream this often at most.
 const SENDS: u8 = 3;
@@ -100,6 +102,9 @@ pub struct Guidance {
 pub struct Engine {
     set: Arc<UpstreamSet>,
     guidance: Guidance,
+    /// Whether people watch what happens.
+    is_watched: bool,
+    traces: Vec<Trace>,
     tags: tag::Entries,
     options: Vec<u8>, // of the message that is being made; kept, so that none is allocated
     peers: Peers,
@@ -124,6 +129,8 @@ impl Engine {
         Self {
             set,
             guidance,
+            is_watched: false,
+            traces: Vec::new(),
             tags: tag::Entries::default(),
             options: Vec::new(),
             peers: Peers::default(),

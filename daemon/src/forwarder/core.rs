@@ -83,7 +83,9 @@ impl Forwarder {
 
     /// Event: a datagram came from `upstream` over `socket`.
     pub fn handle_datagram(&mut self, upstream: UpstreamId, socket: Socket, message: &[u8], now: Instant) {
-        if let Some(response) = self.engine.datagram(upstream, socket, message, now) {
+        let response = self.engine.datagram(upstream, socket, message, now);
+        self.observe_traces();
+        if let Some(response) = response {
             self.respond(&response, now);
         }
     }
@@ -95,7 +97,9 @@ impl Forwarder {
 
     /// Event: what a stream brought for an attempt, or nothing.
     pub fn handle_stream(&mut self, attempt: AttemptId, message: Option<&[u8]>, now: Instant) {
-        if let Some(response) = self.engine.streamed(attempt, message, now) {
+        let response = self.engine.streamed(attempt, message, now);
+        self.observe_traces();
+        if let Some(response) = response {
             self.respond(&response, now);
         }
     }
@@ -127,6 +131,7 @@ impl Forwarder {
 
     /// Starts a lookup. A client for whom one upstream is not enough may have joined it before it began.
     fn look_up(&mut self, request: LookupRequest, now: Instant) {
+        self.observe_traces();
         let is_widened = request.passed.foreign() && self.shared.waiters.asker(request.key.bytes()) == Asker::Client;
         let widened = is_widened.then(|| request.key.clone());
         self.engine.ask(request, now);
@@ -153,6 +158,7 @@ impl Forwarder {
     /// Event: a time that [`Self::poll_timeout`] named has come. No-op for what is not due yet.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.engine.wake(now);
+        self.observe_traces();
         while let Some((reply_to, bytes)) = take_due(&mut self.held_responses, now) {
             self.due.push_back(Due::Written(reply_to, bytes));
         }
@@ -202,11 +208,13 @@ impl Forwarder {
             Action::Open(socket, upstream) => return Some(Transmit::Open(socket, upstream)),
             Action::Send(socket, attempt) => {
                 self.write_message(attempt, out)?;
+                self.observe_sent(attempt, now);
                 return Some(Transmit::Send(socket));
             }
             Action::Close(socket) => return Some(Transmit::Close(socket)),
             Action::Stream(attempt, upstream, deadline) => {
                 self.write_message(attempt, out)?;
+                self.observe_sent(attempt, now);
                 return Some(Transmit::Stream(attempt, upstream, deadline));
             }
             Action::Answered(response) => self.respond_kept(&response, now),

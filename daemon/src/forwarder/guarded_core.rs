@@ -52,6 +52,7 @@ impl GuardedCore {
             allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
             set: ArcSwap::new(Arc::clone(&set)),
             guard,
+            monitor: Arc::default(),
             payload: 1232,
             started: now,
         };

@@ -85,6 +85,8 @@ pub struct BatchContext {
     pub(super) now: Instant,
     pub(super) seconds: Seconds,
     next_second: Instant,
+    /// Whether people watch what happens.
+    pub(super) is_watched: bool,
     allow: Arc<AllowList>,
     /// The client that was last found to be allowed: most of what comes together is from one.
     allowed: Option<IpAddr>,
@@ -92,7 +94,7 @@ pub struct BatchContext {
 
 impl BatchContext {
     pub(super) fn new(now: Instant, seconds: Seconds, next_second: Instant, allow: Arc<AllowList>) -> Self {
-        Self { now, seconds, next_second, allow, allowed: None }
+        Self { now, seconds, next_second, is_watched: false, allow, allowed: None }
     }
 
     /// Moves the context on to `now`; false where another second has begun, for which it does not hold.

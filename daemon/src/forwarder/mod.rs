@@ -20,6 +20,8 @@ mod event;
 #[cfg(test)]
 pub(crate) mod guarded_core;
 mod incoming;
+mod monitor;
+mod observe;
 mod query;
 mod respond;
 mod returned_query;
@@ -42,6 +44,7 @@ pub(crate) use counters::{Counters, Local, PerQuery, QueryKind};
 pub use event::{Event, Transmit};
 pub(crate) use incoming::{BatchContext, Intake};
 pub use incoming::{Incoming, Ingress};
+pub(crate) use monitor::{Monitor, Seen, Watch, What};
 pub use query::Reply;
 pub(crate) use query::{Disposition, Outcome};
 
@@ -58,6 +61,8 @@ pub struct Shared {
     pub set: ArcSwap<UpstreamSet>,
     /// The loop guard.
     pub guard: Guard,
+    /// What happens, for people who watch.
+    pub monitor: Arc<Monitor>,
     /// The largest UDP message, in bytes, to clients and from upstreams.
     pub payload: u16,
     /// From when on the cache counts seconds: the start of the process, or long before it, so that what an earlier
@@ -71,7 +76,9 @@ impl Shared {
     pub fn context(&self, now: Instant) -> BatchContext {
         let seconds = self.seconds(now);
         let next_second = self.started + Duration::from_secs(u64::from(seconds.0) + 1);
-        BatchContext::new(now, seconds, next_second, self.allow.load_full())
+        let mut context = BatchContext::new(now, seconds, next_second, self.allow.load_full());
+        context.is_watched = self.monitor.is_on();
+        context
     }
 
     /// Refreshes a context that is kept between batches; rebuilds it once a second. The owner must replace it when the
@@ -81,6 +88,7 @@ impl Shared {
         if !context.advance(now) {
             *context = self.context(now);
         }
+        context.is_watched = self.monitor.is_on();
     }
 
     /// Takes these upstreams into use. What only others answered, or one that another precedes now, is asked again, and

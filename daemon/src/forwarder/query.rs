@@ -8,6 +8,7 @@ use super::Shared;
 use super::counters::Local;
 use super::event::Event;
 use super::incoming::{Incoming, Intake};
+use super::monitor::{Seen, What};
 use super::returned_query::ReturnedQuery;
 use crate::admit::special_names;
 use crate::admit::triage::{self, triage};
@@ -17,7 +18,7 @@ use crate::guard::returned::ReturnedMarks;
 use crate::guard::{HOLD, Passed, probe};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
 use crate::waiters::{Asker, Join, Start, Waiter};
-use crate::wire::{Query, QuestionKey};
+use crate::wire::{HEADER, Query, QuestionKey, Response, flag, name_end};
 
 /// What is to be done with a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Shared {
             found.freshness
         });
         match hit {
-            Some(Freshness::Fresh) => {
+            Some(Freshness::Fresh) if !context.is_watched => {
                 counters.hits.raise(transport, query.qtype());
                 counters.responses.raise(out);
                 Disposition::Respond
@@ -121,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Decides about what is not simply in the cache. Apart, so that hits need not make room for it.
+    /// Decides about what is not simply in the cache, or is watched. Apart, so that hits need not make room for it.
     #[inline(never)]
     fn decide_further(
         &self,
@@ -138,6 +139,9 @@ impl Shared {
         let kept = if is_stale { &mut counters.stale } else { &mut counters.hits };
         kept.raise(incoming.ingress.transport(), intake.query.qtype());
         counters.responses.raise(out);
+        if intake.context.is_watched {
+            self.observe(if is_stale { What::Stale } else { What::Hit }, incoming, intake, out);
+        }
         match freshness {
             Freshness::Ending | Freshness::StaleRetry => Disposition::RespondAndRefresh,
             Freshness::Fresh | Freshness::StaleHold | Freshness::Stale => Disposition::Respond,
@@ -212,7 +216,26 @@ impl Shared {
         }
         intake.counters.answered_locally(why);
         intake.counters.responses.raise(out);
+        if intake.context.is_watched {
+            self.observe(What::Own, incoming, intake, out);
+        }
         Disposition::Respond
+    }
+
+    /// Tells those who watch of a response that is given at once.
+    #[cold]
+    fn observe(&self, what: What, incoming: &Incoming<'_>, intake: &Intake, response: &[u8]) {
+        self.monitor.put(Seen {
+            at: intake.context.now,
+            what,
+            question: question_of(incoming.packet).into(),
+            client: Some(incoming.from),
+            transport: incoming.ingress.transport(),
+            upstream: None,
+            took: None,
+            rcode: response.get(3).map(|low| low & flag::RCODE),
+            error: extended_error(response),
+        });
     }
 
     /// Does what [`Self::decide`] found to be done.
@@ -291,6 +314,7 @@ impl Shared {
             asker: if is_onward { Asker::Onward } else { Asker::Client },
             relay: marks.passed.relay(),
             start: if returned == Some(ReturnedQuery::Hold) { Start::Held } else { Start::AtOnce },
+            from: incoming.from,
             reply_to: incoming.reply_to(),
         };
         let key = QuestionKey::new(query.key());
@@ -322,4 +346,16 @@ impl Shared {
         let starts = self.waiters.start(&key);
         starts.then(|| LookupRequest { key, packet: [].into(), from: None, through: None, passed: Passed::default() })
     }
+}
+
+/// The question section of a packet, as far as it has one.
+pub(super) fn question_of(packet: &[u8]) -> &[u8] {
+    let end = name_end(packet, HEADER).map_or(packet.len(), |end| end + 4);
+    packet.get(HEADER..end).unwrap_or_default()
+}
+
+/// The first extended error (RFC 8914) of a response.
+fn extended_error(response: &[u8]) -> Option<u16> {
+    let end = name_end(response, HEADER)? + 4;
+    Response::read(response, end)?.extended_errors().next()
 }

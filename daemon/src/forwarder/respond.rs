@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 use super::counters::Local;
 use super::{Forwarder, Shared};
 use crate::cache::{CachedResponse, Origin, TtlBounds};
-use crate::exchange::{CLIENT_BUDGET, Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
+use crate::exchange::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
 use crate::upstream::{Transport, UpstreamId};
 use crate::waiters::{Asker, Overdue, ReplyTo, Waiter};
-use crate::wire::{QuestionKey, rcode};
+use crate::wire::{self, QuestionKey, rcode};
 
 /// Seconds for which a failure is remembered where a witness has spoken: longer than hops resend.
 const SUSPECT_TTL: u32 = 5;
@@ -68,7 +68,7 @@ impl Forwarder {
         }
         let learnt = self.shared.cache.learn(key.bytes(), answer, origin, self.shared.seconds(now));
         match older.or_else(|| learnt.map(|block| Content::Cached(block, Age::Seconds(0)))) {
-            Some(content) => self.respond_to_all(key, content, now),
+            Some(content) => self.respond_to_all(key, content, Some(*upstream), now),
             None => self.fail(key, Failure::NoAnswer, now),
         }
     }
@@ -99,7 +99,7 @@ impl Forwarder {
             None if is_for_onwards => self.respond_unremembered(&response, now),
             Some(older) => {
                 self.shared.remember_failure(key, Failure::NoAnswer, now);
-                self.respond_to_all(key, older, now);
+                self.respond_to_all(key, older, None, now);
             }
             None => self.respond(&response, now),
         }
@@ -108,7 +108,10 @@ impl Forwarder {
     /// Gives a response to all who wait, and has it remembered nowhere.
     fn respond_unremembered(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
         match CachedResponse::new(response.key.bytes(), &response.answer, TtlBounds::new(0, 0)) {
-            Some(block) => self.respond_to_all(&response.key, Content::Cached(block, Age::Seconds(0)), now),
+            Some(block) => {
+                let content = Content::Cached(block, Age::Seconds(0));
+                self.respond_to_all(&response.key, content, Some(response.upstream), now);
+            }
             None => self.fail(&response.key, Failure::NoAnswer, now),
         }
     }
@@ -118,6 +121,9 @@ impl Forwarder {
         self.shared.remember_failure(key, why, now);
         self.shared.waiters.has_failed(key.bytes(), now);
         let waiters = self.shared.waiters.finish(key.bytes());
+        if waiters.is_empty() {
+            self.observe_refresh(key, rcode::SERVFAIL, None, now);
+        }
         self.respond_stale_or_servfail(key, waiters, why, now);
     }
 
@@ -135,7 +141,7 @@ impl Forwarder {
         self.shared.cache.hold_stale(key.bytes(), self.shared.seconds(now));
         match truncated.filter(|_| self.shared.fallback(key, now).is_none()) {
             Some(block) => {
-                self.give(waiters.into(), Content::Cached(block, Age::Seconds(0)), now);
+                self.give(waiters.into(), Content::Cached(block, Age::Seconds(0)), None, now);
             }
             None => self.respond_stale_or_servfail(key, waiters.into(), Failure::NoAnswer, now),
         }
@@ -147,13 +153,16 @@ impl Forwarder {
     }
 
     /// Ends a lookup: all who wait get the same.
-    fn respond_to_all(&mut self, key: &QuestionKey, content: Content, now: Instant) {
+    fn respond_to_all(&mut self, key: &QuestionKey, content: Content, by: Option<UpstreamId>, now: Instant) {
         let waiters = self.shared.waiters.finish(key.bytes());
-        self.give(waiters, content, now);
+        if waiters.is_empty() {
+            self.observe_refresh(key, content.rcode(), by, now);
+        }
+        self.give(waiters, content, by, now);
     }
 
-    /// Puts in order what is due to these waiters.
-    fn give(&mut self, waiters: SmallVec<[Waiter; 1]>, content: Content, now: Instant) {
+    /// Puts in order what is due to these waiters; `by` is who said it, where an upstream did just now.
+    fn give(&mut self, waiters: SmallVec<[Waiter; 1]>, content: Content, by: Option<UpstreamId>, now: Instant) {
         if waiters.is_empty() {
             return;
         }
@@ -164,9 +173,10 @@ impl Forwarder {
             Content::Local(_) => {} // told by its reason
         }
         for waiter in waiters.iter().filter(|waiter| waiter.returned_through.is_none()) {
-            // The deadline of a client is its whole budget after it asked.
-            let left = waiter.deadline.saturating_duration_since(now);
-            self.counters_mut().waits.record(CLIENT_BUDGET.saturating_sub(left));
+            self.counters_mut().waits.record(waiter.waited(now));
+            if self.shared.monitor.is_on() {
+                self.observe_waiter(waiter, &content, by, now);
+            }
         }
         self.due.push_back(Due::Same(waiters.into_iter(), content));
     }
@@ -175,7 +185,7 @@ impl Forwarder {
     pub(super) fn refuse(&mut self, waiters: SmallVec<[Waiter; 1]>, through: Option<UpstreamId>, now: Instant) {
         waiters.iter().for_each(|_| self.counters_mut().answered_locally(Local::Returned));
         let loops = LocalResponse::ServFail(self.shared.loops(through));
-        self.give(waiters, Content::Local(loops), now);
+        self.give(waiters, Content::Local(loops), through, now);
     }
 
     /// Gives what is remembered, stale mostly, or else SERVFAIL with the reason.
@@ -190,7 +200,7 @@ impl Forwarder {
             return;
         }
         if let Some(older) = self.shared.fallback(key, now) {
-            return self.give(waiters, older, now);
+            return self.give(waiters, older, None, now);
         }
         self.counters_mut().failed(why, waiters.len());
         let reason = match why {
@@ -198,7 +208,7 @@ impl Forwarder {
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server gave an answer"),
             Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
         };
-        self.give(waiters, Content::Local(LocalResponse::ServFail(reason)), now);
+        self.give(waiters, Content::Local(LocalResponse::ServFail(reason)), None, now);
     }
 
     /// Writes the next response that is due to `out`; returns its way.
@@ -226,6 +236,22 @@ impl Forwarder {
 }
 
 impl Content {
+    /// The response code, without the upper bits of EDNS.
+    pub(super) fn rcode(&self) -> u8 {
+        match self {
+            Self::Cached(block, _) => block.rcode(),
+            Self::Local(response) => response.rcode(),
+        }
+    }
+
+    /// The first extended error.
+    pub(super) fn error(&self) -> Option<u16> {
+        match self {
+            Self::Cached(block, _) => wire::u16_at(block.errors(), 4),
+            Self::Local(response) => response.ede().map(|ede| ede.code),
+        }
+    }
+
     /// Whether it says that there is nothing.
     fn is_negative(&self) -> bool {
         matches!(self, Self::Cached(block, _) if block.is_negative())

@@ -11,18 +11,23 @@ use tokio::time::timeout;
 
 use super::outages::Outages;
 use super::state::State;
+use super::watching::View;
 use super::workers::Workers;
-use super::{status_report, warm_cache};
+use super::{explain, status_report, warm_cache};
 use crate::cache::Usage;
 use crate::clock;
+use crate::control::explain::{Explanation, Question};
+use crate::control::monitor::{Filter, Watching};
 use crate::control::status::{self, Status};
 use crate::control::{self, Names};
-use crate::forwarder::{Counters, Shared};
-use crate::guard::{JudgeCounters, Verdicts};
+use crate::exchange::LookupRequest;
+use crate::forwarder::{Counters, Event, Shared};
+use crate::guard::{JudgeCounters, Passed, Verdicts};
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::WorkerReport;
 use crate::server::queries::Queries;
 use crate::upstream::UpstreamSet;
+use crate::wire::QuestionKey;
 
 /// Time within which the service and its workers must say what they know.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -144,6 +149,27 @@ impl Desk {
 impl control::Desk for Desk {
     async fn status(&self) -> Option<Arc<Status>> {
         self.gather().await.map(|gathered| Arc::new(status_report::report(&gathered)))
+    }
+
+    async fn explain(&self, question: Question) -> Option<Explanation> {
+        let gathered = self.gather().await?;
+        Some(explain::explain(&question, &self.shared, &gathered))
+    }
+
+    fn ask(&self, question: Question) -> bool {
+        let Question { name, record_type, .. } = question;
+        let key = QuestionKey::new(&[&[0][..], &name, &record_type.to_be_bytes(), &[0, 1]].concat());
+        let begins = self.shared.waiters.start(&key);
+        if begins {
+            let request =
+                LookupRequest { key, packet: [].into(), from: None, through: None, passed: Passed::default() };
+            self.mailboxes.tell(0, Event::LookUp(request).into());
+        }
+        begins
+    }
+
+    fn watch(&self, filter: Filter) -> impl Watching + 'static {
+        View::new(&self.shared, filter)
     }
 
     async fn flush(&self, names: Names) -> usize {

@@ -12,6 +12,7 @@ mod change;
 pub(crate) mod check;
 mod desk;
 mod ending;
+mod explain;
 pub(crate) mod handed_out;
 mod listening;
 mod metrics_report;
@@ -26,6 +27,7 @@ mod status_report;
 mod upstreams;
 mod warm_cache;
 mod watchdog;
+mod watching;
 mod workers;
 
 use std::fs::File;
@@ -197,6 +199,7 @@ impl Service {
             allow: ArcSwap::from_pointee(nobody()),
             set: ArcSwap::default(),
             guard,
+            monitor: Arc::default(),
             payload: settings.limits.udp_payload,
             started: warm_cache::beginning(started),
         });

@@ -7,23 +7,23 @@
 
 mod recently_refused;
 mod reply_to;
+mod waiter;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::guard::{HOLD, Relay};
-use crate::respond::ResponseParams;
-use crate::upstream::UpstreamId;
 use crate::wire::QuestionKey;
 use recently_refused::RecentlyRefused;
 
 pub use reply_to::{ClientId, ListenerId, ReplyTo};
+pub(crate) use waiter::{Asker, Start, Waiter};
 
 const SHARDS: usize = 16;
 /// Time for which a refused query of ours that came back is remembered: longer than hops resend.
@@ -33,47 +33,6 @@ const REFUSED: Duration = Duration::from_secs(5);
 const FAILED: Duration = Duration::from_secs(2);
 /// Maximum number of waiters, over all entries, for each entry that there is room for.
 const WAITERS_PER_ENTRY: usize = 4;
-
-/// A client that waits for a response.
-#[derive(Debug)]
-pub struct Waiter {
-    /// The query.
-    pub packet: Arc<[u8]>,
-    /// Where its question section ends.
-    pub question_end: usize,
-    /// What else the response needs to know of the query.
-    pub wants: ResponseParams,
-    /// Time by which it is answered with whatever there is.
-    pub deadline: Instant,
-    /// The upstream that sent this query of ours back to us, where a witness is sure of that.
-    pub returned_through: Option<UpstreamId>,
-    /// For whose sake the lookup is.
-    pub asker: Asker,
-    /// The other Onwards that the query has passed, if any.
-    pub relay: Option<Relay>,
-    /// Whether its lookup may start at once.
-    pub start: Start,
-    /// The way back.
-    pub reply_to: ReplyTo,
-}
-
-/// For whose sake a lookup is; the larger one holds for all who wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Asker {
-    /// Another Onward, or ourselves come back: the lookup is not hedged, and that it failed is not remembered.
-    Onward,
-    /// A client.
-    Client,
-}
-
-/// Whether a lookup may start; the larger one holds for all who wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Start {
-    /// Not yet: the query is perhaps ours come back, and asks for more than what it stems from.
-    Held,
-    /// At once.
-    AtOnce,
-}
 
 /// What became of a waiter that wanted to join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

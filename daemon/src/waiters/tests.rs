@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::guard::Relay;
+use crate::respond::ResponseParams;
+use crate::upstream::UpstreamId;
 
 fn waiter(deadline: Instant) -> Waiter {
     let wants = ResponseParams { opt: false, dnssec: false, authentic: false, room: 512, payload: 1232 };
@@ -15,6 +18,7 @@ fn waiter(deadline: Instant) -> Waiter {
         asker: Asker::Client,
         relay: None,
         start: Start::AtOnce,
+        from: ([10, 0, 0, 9], 1).into(),
         reply_to: ReplyTo::Stream(ClientId(0)),
     }
 }

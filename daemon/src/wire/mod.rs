@@ -7,6 +7,7 @@
 pub(crate) mod name;
 pub(crate) mod query;
 pub(crate) mod response;
+pub(crate) mod words;
 
 pub use query::{Query, QuestionKey};
 pub use response::Response;

@@ -65,6 +65,7 @@ pub(crate) fn forwarder(set: &Arc<UpstreamSet>) -> (Forwarder, Instant) {
         )),
         set: ArcSwap::new(Arc::clone(set)),
         guard,
+        monitor: Arc::default(),
         payload: PAYLOAD,
         started: clock::now(),
     };

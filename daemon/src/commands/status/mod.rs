@@ -8,19 +8,45 @@ mod text;
 
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Failure, StatusArgs, daemon};
+use super::{Failure, daemon};
 use crate::clock;
 use crate::control::client::{self, AskError};
 use crate::control::status::{Overall, Status};
 use crate::discovery::resolv_conf;
 use reach::Reach;
 use text::Paint;
+
+/// `onward status`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Show how things are: listeners, the file for kubelet, upstreams, cache, what is wrong",
+    long_about = "Show how things are: what the daemon listens on, what it wrote for kubelet and whether the addresses in it \
+                  answer, which servers it asks and how they do, what is remembered, and what is wrong.\n\nThe numbers of \
+                  servers are of the last one to two minutes. The addresses in the file are asked by this command itself, \
+                  over UDP and TCP, also where no daemon runs.",
+    after_help = "Exit status: 0 all is well; 1 names are resolved, but something is wrong; 2 no DNS; 69 the daemon does not \
+                  run, or is stuck\n\
+                  Examples:\n  onward status\n  onward status --watch\n  \
+                  onward status --json | jq '.upstreams[] | select(.state != \"up\")'"
+)]
+pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "watch")]
+    pub json: bool,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
 
 /// Time between two looks of `--watch`.
 const AGAIN: Duration = Duration::from_secs(2);

@@ -80,6 +80,7 @@ fn world(servers: &[&str]) -> World {
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::new(set(servers, &mut ids)),
         guard,
+        monitor: Arc::default(),
         payload: 1232,
         started,
     });

@@ -104,6 +104,11 @@ impl Ede {
 }
 
 impl LocalResponse {
+    /// The response code, without the upper bits of EDNS.
+    pub(crate) fn rcode(&self) -> u8 {
+        self.response_code().low()
+    }
+
     fn response_code(&self) -> ResponseCode {
         match self {
             Self::FormErr => ResponseCode::FormErr,
@@ -125,7 +130,8 @@ impl LocalResponse {
         }
     }
 
-    fn ede(&self) -> Option<&Ede> {
+    /// The extended error that goes along.
+    pub(crate) fn ede(&self) -> Option<&Ede> {
         match self {
             Self::Refused(ede) => ede.as_ref(),
             Self::ServFail(ede) => Some(ede),
