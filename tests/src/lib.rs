@@ -6,6 +6,7 @@ pub mod flood;
 pub mod garbage;
 pub mod hops;
 pub mod host;
+pub mod http;
 pub mod lab;
 pub mod load;
 pub mod messages;

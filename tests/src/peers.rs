@@ -1,5 +1,5 @@
 //! Programs that the tests bring along: Onward itself and the peers in Go are built, once a run, into `target/`;
-//! systemd-resolved is unpacked there by `tests/run`.
+//! systemd-resolved and Prometheus are unpacked there by `tests/run`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,6 +55,17 @@ pub fn resolved() -> PathBuf {
     found.expect(
         "systemd-resolved is missing: `tests/run` unpacks it into target/peers/resolved (it is never installed)",
     )
+}
+
+/// A program of the package prometheus, `prometheus` or `promtool`: the copy that `tests/run` unpacked.
+///
+/// # Panics
+/// If there is none: the message says how to get it.
+#[must_use]
+pub fn prometheus(program: &str) -> PathBuf {
+    let place = target().join("peers/prometheus/usr/bin").join(program);
+    assert!(place.exists(), "{program} is missing: `tests/run` unpacks it into target/peers/prometheus");
+    place
 }
 
 /// Builds a Go module of this folder into `target/peers`.

@@ -1,5 +1,6 @@
 //! One client's connection: reads calls, writes replies. A client costs a buffer of bounded size and a task that waits.
 
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -58,7 +59,13 @@ impl Connection {
 
     /// Waits until the client has gone, or says something, which ends what it is being told.
     pub(super) async fn ended(&self) {
-        let _ = self.stream.readable().await; // an error is an end as well
+        // What is called readable may be what was read before, so it is tried.
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// Sends a reply. Returns whether the client took it.

@@ -26,10 +26,10 @@ use status::Status;
 
 /// Who answers what is asked.
 pub(crate) trait Desk: Send + Sync + 'static {
-    /// Returns how things are; none where the service does not say in time.
+    /// Returns how things are; none where the service has just begun.
     fn status(&self) -> impl Future<Output = Option<Arc<Status>>> + Send;
 
-    /// Returns what would become of a query; none where the service does not say in time.
+    /// Returns what would become of a query; none where the service has just begun.
     fn explain(&self, question: Question) -> impl Future<Output = Option<Explanation>> + Send;
 
     /// Has the upstreams asked now, whatever is in the cache; their response is remembered. Returns whether that begins

@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Who writes the text.
 pub(crate) trait Metrics: Send + Sync + 'static {
-    /// Returns the text; none where it cannot be had in time.
+    /// Returns the text; none where it cannot be had yet.
     fn text(&self, format: Format) -> impl Future<Output = Option<String>> + Send;
 }
 
@@ -137,6 +137,6 @@ async fn respond(
     let format = Format::of_accept(accept);
     match metrics.text(format).await {
         Some(text) => Response::builder().header(CONTENT_TYPE, format.content_type()).body(Full::new(text.into())),
-        None => plain(StatusCode::SERVICE_UNAVAILABLE, "the service did not say in time how things are\n"),
+        None => plain(StatusCode::SERVICE_UNAVAILABLE, "the service has just begun\n"),
     }
 }

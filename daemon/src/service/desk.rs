@@ -1,13 +1,13 @@
 //! Puts together what a person or a scraper asks for: what the service knows, what each worker knows, what the guard
-//! and the cache say. Beside the service's own loop, so that whoever asks can hold it up no longer than a copy takes; a
-//! worker writes its report between two turns.
+//! and the cache say. Beside the service's own loop, which publishes what it knows, so that neither waits for the
+//! other; a worker writes its report between two turns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::timeout;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
 
 use super::outages::Outages;
 use super::state::State;
@@ -26,10 +26,11 @@ use crate::guard::{JudgeCounters, Passed, Verdicts};
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::WorkerReport;
 use crate::server::queries::Queries;
+use crate::server::tcp::TcpServer;
 use crate::upstream::UpstreamSet;
 use crate::wire::QuestionKey;
 
-/// Time within which the service and its workers must say what they know.
+/// Time within which workers must say what they know.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Time for which what was put together is given again: however many ask, workers are disturbed ten times a second.
 const FRESH: Duration = Duration::from_millis(100);
@@ -44,12 +45,11 @@ pub(super) struct Known {
     /// What is wrong.
     pub(super) troubles: Vec<String>,
     pub(super) list: List,
-    /// Connections of clients over TCP.
-    pub(super) connections: usize,
     /// When the configuration that holds was read.
     pub(super) configured: Instant,
-    /// When the service began.
+    /// When the service began, and the time of day then: it does not change when the clock is set.
     pub(super) started: Instant,
+    pub(super) started_at: SystemTime,
 }
 
 /// The list of servers, for people.
@@ -71,7 +71,9 @@ pub(super) struct List {
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) now: Instant,
-    pub(super) known: Known,
+    /// The same as time of day.
+    pub(super) wall: SystemTime,
+    pub(super) known: Arc<Known>,
     pub(super) set: Arc<UpstreamSet>,
     pub(super) verdicts: Arc<Verdicts>,
     pub(super) judge: JudgeCounters,
@@ -81,10 +83,9 @@ pub(super) struct Gathered {
     pub(super) cache: Usage,
     /// Clients that wait.
     pub(super) waiting: usize,
+    /// Connections of clients over TCP.
+    pub(super) connections: usize,
 }
-
-/// How the service's loop is asked what it knows.
-pub(super) type Inquiries = mpsc::Receiver<oneshot::Sender<Known>>;
 
 /// See the module.
 #[derive(Debug)]
@@ -92,7 +93,9 @@ pub(super) struct Desk {
     shared: Arc<Shared>,
     mailboxes: Mailboxes,
     queries: Arc<Queries>,
-    service: mpsc::Sender<oneshot::Sender<Known>>,
+    tcp: Arc<TcpServer<Queries>>,
+    /// What the service published last; nothing before its first turn.
+    known: ArcSwapOption<Known>,
     last: Mutex<Last>,
 }
 
@@ -105,20 +108,29 @@ struct Last {
 }
 
 impl Desk {
-    /// Makes one; the service's loop answers what comes out of the other end.
-    pub(super) fn new(shared: Arc<Shared>, mailboxes: Mailboxes, queries: Arc<Queries>) -> (Self, Inquiries) {
-        let (service, inquiries) = mpsc::channel(1);
-        (Self { shared, mailboxes, queries, service, last: Mutex::default() }, inquiries)
+    /// Makes one that knows nothing of the service yet.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        mailboxes: Mailboxes,
+        queries: Arc<Queries>,
+        tcp: Arc<TcpServer<Queries>>,
+    ) -> Self {
+        Self { shared, mailboxes, queries, tcp, known: ArcSwapOption::empty(), last: Mutex::default() }
     }
 
-    /// Returns what is known now, or was a moment ago; none where the service does not say in time.
+    /// Takes what the service knows.
+    pub(super) fn publish(&self, known: Known) {
+        self.known.store(Some(Arc::new(known)));
+    }
+
+    /// Returns what is known now, or was a moment ago; none where the service has just begun.
     pub(super) async fn gather(&self) -> Option<Arc<Gathered>> {
         let mut last = self.last.lock().await;
         let is_fresh = |gathered: &&Arc<Gathered>| clock::now().saturating_duration_since(gathered.now) < FRESH;
         if let Some(gathered) = last.gathered.as_ref().filter(is_fresh) {
             return Some(Arc::clone(gathered));
         }
-        let known = timeout(PATIENCE, self.ask_service()).await.ok().flatten()?;
+        let known = self.known.load_full()?;
         last.reports.extend(Workers::report(&self.mailboxes, PATIENCE).await);
         let workers: Vec<WorkerReport> = last.reports.values().cloned().collect();
         let mut counters = self.queries.counters();
@@ -126,6 +138,7 @@ impl Desk {
         let guard = &self.shared.guard;
         let gathered = Arc::new(Gathered {
             now: clock::now(),
+            wall: clock::wall(),
             known,
             set: self.shared.set.load_full(),
             verdicts: Arc::clone(&guard.verdicts()),
@@ -134,15 +147,10 @@ impl Desk {
             counters,
             cache: self.shared.cache.usage(),
             waiting: self.shared.waiters.waiting(),
+            connections: self.tcp.connections(),
         });
         last.gathered = Some(Arc::clone(&gathered));
         Some(gathered)
-    }
-
-    async fn ask_service(&self) -> Option<Known> {
-        let (reply, known) = oneshot::channel();
-        self.service.send(reply).await.ok()?;
-        known.await.ok()
     }
 }
 

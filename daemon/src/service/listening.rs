@@ -17,7 +17,7 @@ use crate::net::port_holder::Layer;
 use crate::server::DRAIN;
 use crate::server::mailbox::{Mail, Mailboxes};
 use crate::server::queries::Queries;
-use crate::server::tcp::{Ending, LeftConnection, TcpLimits, TcpServer, serve};
+use crate::server::tcp::{Ending, LeftConnection, TcpServer, serve};
 use crate::waiters::{ListenerId, ReplyTo, Waiters};
 
 /// Maximum time until connections are left to the next process. They are at once; a second is silence for clients.
@@ -46,17 +46,11 @@ struct Listener {
 }
 
 impl Listening {
-    /// Listens nowhere yet; `workers` will serve the sockets, and `queries` the connections. What was `inherited` is
-    /// used where it is wanted.
+    /// Listens nowhere yet; `workers` will serve the sockets, and `tcp` the connections. What was `inherited` is used
+    /// where it is wanted.
     #[must_use]
-    pub(super) fn new(workers: Mailboxes, queries: Arc<Queries>, limits: TcpLimits, inherited: Inherited) -> Self {
-        let tcp = Arc::new(TcpServer::new(queries, limits));
+    pub(super) fn new(workers: Mailboxes, tcp: Arc<TcpServer<Queries>>, inherited: Inherited) -> Self {
         Self { listeners: Vec::new(), workers, tcp, streams: JoinSet::new(), next: 0, inherited }
-    }
-
-    /// Returns the number of connections from clients.
-    pub(super) fn connections(&self) -> usize {
-        self.tcp.connections()
     }
 
     /// Returns every address that is listened on, former ones included.

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use super::desk::{Desk, Gathered};
 use super::state::Check;
 use super::status_report::Condition;
-use crate::clock;
 use crate::exchange::{Failure, UpstreamCounters};
 use crate::forwarder::{Counters, Local, PerQuery, QueryKind};
 use crate::guard::Standing;
@@ -18,14 +17,14 @@ use crate::upstream::{Transport, UpstreamId};
 
 impl Metrics for Desk {
     async fn text(&self, format: Format) -> Option<String> {
-        self.gather().await.map(|gathered| write(&gathered, clock::wall(), format))
+        self.gather().await.map(|gathered| write(&gathered, format))
     }
 }
 
-/// Writes all metrics; `wall` is the time of day.
-fn write(gathered: &Gathered, wall: SystemTime, format: Format) -> String {
+/// Writes all metrics.
+fn write(gathered: &Gathered, format: Format) -> String {
     let mut out = Exposition::new(format);
-    process(&mut out, gathered, wall);
+    process(&mut out, gathered);
     queries(&mut out, &gathered.counters);
     waiting(&mut out, &gathered.counters);
     upstreams(&mut out, gathered);
@@ -35,12 +34,11 @@ fn write(gathered: &Gathered, wall: SystemTime, format: Format) -> String {
     out.finish()
 }
 
-fn process(out: &mut Exposition, gathered: &Gathered, wall: SystemTime) {
+fn process(out: &mut Exposition, gathered: &Gathered) {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     out.family(Kind::Gauge, "onward_build_info", "The version that runs; always 1.").value(&version, 1);
-    let started = wall.checked_sub(gathered.now.saturating_duration_since(gathered.known.started));
     out.family(Kind::Gauge, "onward_start_time_seconds", "When the process began, as Unix time.")
-        .seconds(&[], since_epoch(started));
+        .seconds(&[], since_epoch(gathered.known.started_at));
     out.family(
         Kind::Gauge,
         "onward_configuration_in_force",
@@ -186,13 +184,15 @@ fn upstreams(out: &mut Exposition, gathered: &Gathered) {
             family.value(&[("upstream", server), ("state", one.word())], u64::from(one == condition));
         }
     }
-    if let Some(named) = gathered.known.list.named {
+    let list = &gathered.known.list;
+    // A source that names them does so now.
+    if let Some(named) = list.named.map(|named| if list.kept { named } else { gathered.wall }) {
         out.family(
             Kind::Gauge,
             "onward_upstreams_found_timestamp_seconds",
             "When a source last named the upstream servers in use, as Unix time.",
         )
-        .seconds(&[], since_epoch(Some(named)));
+        .seconds(&[], since_epoch(named));
     }
 }
 
@@ -253,9 +253,9 @@ fn node(out: &mut Exposition, gathered: &Gathered) {
     )
     .value(&[], u64::from(gathered.file_is_good()));
     out.family(Kind::Gauge, "onward_tcp_connections", "Connections of clients over TCP.")
-        .value(&[], u64::try_from(gathered.known.connections).unwrap_or(u64::MAX));
+        .value(&[], u64::try_from(gathered.connections).unwrap_or(u64::MAX));
 }
 
-fn since_epoch(at: Option<SystemTime>) -> Duration {
-    at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default()
+fn since_epoch(at: SystemTime) -> Duration {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

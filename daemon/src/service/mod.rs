@@ -34,7 +34,7 @@ use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -60,8 +60,9 @@ use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::{Notice, WorkerReport};
 use crate::server::queries::Queries;
+use crate::server::tcp::TcpServer;
 use crate::waiters::Waiters;
-use desk::{Desk, Inquiries, Known};
+use desk::{Desk, Known};
 use listening::Listening;
 use outages::Outages;
 use plan::status::troubles;
@@ -97,8 +98,6 @@ struct Service {
     workers: Workers,
     /// Who tells how things are.
     desk: Arc<Desk>,
-    /// What it wants to know of the service itself.
-    inquiries: Inquiries,
     control: Option<ControlSocket>,
     metrics: Option<Endpoint>,
     /// Who may have metrics.
@@ -121,8 +120,9 @@ struct Service {
     proving: Proving,
     /// When the configuration that holds was read.
     configured: Instant,
-    /// When the service began.
+    /// When the service began, and the time of day then.
     started: Instant,
+    started_at: SystemTime,
     state: State,
 }
 
@@ -166,7 +166,6 @@ pub(crate) async fn serve(
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
             () = service.file_watch.changed() => {}
-            Some(reply) = service.inquiries.recv() => drop(reply.send(service.known())),
             () = tokio::time::sleep_until(wake.into()) => {
                 if service.tables.is_none() {
                     service.read_tables();
@@ -209,8 +208,9 @@ impl Service {
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
         let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
-        let (desk, inquiries) = Desk::new(Arc::clone(&shared), mailboxes.clone(), Arc::clone(&queries));
-        let listening = Listening::new(mailboxes.clone(), queries, settings.limits.tcp, inherited);
+        let tcp = Arc::new(TcpServer::new(Arc::clone(&queries), settings.limits.tcp));
+        let desk = Desk::new(Arc::clone(&shared), mailboxes.clone(), queries, Arc::clone(&tcp));
+        let listening = Listening::new(mailboxes.clone(), tcp, inherited);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
             file_watch: watch_file(&settings)?,
@@ -223,7 +223,6 @@ impl Service {
             mailboxes,
             workers,
             desk: Arc::new(desk),
-            inquiries,
             control: None,
             metrics: None,
             metrics_allow: Arc::new(ArcSwap::from_pointee(nobody())),
@@ -235,6 +234,7 @@ impl Service {
             proving: Proving::default(),
             configured: started,
             started,
+            started_at: clock::wall(),
         })
     }
 
@@ -250,6 +250,7 @@ impl Service {
                 return Err(Failure::Unusable(why));
             }
             self.state.told.retain(|line| plan.lines.contains(line));
+            self.desk.publish(self.known()); // before what may take a while
             if plan.changes.is_empty() {
                 let never = now + Duration::from_secs(86_400);
                 return Ok(self.started + plan.wake.unwrap_or(never));
@@ -386,9 +387,9 @@ impl Service {
             outages: self.outages.clone(),
             troubles: troubles(&self.state, &self.upstream_states()),
             list: self.upstreams.list(),
-            connections: self.listening.connections(),
             configured: self.configured,
             started: self.started,
+            started_at: self.started_at,
         }
     }
 }

@@ -185,12 +185,11 @@ impl Upstreams {
                 reason: candidate.usage.reason()?,
             })
         });
-        let named_now = (!found.kept && !found.servers.is_empty()).then(clock::wall);
         List {
             source: found.source.as_deref().map(str::to_owned),
             kept: found.kept,
             since: self.since,
-            named: named_now.or(self.named),
+            named: self.named,
             refused: refused.collect(),
             notes: found.notes.iter().chain(&found.unknown).cloned().collect(),
         }

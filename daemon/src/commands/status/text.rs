@@ -51,7 +51,8 @@ pub(super) fn render(shown: &Shown, paint: Paint) -> String {
             screen.configuration(status);
         }
         Err(error) => {
-            screen.line("Onward", &paint.bad(&error.to_string()));
+            let why = error.to_string();
+            screen.line("Onward", &paint.bad(why.trim_start_matches("Onward ")));
             screen.line("", "`systemctl status onward` and `journalctl -xu onward` say why");
             screen.file(&shown.file, None);
         }
@@ -220,7 +221,8 @@ impl Screen {
     fn cache(&mut self, status: &Status) {
         let cache = &status.cache;
         let (used, most) = (ByteSize(cache.bytes), ByteSize(cache.limit_bytes));
-        self.line("Remembers", &format!("{} responses, {used} of {most}", cache.entries));
+        let responses = if cache.entries == 1 { "response" } else { "responses" };
+        self.line("Remembers", &format!("{} {responses}, {used} of {most}", cache.entries));
         let queries = &status.queries;
         let all = queries.hits + queries.stale + queries.misses;
         self.line("Queries", &format!("{all}, {} of them answered from the cache", share(queries.hits, all)));
