@@ -4,6 +4,7 @@
 mod report;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -76,7 +77,7 @@ struct HowArgs {
     /// Show the lines that are changed
     #[arg(long)]
     diff: bool,
-    /// Print one JSON object
+    /// Print JSON: one object for each program
     #[arg(long)]
     json: bool,
     /// Do it even if pods do not reach Onward, or if files were changed since
@@ -108,7 +109,7 @@ pub(super) fn integrate(args: &IntegrateArgs, out: &mut dyn Write) -> Result<(),
     let mut report = Report::new(*program, how.check);
     let ended = integrate_one(&root, *program, how, &mut report);
     if let Err(failure) = &ended {
-        report.refuse(failure);
+        report.end(failure);
     }
     report.write(how, out)?;
     ended
@@ -127,7 +128,7 @@ pub(super) fn revert(args: &RevertArgs, out: &mut dyn Write) -> Result<(), Failu
         let mut report = Report::new(program, args.how.check);
         let this = revert_one(&root, program, &args.how, &mut report);
         if let Err(failure) = &this {
-            report.refuse(failure);
+            report.end(failure);
         }
         // Of several that were not named, those that were never integrated are no news.
         if report.is_news() || !args.programs.is_empty() {
@@ -154,6 +155,7 @@ fn revert_one(root: &Root, program: Program, how: &HowArgs, report: &mut Report)
         return would_change(!changes.is_empty());
     }
     integrate::take_back(root, program, &undoing)?;
+    report.is_done();
     if how.restart && !changes.is_empty() { restart_all(restarts) } else { Ok(()) }
 }
 
@@ -183,6 +185,7 @@ fn integrate_one(root: &Root, program: Program, how: &HowArgs, report: &mut Repo
         return would_change(true);
     }
     integrate::carry_out(root, program, &plan)?;
+    report.is_done();
     if how.restart {
         restart_all(&plan.restarts)?;
     }
@@ -235,7 +238,8 @@ fn would_change(anything: bool) -> Result<(), Failure> {
 fn restart_all(restarts: &[Restart]) -> Result<(), Failure> {
     for restart in restarts {
         let Some((program, arguments)) = restart.words() else { continue };
-        let ended = std::process::Command::new(program).args(arguments).stdin(std::process::Stdio::null()).status();
+        // Standard output is for the result.
+        let ended = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(std::io::stderr()).status();
         match ended {
             Ok(status) if status.success() => {}
             Ok(status) => return Err(Failure::System(format!("{restart}: {status}"))),

@@ -27,6 +27,10 @@ pub(super) struct Report {
     notes: Vec<String>,
     /// Why nothing is done.
     refused: Option<String>,
+    /// What went wrong once it was done.
+    failed: Option<String>,
+    #[serde(skip)]
+    is_done: bool,
     #[serde(skip)]
     is_for_pods: bool,
     #[serde(skip)]
@@ -63,6 +67,8 @@ impl Report {
             restart: Vec::new(),
             notes: Vec::new(),
             refused: None,
+            failed: None,
+            is_done: false,
             is_for_pods: program.is_for_pods(),
             is_integration: false,
             is_news: false,
@@ -108,11 +114,22 @@ impl Report {
         }
     }
 
-    pub(super) fn refuse(&mut self, failure: &Failure) {
-        if !failure.is_told() {
+    /// Takes note that the changes are made.
+    pub(super) fn is_done(&mut self) {
+        self.is_done = true;
+    }
+
+    /// Takes the failure that ended it, if it is one: a refusal, unless the changes are made.
+    pub(super) fn end(&mut self, failure: &Failure) {
+        if failure.is_told() {
+            return;
+        }
+        self.is_news = true;
+        if self.is_done {
+            self.failed = Some(failure.to_string());
+        } else {
             self.refused = Some(failure.to_string());
             self.changed = false;
-            self.is_news = true;
         }
     }
 
@@ -196,7 +213,7 @@ impl Report {
             return Ok(());
         }
         let commands = self.restart.join(" && ");
-        match (how.restart, self.check) {
+        match (how.restart && self.failed.is_none(), self.check) {
             (true, false) => writeln!(out, "restarted: {commands}")?,
             _ => writeln!(out, "takes effect with: {commands}")?,
         }
