@@ -43,8 +43,8 @@ const WOULD_CHANGE: u8 = 1;
                   onward integrate k3s --restart"
 )]
 pub struct IntegrateArgs {
-    /// What to integrate
-    #[arg(value_name = "PROGRAM")]
+    /// What to integrate: kubelet, k3s, rke2, microk8s, k0s or host
+    #[arg(value_name = "PROGRAM", hide_possible_values = true)]
     program: Program,
     #[command(flatten)]
     how: HowArgs,
@@ -61,8 +61,8 @@ pub struct IntegrateArgs {
                   Examples:\n  onward revert\n  onward revert kubelet --diff"
 )]
 pub struct RevertArgs {
-    /// What to revert: all, if none is named
-    #[arg(value_name = "PROGRAM")]
+    /// What to revert, of the same; all, if none is named
+    #[arg(value_name = "PROGRAM", hide_possible_values = true)]
     programs: Vec<Program>,
     #[command(flatten)]
     how: HowArgs,
