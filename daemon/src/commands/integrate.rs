@@ -122,7 +122,9 @@ pub(super) fn integrate(args: &IntegrateArgs, out: &mut dyn Write) -> Result<(),
 pub(super) fn revert(args: &RevertArgs, out: &mut dyn Write) -> Result<(), Failure> {
     must_be_root()?;
     let root = Root::machine();
-    let programs = if args.programs.is_empty() { Program::ALL.to_vec() } else { args.programs.clone() };
+    // In the other order, so that directories that one made and another filled are empty in the end.
+    let all = || Program::ALL.into_iter().rev().collect();
+    let programs: Vec<Program> = if args.programs.is_empty() { all() } else { args.programs.clone() };
     let mut ended = Ok(());
     for program in programs {
         let mut report = Report::new(program, args.how.check);
@@ -175,7 +177,7 @@ fn integrate_one(root: &Root, program: Program, how: &HowArgs, report: &mut Repo
     let plan = program.plan(root, &onward).map_err(Trouble::from)?;
     report.is_planned(&plan, program.is_awaited(root));
     if plan.changes.is_empty() {
-        return if how.restart && report.restarts_are_due() { restart_all(&plan.restarts) } else { Ok(()) };
+        return if how.restart && report.restarts_are_due() { restart(root, program, &plan) } else { Ok(()) };
     }
     let pods = if program.is_for_pods() { Pod::find(root) } else { Vec::new() };
     let asked = reach::try_all(&onward.servers, &pods);
@@ -186,10 +188,8 @@ fn integrate_one(root: &Root, program: Program, how: &HowArgs, report: &mut Repo
     }
     integrate::carry_out(root, program, &plan)?;
     report.is_done();
-    if how.restart {
-        restart_all(&plan.restarts)?;
-    }
-    verify(root, program, &onward, &plan)
+    verify(root, program, &onward, &plan)?;
+    if how.restart { restart(root, program, &plan) } else { Ok(()) }
 }
 
 fn must_be_reached(onward: &Onward, asked: &[Asked], how: &HowArgs) -> Result<(), Failure> {
@@ -232,6 +232,19 @@ fn must_be_root() -> Result<(), Failure> {
 
 fn would_change(anything: bool) -> Result<(), Failure> {
     if anything { Err(Failure::Told(WOULD_CHANGE)) } else { Ok(()) }
+}
+
+/// Restarts what is to take the change up, and looks whether another process runs now.
+fn restart(root: &Root, program: Program, plan: &Plan) -> Result<(), Failure> {
+    restart_all(&plan.restarts)?;
+    if program.is_awaited(root) {
+        let process = plan.process.unwrap_or_default();
+        return Err(Failure::System(format!(
+            "{} is told, but process {process} still runs, which was started before: restart it by what started it",
+            program.name()
+        )));
+    }
+    Ok(())
 }
 
 /// Runs the commands, each to its end.

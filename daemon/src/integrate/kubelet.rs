@@ -189,8 +189,23 @@ impl Facts<'_> {
                 }
             }
         }
-        let extra = variables.iter().find(|name| *name == EXTRA);
-        Ok(files.into_iter().next().zip(extra.cloned()))
+        if !variables.iter().any(|name| name == EXTRA) {
+            return Ok(None);
+        }
+        // A value in the file would take the place of one that is set elsewhere.
+        let mut elsewhere = unit.sets(EXTRA).map(str::to_owned);
+        for path in unit.environment_files() {
+            if text(self.root, &path)?.is_some_and(|text| variable(&text, EXTRA).is_some()) {
+                elsewhere = Some(path);
+            }
+        }
+        match (files.into_iter().next(), elsewhere) {
+            (Some(_), Some(path)) => Err(Refusal(format!(
+                "{path} sets {EXTRA}, and is not for Onward to change: put --resolv-conf={} into it by what wrote it",
+                self.file
+            ))),
+            (file, _) => Ok(file.map(|file| (file, EXTRA.to_owned()))),
+        }
     }
 
     fn flag_stands_elsewhere(&self, given: &str) -> Refusal {

@@ -50,6 +50,13 @@ impl Unit {
         names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')).collect()
     }
 
+    /// The file in which the unit itself sets a variable, `Environment=`, which a file of variables would replace.
+    pub(super) fn sets(&self, name: &str) -> Option<&str> {
+        let is_it = |word: &String| word.split_once('=').is_some_and(|(known, _)| known == name);
+        let mut lines = self.assignments.iter().filter(|line| line.key == "Environment");
+        lines.find(|line| words(&line.value).iter().any(is_it)).map(|line| line.path.as_str())
+    }
+
     /// The files that variables come from, in the order in which they are read.
     pub(super) fn environment_files(&self) -> Vec<String> {
         let mut files = Vec::new();

@@ -90,6 +90,18 @@ fn other_flags_of_the_administrators_stay_and_come_back_as_they_were() {
 }
 
 #[test]
+fn flags_that_the_unit_sets_itself_are_not_lost_to_a_file_that_replaces_them() {
+    let node = kubeadm("--v=2");
+    let path = "/etc/systemd/system/kubelet.service.d/20-site.conf";
+    node.write(path, "[Service]\nEnvironment=\"KUBELET_EXTRA_ARGS=--v=2 --max-pods=9\" A=b\n");
+    let refusal = node.refusal(Program::Kubelet);
+    assert!(refusal.starts_with(&format!("{path} sets KUBELET_EXTRA_ARGS")), "{refusal}");
+    // Where the administrator's file has it, that one counts already.
+    node.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=3\n");
+    assert_eq!(node.plan(Program::Kubelet).unwrap().changes.len(), 1);
+}
+
+#[test]
 fn lines_that_were_changed_since_are_left_unless_forced() {
     let node = kubeadm("");
     node.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n");
