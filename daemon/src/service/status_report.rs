@@ -8,7 +8,7 @@ use super::state::{self, Check, Role};
 use crate::control::status::{
     Blocked, Cache, Configuration, File, List, Listener, Overall, Queries, Status, Upstream, Verdict,
 };
-use crate::exchange::UpstreamCounters;
+use crate::exchange::{Histogram, UpstreamCounters};
 use crate::guard::{Asked, Standing, Witness};
 use crate::upstream::{self, Transport, UpstreamId};
 use crate::wire::query::shown;
@@ -16,6 +16,8 @@ use crate::wire::{name, rtype};
 
 /// Median of its answers from which on an upstream is called slow: people notice.
 const SLOW: Duration = Duration::from_millis(200);
+/// Minimum number of answers, of late, that say so: a few that took long may have been about far zones.
+const SLOW_ANSWERS: u64 = 20;
 
 /// How an upstream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +74,7 @@ impl Gathered {
             Some(Standing::Quarantined) => (Condition::Looping, since()),
             _ if self.known.outages.is_down(id) => (Condition::Down, self.verdicts.down_since(id, Transport::Udp)),
             Some(Standing::Suspect | Standing::LastResort) => (Condition::Suspect, since()),
-            _ if self.counted(id).1.latency.percentile(50).is_some_and(|median| median >= SLOW) => {
-                (Condition::Slow, None)
-            }
+            _ if is_slow(&self.counted(id).1.latency) => (Condition::Slow, None),
             _ => (Condition::Up, None),
         }
     }
@@ -101,6 +101,10 @@ impl Known {
         let text = self.state.file.text.as_deref().unwrap_or_default();
         text.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok()).collect()
     }
+}
+
+fn is_slow(latency: &Histogram) -> bool {
+    latency.count() >= SLOW_ANSWERS && latency.percentile(50).is_some_and(|median| median >= SLOW)
 }
 
 /// Tells how things are.
