@@ -41,6 +41,7 @@ mod clock;
 pub mod commands;
 mod config;
 mod control;
+mod doctor;
 mod durable;
 mod failure;
 mod glibc;

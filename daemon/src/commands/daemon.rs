@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::Failure;
 use crate::config::{self, Overrides, Settings};
-use crate::control::client::AskError;
+use crate::control::client::{self, AskError};
+use crate::control::status::Status;
 
 /// Where the daemon is asked: at the socket that was named, else where the configuration says.
 pub(super) fn socket(named: Option<&Path>) -> PathBuf {
@@ -14,6 +17,13 @@ pub(super) fn socket(named: Option<&Path>) -> PathBuf {
 /// The configuration of this host, or the defaults where it has faults: the daemon runs with another one then.
 pub(super) fn settings() -> Settings {
     config::load(&Overrides::default()).map(|loaded| loaded.settings).unwrap_or_default()
+}
+
+/// Asks the daemon how things are.
+pub(super) fn status(socket: &Path) -> Result<Status, AskError> {
+    let mut reply = client::call::<Value>(socket, "Status", json!({}))?;
+    let status = reply.get_mut("status").map(Value::take).unwrap_or_default();
+    serde_json::from_value(status).map_err(|_| AskError::TooOld)
 }
 
 impl From<AskError> for Failure {

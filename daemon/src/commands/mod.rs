@@ -7,6 +7,7 @@ mod check;
 mod cluster_facts;
 mod daemon;
 mod discover;
+mod doctor;
 mod explain;
 mod flush;
 mod integrate;
@@ -22,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Overrides;
 pub use crate::failure::Failure;
 use crate::logging;
+pub use doctor::DoctorArgs;
 pub use explain::ExplainArgs;
 pub use flush::FlushArgs;
 pub use integrate::{IntegrateArgs, RevertArgs};
@@ -39,7 +41,7 @@ Files:
   /var/lib/onward/integrate  what `onward integrate` has replaced, for `onward revert`
 Exit status:
   0  done
-  1, 2  of `onward status`: something is wrong; no DNS; 1 of `onward integrate --check`: something would be changed
+  1, 2  of `onward status`: something is wrong; no DNS; 1 of `onward doctor`: something is wrong; 1 of `onward integrate --check`: something would be changed
   64  the command line makes no sense
   69  the daemon does not run, or does not answer; pods do not reach it
   70  a fault of Onward itself
@@ -77,6 +79,7 @@ pub enum Command {
     Check(CheckArgs),
     Status(StatusArgs),
     Discover(DiscoverArgs),
+    Doctor(DoctorArgs),
     Explain(ExplainArgs),
     Monitor(MonitorArgs),
     Flush(FlushArgs),
@@ -195,6 +198,7 @@ impl CommandLine {
             Command::Check(args) => check::check(args, out),
             Command::Status(args) => status::run(args, out),
             Command::Discover(args) => discover::run(args, out),
+            Command::Doctor(args) => doctor::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Monitor(args) => monitor::run(args, out),
             Command::Flush(args) => flush::run(args, out),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, daemon};
 use crate::clock;
-use crate::control::client::{self, AskError};
+use crate::control::client::AskError;
 use crate::control::status::{Overall, Status};
 use crate::discovery::resolv_conf;
 use reach::Reach;
@@ -101,10 +101,7 @@ pub(super) fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure>
 }
 
 fn look(socket: &Path) -> Shown {
-    let daemon = client::call::<Value>(socket, "Status", json!({})).and_then(|mut reply| {
-        let status = reply.get_mut("status").map(Value::take).unwrap_or_default();
-        serde_json::from_value::<Status>(status).map_err(|_| AskError::TooOld)
-    });
+    let daemon = daemon::status(socket);
     let path = match &daemon {
         Ok(status) => status.file.path.clone(),
         Err(_) => daemon::settings().resolv_conf.path.display().to_string(),

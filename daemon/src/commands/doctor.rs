@@ -1,0 +1,134 @@
+//! `onward doctor`: what is wrong with DNS on this node, with its evidence and its cure.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, daemon};
+use crate::discovery::{Root, resolv_conf};
+use crate::doctor::{self, Diagnosis, Finding, Onward, Severity};
+use crate::integrate::pods::Pod;
+use crate::integrate::reach;
+
+/// `onward doctor`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Find out what is wrong with DNS on this node, and say what to do",
+    long_about = "Find out what is wrong with DNS on this node, and say what to do: whose /etc/resolv.conf is, which file kubelet \
+                  gives to pods and what it names, what the pods that run really have, where CoreDNS forwards to and what it \
+                  said before it ended, whether Onward runs, is well, and is reached from the networks of pods.\n\nEach \
+                  finding has its evidence, what it does to pods, and the cure, as commands to paste; the one to do first \
+                  stands at the end. Nothing is changed. It needs no daemon; as another user than root it sees less, and \
+                  says what.",
+    after_help = "Exit status: 0 nothing was found; 1 something was\n\
+                  Examples:\n  onward doctor\n  onward doctor --json | jq '.findings[].what'"
+)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show what is well, too
+    #[arg(long)]
+    pub verbose: bool,
+    /// Ask the daemon here, instead of where the configuration says
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+}
+
+/// Does it, on this machine.
+pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let settings = daemon::settings();
+    let root = Root::machine();
+    let onward = Onward {
+        file: settings.resolv_conf.path.display().to_string(),
+        state_dir: settings.state_dir,
+        configured: settings.upstreams.servers,
+        sources: settings.upstreams.sources,
+    };
+    let mut diagnosis = doctor::examine(&root, &onward);
+    let names: Vec<IpAddr> = match root.read(&onward.file) {
+        Ok(content) => resolv_conf::parse(&content.unwrap_or_default()).nameservers,
+        Err(_) => Vec::new(),
+    }
+    .iter()
+    .map(|named| named.server.ip())
+    .collect();
+    let socket = args.control_socket.clone().unwrap_or(settings.control.socket);
+    let status = daemon::status(&socket);
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        diagnosis.unseen.push("the networks of pods can be entered by root alone".to_owned());
+    }
+    let pods = if is_root { Pod::find(&root) } else { Vec::new() };
+    let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
+    doctor::examine_daemon(&status, &names, &asked, &mut diagnosis);
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &diagnosis).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(text(&diagnosis, args.verbose).as_bytes())?;
+    }
+    if diagnosis.findings.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
+}
+
+fn text(diagnosis: &Diagnosis, verbose: bool) -> String {
+    let mut text = String::new();
+    if verbose {
+        diagnosis.well.iter().for_each(|line| text.push_str(&format!("ok    {line}\n")));
+    }
+    for (number, finding) in diagnosis.findings.iter().enumerate() {
+        let word = if finding.severity == Severity::Fault { "FAULT" } else { "risk " };
+        let _ = writeln!(text, "\n{}. {word} {}", number + 1, finding.what); // a String takes all
+        finding.evidence.iter().for_each(|line| text.push_str(&format!("   seen:  {line}\n")));
+        let _ = writeln!(text, "   so:    {}", finding.effect);
+        push_cure(&mut text, finding);
+    }
+    if !diagnosis.unseen.is_empty() {
+        text.push_str("\nNot seen:\n");
+        diagnosis.unseen.iter().for_each(|line| text.push_str(&format!("   {line}\n")));
+    }
+    match diagnosis.first() {
+        Some(first) if diagnosis.findings.len() > 1 => {
+            let _ = writeln!(text, "\nDo this first: it ends \"{}\"", first.what);
+            push_cure(&mut text, first);
+        }
+        Some(_) => {}
+        None if diagnosis.unseen.is_empty() => text.push_str("Nothing is wrong with DNS on this node.\n"),
+        None => text.push_str("\nNothing wrong was seen.\n"),
+    }
+    text.trim_start_matches('\n').to_owned()
+}
+
+fn push_cure(text: &mut String, finding: &Finding) {
+    for (number, line) in finding.cure.iter().enumerate() {
+        let title = if number == 0 { "do:" } else { "" };
+        let _ = writeln!(text, "   {title:<6} {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_is_to_be_done_first() {
+        let finding = |severity, what: &str| Finding {
+            severity,
+            what: what.to_owned(),
+            evidence: vec!["/etc/resolv.conf:1".to_owned()],
+            effect: "pods resolve nothing".to_owned(),
+            cure: vec![format!("mend {what}"), "and more".to_owned()],
+        };
+        let findings = vec![finding(Severity::Risk, "one"), finding(Severity::Fault, "two")];
+        let diagnosis = Diagnosis { findings, ..Diagnosis::default() };
+        let said = text(&diagnosis, false);
+        let expected =
+            "1. risk  one\n   seen:  /etc/resolv.conf:1\n   so:    pods resolve nothing\n   do:    mend one\n";
+        assert!(said.starts_with(expected), "{said}");
+        assert!(said.ends_with("Do this first: it ends \"two\"\n   do:    mend two\n          and more\n"), "{said}");
+        assert_eq!(text(&Diagnosis::default(), false), "Nothing is wrong with DNS on this node.\n");
+    }
+}

@@ -1,0 +1,70 @@
+//! Onward itself: whether it runs, is well, and is reached, from this node and from the networks of pods.
+
+use std::net::IpAddr;
+
+use super::{Diagnosis, Finding, Severity};
+use crate::control::client::AskError;
+use crate::control::status::{Overall, Status};
+use crate::integrate::reach::{Asked, trouble};
+
+/// Adds what the daemon says of itself, and what came of asking the addresses in its file. `names` are those.
+pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked: &[Asked], diagnosis: &mut Diagnosis) {
+    match daemon {
+        Err(AskError::NotRunning(_)) if names.is_empty() => {
+            diagnosis.well.push("Onward does not run here, and has written no file for pods".to_owned());
+        }
+        Err(error @ AskError::NotAllowed(_)) => diagnosis.unseen.push(error.to_string()),
+        Err(error) => diagnosis.add(Finding {
+            severity: Severity::Fault,
+            what: error.to_string(),
+            evidence: vec![format!("its file names {}", shown(names))],
+            effect: "pods that have this address resolve nothing".to_owned(),
+            cure: vec!["systemctl restart onward".to_owned(), "journalctl -xu onward".to_owned()],
+        }),
+        Ok(status) if status.state == Overall::Ok => diagnosis.well.push(format!("Onward is well: {}", status.summary)),
+        Ok(status) => {
+            for trouble in &status.troubles {
+                let severity = if status.state == Overall::NoDns { Severity::Fault } else { Severity::Risk };
+                diagnosis.add(Finding {
+                    severity,
+                    what: format!("Onward says: {trouble}"),
+                    evidence: vec!["onward status".to_owned()],
+                    effect: effect(status.state).to_owned(),
+                    cure: vec!["onward status".to_owned(), "journalctl -xu onward".to_owned()],
+                });
+            }
+        }
+    }
+    // That nothing answers while nothing runs is no news.
+    let told = if daemon.is_ok() { trouble(asked) } else { Vec::new() };
+    for line in &told {
+        diagnosis.add(Finding {
+            severity: Severity::Fault,
+            what: line.clone(),
+            evidence: vec!["asked just now, over UDP and TCP".to_owned()],
+            effect: "pods there resolve nothing outside the cluster, and CoreDNS among them nothing for others"
+                .to_owned(),
+            cure: vec![
+                "nft list ruleset | grep -n 'dport 53'".to_owned(),
+                "# open port 53, UDP and TCP, from the network of pods to this node".to_owned(),
+            ],
+        });
+    }
+    let pods = asked.iter().filter_map(|one| one.pod.as_deref()).collect::<std::collections::BTreeSet<_>>();
+    if told.is_empty() && daemon.is_ok() && !asked.is_empty() {
+        let from = if pods.is_empty() { String::new() } else { format!(" and {} pod(s)", pods.len()) };
+        diagnosis.well.push(format!("{} is reached over UDP and TCP from this node{from}", shown(names)));
+    }
+}
+
+fn effect(state: Overall) -> &'static str {
+    match state {
+        Overall::NoDns => "pods get what is remembered, else SERVFAIL",
+        Overall::Ok | Overall::Degraded | Overall::Unknown => "none while other servers answer",
+    }
+}
+
+fn shown(names: &[IpAddr]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+}
