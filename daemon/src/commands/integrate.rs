@@ -27,14 +27,14 @@ const WOULD_CHANGE: u8 = 1;
 #[command(
     about = "Have kubelet, k3s and others give Onward's file to pods, or the node itself ask Onward",
     long_about = "Have kubelet, k3s, RKE2, MicroK8s or k0s give Onward's file to pods, or (host) the node itself ask \
-                  Onward.\n\nWhere it is said depends on how the program was started: a drop-in where kubelet has \
+                  Onward.\n\nWhere it is set depends on how the program was started: a drop-in where kubelet has \
                   --config-dir, else its flag in the environment file that its unit reads, else kubeadm's files; a file in \
                   config.yaml.d of k3s and RKE2; MicroK8s' file of arguments; a drop-in for k0s' unit; and for the node \
                   what governs /etc/resolv.conf: systemd-resolved, NetworkManager, resolvconf, or nobody. What cannot be \
                   changed safely is refused, with the reason and what to do.\n\nBefore anything is changed, a name that only \
                   Onward answers is asked over UDP and TCP, from this node and from the networks of pods that run here. \
                   Where that fails, the cause is told and nothing is changed, unless --force is given. Afterwards it is \
-                  looked whether the program is told what it should be.\n\nWhat is replaced is kept in \
+                  checked that the program is told what it should be.\n\nWhat is replaced is kept in \
                   /var/lib/onward/integrate. A second run changes nothing. Nothing is restarted unless --restart is given: \
                   what has to be is said.",
     after_help = "Exit status: 0 it is so, or was already; 1 with --check: something would be changed; 69 pods do not reach \

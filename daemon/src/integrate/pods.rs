@@ -1,13 +1,16 @@
 //! The pods that run on this node, by the control groups of their processes, and work that is done from inside the
 //! network of one.
 //!
-//! Nothing runs in a pod: a thread of this process enters its network namespace, and ends. It needs CAP_SYS_ADMIN.
+//! Nothing runs in a pod, and none of its files is opened, which could be anything: a thread of this process enters its
+//! network namespace, and ends. It needs CAP_SYS_ADMIN.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::gethostname;
 
 use crate::discovery::Root;
 
@@ -29,34 +32,7 @@ impl Pod {
     /// Looks for pods that run, those of DNS first, one for each network; those that use the node's own are left out.
     #[must_use]
     pub(crate) fn find(root: &Root) -> Vec<Self> {
-        let network = |process: &str| std::fs::read_link(root.path(format!("/proc/{process}/ns/net"))).ok();
-        let own = network("self").or_else(|| network("1"));
-        let mut pods = BTreeMap::new();
-        let names = root.list("/proc").unwrap_or_default();
-        for process in names.iter().filter_map(|name| name.parse::<u32>().ok()) {
-            let groups = root.read_text(format!("/proc/{process}/cgroup")).ok().flatten().unwrap_or_default();
-            let Some(network) = network(&process.to_string()).filter(|_| groups.contains(CONTROL_GROUP)) else {
-                continue;
-            };
-            if Some(&network) == own.as_ref() {
-                continue;
-            }
-            // The process that holds a pod's network has no name of its own.
-            let name = root.read_text(format!("/proc/{process}/root/etc/hostname")).ok().flatten();
-            let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-            let known = pods.entry(network).or_insert((process, None));
-            if known.1.is_none() {
-                *known = (process, name);
-            }
-        }
-        let named = |(process, name): (u32, Option<String>)| Self {
-            process,
-            name: name.unwrap_or_else(|| format!("the pod of process {process}")),
-        };
-        let mut pods: Vec<Self> = pods.into_values().map(named).collect();
-        pods.sort_by_key(|pod| (!pod.name.contains("dns"), pod.process));
-        pods.truncate(PODS_MAX);
-        pods
+        choose(networks(root), &name_of)
     }
 
     /// Does `work` on a thread of its own inside the pod's network.
@@ -64,16 +40,60 @@ impl Pod {
     /// # Errors
     /// Where it cannot be entered: the pod has ended, or a privilege is missing.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-        let network = File::open(format!("/proc/{}/ns/net", self.process))?;
-        let entered = || {
-            setns(network, CloneFlags::CLONE_NEWNET)?;
-            Ok(work())
-        };
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("pod".to_owned()).spawn_scoped(scope, entered)?;
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that asked has ended")))
-        })
+        within(self.process, "net", CloneFlags::CLONE_NEWNET, work)
     }
+}
+
+/// The networks of pods, other than the node's, and the first process of each.
+fn networks(root: &Root) -> BTreeMap<PathBuf, u32> {
+    let network = |process: &str| std::fs::read_link(root.path(format!("/proc/{process}/ns/net"))).ok();
+    let own = network("self").or_else(|| network("1"));
+    let mut processes: Vec<u32> =
+        root.list("/proc").unwrap_or_default().iter().filter_map(|name| name.parse().ok()).collect();
+    processes.sort_unstable();
+    let mut networks = BTreeMap::new();
+    for process in processes {
+        let groups = root.read_text(format!("/proc/{process}/cgroup")).ok().flatten().unwrap_or_default();
+        let network = network(&process.to_string()).filter(|_| groups.contains(CONTROL_GROUP));
+        if let Some(network) = network.filter(|network| Some(network) != own.as_ref()) {
+            networks.entry(network).or_insert(process);
+        }
+    }
+    networks
+}
+
+fn choose(networks: BTreeMap<PathBuf, u32>, name_of: &dyn Fn(u32) -> Option<String>) -> Vec<Pod> {
+    let named = |process| {
+        let name = name_of(process).filter(|name| is_name(name));
+        Pod { process, name: name.unwrap_or_else(|| format!("the pod of process {process}")) }
+    };
+    let mut pods: Vec<Pod> = networks.into_values().map(named).collect();
+    pods.sort_by_key(|pod| (!pod.name.contains("dns"), pod.process));
+    pods.truncate(PODS_MAX);
+    pods
+}
+
+/// The name of the host that a process sees itself on, which kubelet makes that of the pod.
+fn name_of(process: u32) -> Option<String> {
+    within(process, "uts", CloneFlags::CLONE_NEWUTS, gethostname).ok()?.ok()?.into_string().ok()
+}
+
+/// Whether a name may be shown: a pod can give itself any.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+/// Does `work` on a thread of its own in a namespace of a process (namespaces(7)).
+fn within<T: Send>(process: u32, kind: &str, flag: CloneFlags, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let namespace = File::open(format!("/proc/{process}/ns/{kind}"))?;
+    let entered = || {
+        setns(namespace, flag)?;
+        Ok(work())
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("pod".to_owned()).spawn_scoped(scope, entered)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that asked has ended")))
+    })
 }
 
 #[cfg(test)]
@@ -87,25 +107,27 @@ mod tests {
     fn one_process_stands_for_each_network_and_dns_comes_first() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::at(directory.path());
-        let process = |id: &str, group: &str, network: &str, name: Option<&str>| {
+        let process = |id: &str, group: &str, network: &str| {
             fs::create_dir_all(root.path(format!("/proc/{id}/ns"))).unwrap();
-            fs::create_dir_all(root.path(format!("/proc/{id}/root/etc"))).unwrap();
             fs::write(root.path(format!("/proc/{id}/cgroup")), format!("0::{group}\n")).unwrap();
             symlink(network, root.path(format!("/proc/{id}/ns/net"))).unwrap();
-            if let Some(name) = name {
-                fs::write(root.path(format!("/proc/{id}/root/etc/hostname")), format!("{name}\n")).unwrap();
-            }
         };
-        process("1", "/init.scope", "net:[1]", Some("node"));
-        process("20", "/kubepods.slice/a/pause", "net:[2]", None);
-        process("21", "/kubepods.slice/a/app", "net:[2]", Some("app-1"));
-        process("30", "/kubepods.slice/b/pause", "net:[3]", None);
-        process("40", "/kubepods/burstable/c", "net:[4]", Some("coredns-2"));
-        process("50", "/kubepods.slice/host", "net:[1]", Some("proxy"));
-        process("60", "/system.slice/cron.service", "net:[5]", Some("node"));
-        let pods = Pod::find(&root);
+        process("1", "/init.scope", "net:[1]");
+        process("20", "/kubepods.slice/a/pause", "net:[2]");
+        process("121", "/kubepods.slice/a/app", "net:[2]");
+        process("30", "/kubepods.slice/b/pause", "net:[3]");
+        process("40", "/kubepods/burstable/c", "net:[4]");
+        process("50", "/kubepods.slice/host", "net:[1]");
+        process("60", "/system.slice/cron.service", "net:[5]");
+        let name_of = |process| match process {
+            20 => Some("app-1".to_owned()),
+            30 => Some("\u{1b}[2J".to_owned()),
+            40 => Some("coredns-2".to_owned()),
+            _ => None,
+        };
+        let pods = choose(networks(&root), &name_of);
         let names: Vec<_> = pods.iter().map(|pod| (pod.process, pod.name.as_str())).collect();
-        assert_eq!(names, [(40, "coredns-2"), (21, "app-1"), (30, "the pod of process 30")]);
+        assert_eq!(names, [(40, "coredns-2"), (20, "app-1"), (30, "the pod of process 30")]);
     }
 
     #[test]
