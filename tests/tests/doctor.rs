@@ -76,6 +76,15 @@ fn the_outage_is_found_before_onward_runs_and_nothing_is_wrong_after_its_cure() 
         assert!(text.contains(part), "{part} in\n{text}");
     }
 
+    let (code, text) = onward::run_to_end(node, &["doctor", "--bundle", "/run/node.tar"]);
+    assert!(code == Some(0) && text.contains("files/etc/resolv.conf") && text.contains("status.json"), "{text}");
+    let listed = Command::new("tar").arg("-tf").arg(node.path("/run/node.tar")).output().expect("run tar");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for part in ["onward/doctor.json", "onward/status.json", "onward/files/run/onward/resolv.conf"] {
+        assert!(listed.lines().any(|line| line == part), "{part} in\n{listed}");
+    }
+    assert!(!listed.contains(CONFIG), "kubelet's configuration may name secrets: {listed}");
+
     // Port 53 is shut; the daemon dies; the file goes.
     node.net().within(|| {
         let rules = "table inet test { chain input { type filter hook input priority 0; tcp dport 53 drop; }; }";

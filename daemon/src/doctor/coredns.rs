@@ -1,9 +1,11 @@
 //! CoreDNS on this node: where its Corefile has it forward to, zone by zone, and what it said before it ended.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::sandbox::Sandbox;
 use super::{Diagnosis, Finding, Node, Severity};
+use crate::discovery::Root;
 use crate::service::handed_out;
 
 /// Where kubelet lays out the ConfigMaps of pods.
@@ -25,22 +27,29 @@ pub(super) struct Forward {
 }
 
 pub(super) fn examine(node: &Node<'_>, diagnosis: &mut Diagnosis) {
-    let pods = match node.root.list(VOLUMES) {
-        Ok(pods) => pods,
-        Err(error) => return diagnosis.unseen.push(format!("{VOLUMES}: {error}; what CoreDNS is told is unknown")),
-    };
-    for uid in pods {
-        let folder = format!("{VOLUMES}/{uid}/{CONFIG_MAPS}");
-        for volume in node.root.list(&folder).unwrap_or_default() {
-            let path = format!("{folder}/{volume}/{COREFILE}");
-            let Ok(Some(text)) = node.root.read_text(&path) else { continue };
-            let pod = node.sandboxes.iter().find(|sandbox| sandbox.uid == uid);
-            for forward in forwards(&text) {
-                look_at(node, pod, &path, &forward, diagnosis);
-            }
+    if let Err(error) = node.root.list(VOLUMES) {
+        diagnosis.unseen.push(format!("{VOLUMES}: {error}; what CoreDNS is told is unknown"));
+    }
+    for path in corefiles(node.root) {
+        let Ok(Some(text)) = node.root.read_text(&path) else { continue };
+        let is_its = |sandbox: &&Sandbox| path.starts_with(format!("{VOLUMES}/{}", sandbox.uid));
+        let pod = node.sandboxes.iter().filter(|sandbox| !sandbox.uid.is_empty()).find(is_its);
+        for forward in forwards(&text) {
+            look_at(node, pod, &path.display().to_string(), &forward, diagnosis);
         }
     }
     logs(node, diagnosis);
+}
+
+/// The Corefiles of this node's pods.
+pub(super) fn corefiles(root: &Root) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for uid in root.list(VOLUMES).unwrap_or_default() {
+        let folder = format!("{VOLUMES}/{uid}/{CONFIG_MAPS}");
+        let volumes = root.list(&folder).unwrap_or_default();
+        found.extend(volumes.iter().map(|volume| PathBuf::from(format!("{folder}/{volume}/{COREFILE}"))));
+    }
+    found
 }
 
 /// Reads the `forward` lines of a Corefile, each with the zones of its block.

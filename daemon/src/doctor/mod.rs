@@ -156,6 +156,29 @@ impl Node<'_> {
     }
 }
 
+/// The files that were looked at, for a support archive: none of them holds a secret.
+pub(crate) fn files(root: &Root, onward: &Onward) -> Vec<PathBuf> {
+    let kubelet = kubelet::read(root);
+    let handed = kubelet.resolv_conf.as_deref().unwrap_or("/etc/resolv.conf");
+    let mut files: Vec<PathBuf> =
+        ["/etc/resolv.conf", handed, &onward.file, "/etc/onward/onward.toml", "/run/onward/cluster.json"]
+            .into_iter()
+            .chain([
+                "/run/systemd/resolve/resolv.conf",
+                "/run/NetworkManager/resolv.conf",
+                "/etc/systemd/resolved.conf",
+            ])
+            .map(PathBuf::from)
+            .collect();
+    let drop_ins = root.list("/etc/onward/onward.toml.d").unwrap_or_default();
+    files.extend(drop_ins.iter().map(|name| Path::new("/etc/onward/onward.toml.d").join(name)));
+    files.extend(coredns::corefiles(root));
+    files.extend(sandbox::find(root, &mut Vec::new()).into_iter().map(|sandbox| sandbox.resolv_conf.into()));
+    files.sort();
+    files.dedup();
+    files
+}
+
 /// Looks at all that can be seen in files.
 pub(crate) fn examine(root: &Root, onward: &Onward) -> Diagnosis {
     let ours = File::read(root, &onward.file).ok().flatten().map(|file| file.addresses()).unwrap_or_default();

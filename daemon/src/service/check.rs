@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Maximum number of queries, since a busy machine may be late.
 const TRIES: u32 = 3;
 /// A query for the root's name servers, without RD: answered from the cache, or refused, and never forwarded.
-pub(crate) const QUERY: [u8; 17] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+const QUERY: [u8; 17] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
 
 /// Returns whether any response comes from the address, over UDP.
 pub(super) async fn answers(address: SocketAddr) -> bool {

@@ -9,7 +9,7 @@
 
 mod apply;
 mod change;
-pub(crate) mod check;
+mod check;
 mod desk;
 mod ending;
 mod explain;

@@ -1,4 +1,7 @@
-//! `onward doctor`: what is wrong with DNS on this node, with its evidence and its cure.
+//! `onward doctor`: what is wrong with DNS on this node, with its evidence and its cure; and an archive of all that was
+//! looked at, for support.
+
+mod bundle;
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -8,10 +11,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, daemon};
+use crate::clock;
 use crate::discovery::{Root, resolv_conf};
 use crate::doctor::{self, Diagnosis, Finding, Onward, Severity};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach;
+use bundle::Part;
 
 /// `onward doctor`.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,7 +29,7 @@ use crate::integrate::reach;
                   stands at the end. Nothing is changed. It needs no daemon; as another user than root it sees less, and \
                   says what.",
     after_help = "Exit status: 0 nothing was found; 1 something was\n\
-                  Examples:\n  onward doctor\n  onward doctor --json | jq '.findings[].what'"
+                  Examples:\n  onward doctor\n  onward doctor --json | jq '.findings[].what'\n  onward doctor --bundle /tmp/node.tar"
 )]
 pub struct DoctorArgs {
     /// Print one JSON object
@@ -33,6 +38,10 @@ pub struct DoctorArgs {
     /// Show what is well, too
     #[arg(long)]
     pub verbose: bool,
+    /// Write an archive (tar) of what was looked at, for support: findings, status, configuration, journal, resolv.conf
+    /// files, Corefiles; without secrets
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
     /// Ask the daemon here, instead of where the configuration says
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
@@ -65,11 +74,23 @@ pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure>
     let pods = if is_root { Pod::find(&root) } else { Vec::new() };
     let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
     doctor::examine_daemon(&status, &names, &asked, &mut diagnosis);
+    let as_json = serde_json::to_string_pretty(&diagnosis).map_err(std::io::Error::from)?;
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &diagnosis).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{as_json}")?;
     } else {
         out.write_all(text(&diagnosis, args.verbose).as_bytes())?;
+    }
+    if let Some(path) = &args.bundle {
+        let part = |name: &str, text: String| Part { name: name.to_owned(), content: text.into_bytes() };
+        let mut parts = vec![part("doctor.json", as_json), part("doctor.txt", text(&diagnosis, true))];
+        if let Ok(status) = &status {
+            parts.push(part("status.json", serde_json::to_string_pretty(status).map_err(std::io::Error::from)?));
+        }
+        parts.extend(bundle::files(&root, &doctor::files(&root, &onward)));
+        parts.extend(bundle::journal());
+        // With --json the list would spoil the object.
+        let mut nowhere = Vec::new();
+        bundle::write(path, &parts, clock::wall(), if args.json { &mut nowhere } else { out })?;
     }
     if diagnosis.findings.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
 }
