@@ -52,14 +52,22 @@ pub(super) enum Ask {
 impl Health {
     /// Takes a suspicion, and a name that the upstream has answered before. A no-op where it is being probed, or was
     /// lately.
+    ///
+    /// A worker suspects one that is down where it has had a response since: one that was on its way when the upstream
+    /// went down, and came before the worker heard of that. It went down after that response, so the time moves on; by
+    /// the former one that worker would hold it to be up for good.
     pub(super) fn suspect(&mut self, answered: Option<Box<[u8]>>, now: Instant) {
         let lately = self.last_suspicion.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN);
         if answered.is_some() {
             self.answered = answered;
         }
-        if matches!(self.state, State::Up) && !lately {
-            self.last_suspicion = Some(now);
-            self.state = State::Suspected { since: now, sent: 0, next: now };
+        match &mut self.state {
+            State::Up if !lately => {
+                self.last_suspicion = Some(now);
+                self.state = State::Suspected { since: now, sent: 0, next: now };
+            }
+            State::Down { since, .. } => *since = now,
+            State::Up | State::Suspected { .. } => {}
         }
     }
 
@@ -164,6 +172,16 @@ mod tests {
         assert_eq!(sent.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1_000, 3_000, 7_000, 11_000, 15_000]);
         health.heard();
         assert_eq!((health.down_since(), health.due()), (None, None));
+    }
+
+    #[test]
+    fn a_worker_that_had_a_late_response_learns_that_it_is_down_too() {
+        let (mut health, mut now) = (Health::default(), crate::clock::now());
+        health.suspect(None, now);
+        silence(&mut health, &mut now, ms(900));
+        now += ms(2_000);
+        health.suspect(None, now); // of a worker that heard it after the first suspicion, and hears nothing any more
+        assert_eq!(health.down_since(), Some(now));
     }
 
     #[test]

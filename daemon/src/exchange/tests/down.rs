@@ -148,3 +148,24 @@ fn an_upstream_that_goes_down_and_comes_back_is_reported_each_time_once() {
     w.down(&[]);
     assert_eq!(w.health_changes, 2);
 }
+
+/// The response to a query was on its way when another worker found that the upstream had gone.
+#[test]
+fn a_response_that_comes_before_the_verdict_does_not_keep_a_dead_upstream_up() {
+    let mut w = world(&TWO, None);
+    w.ask("one");
+    let suspected = w.now;
+    w.until(10);
+    w.answer(0, 0, true);
+    w.down_since(&[0], suspected);
+    assert!(!w.engine.report(w.now).upstreams[0].is_down, "it has said something since");
+    w.until(1_500);
+    w.perhaps_down.clear();
+    w.ask("two");
+    let socket = w.sent.iter().rfind(|(to, ..)| *to == 0).map(|(_, socket, _)| *socket).unwrap();
+    w.engine.refused(UpstreamId(0), socket, w.now);
+    w.act();
+    assert_eq!(w.perhaps_down.len(), 1, "the guard hears that it says nothing any more, and moves the time on");
+    w.down(&[0]);
+    assert!(w.engine.report(w.now).upstreams[0].is_down);
+}

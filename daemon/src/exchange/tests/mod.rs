@@ -187,7 +187,12 @@ impl World {
 
     /// The guard says that these are down, or nobody.
     fn down(&mut self, upstreams: &[u16]) {
-        let verdicts = Verdicts::of_down(upstreams.iter().map(|number| UpstreamId(*number)), self.now);
+        self.down_since(upstreams, self.now);
+    }
+
+    /// The guard says that these are down since then.
+    fn down_since(&mut self, upstreams: &[u16], since: Instant) {
+        let verdicts = Verdicts::of_down(upstreams.iter().map(|number| UpstreamId(*number)), since);
         self.engine.guide(guidance(verdicts), self.now);
         self.act();
     }
