@@ -151,7 +151,7 @@ fn firing(lab: &Lab) -> BTreeSet<String> {
 /// Asks for new names until an alert fires.
 fn wait_for(lab: &Lab, alert: &str) {
     let (mut number, mut last) = (0, BTreeSet::new());
-    let fires = wait::until(wait::seconds(40), || {
+    let fires = wait::until(wait::seconds(60), || {
         number += 1;
         let client = lab.client();
         let _ = client.exchange(&Query::new(&format!("{alert}-{number}.test"), types::A).bytes(), wait::millis(300));
