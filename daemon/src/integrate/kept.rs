@@ -188,7 +188,10 @@ impl Started {
         let stat = root.read_text(format!("/proc/{id}/stat")).ok().flatten()?;
         // The second field is a name in parentheses, which may have blanks and parentheses in it.
         let (_, after) = stat.rsplit_once(')')?;
-        let ticks = after.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        let mut fields = after.split_ascii_whitespace();
+        // One that has ended stays in the table until its parent has taken note (proc(5)).
+        let _running = fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
+        let ticks = fields.nth(18)?.parse().ok()?;
         Some(Self { id, ticks })
     }
 }
