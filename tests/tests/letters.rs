@@ -145,6 +145,7 @@ type Unborne = (&'static str, fn(&Seen) -> bool);
 /// From the first question on: the probes of the start have not taught anything yet.
 #[test]
 fn an_upstream_that_drops_what_it_does_not_bear_is_learnt_within_its_first_questions() {
+    const QUESTIONS: usize = 60;
     let unborne: [Unborne; 3] =
         [("EDNS", Seen::has_opt), ("AD", asks_for_ad), ("AD or EDNS", |seen| seen.has_opt() || asks_for_ad(seen))];
     std::thread::scope(|scope| {
@@ -156,7 +157,7 @@ fn an_upstream_that_drops_what_it_does_not_bear_is_learnt_within_its_first_quest
                     let server = server.start(host.net(), hops::port(place));
                     let node = Node::start(&host, &[place], "");
                     let mut told = Vec::new();
-                    for number in 0..20 {
+                    for number in 0..QUESTIONS {
                         let name = format!("web{number}.service.example");
                         let query = Query::new(&name, types::A).flags(flags::RD | flags::AD).edns(1232);
                         let begun = std::time::Instant::now();
@@ -165,11 +166,17 @@ fn an_upstream_that_drops_what_it_does_not_bear_is_learnt_within_its_first_quest
                     }
                     let output = node.onward.output();
                     let failed = told.iter().filter(|(right, _)| !right).count();
-                    assert_eq!(failed, 0, "{label} at {place}: names that failed of 20: {told:?}\n{output}");
+                    assert_eq!(failed, 0, "{label} at {place}: names that failed of {QUESTIONS}: {told:?}\n{output}");
                     let late = told.iter().filter(|(_, took)| *took >= AT_ONCE).count();
-                    assert!(late <= 3, "{label} at {place}: {late} of 20 were late: {told:?}\n{output}");
-                    let once = (15..20).all(|number| server.count(&format!("web{number}.service.example")) == 1);
-                    assert!(once, "{label} at {place}: it is learnt, so each question is asked once");
+                    assert!(late <= 3, "{label} at {place}: {late} of {QUESTIONS} were late: {told:?}\n{output}");
+                    // Each worker learns by its own first three questions, and which worker gets one is chance.
+                    let later = (QUESTIONS - 5..QUESTIONS)
+                        .flat_map(|number| server.seen(&format!("web{number}.service.example")));
+                    let in_vain: Vec<Seen> = later.filter(dropped).collect();
+                    assert!(
+                        in_vain.is_empty(),
+                        "{label} at {place}: asked so when it was learnt: {in_vain:?}\n{output}"
+                    );
                 });
             }
         }
