@@ -1,6 +1,7 @@
 //! Messages of upstreams that do not parse as a whole, or hold what the protocol has no place for: what the header says
 //! holds, a client gets what it can use, and never a "no" that nobody said (issue 11, group D, 11 to 13).
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use onward_tests::dns::{Answer, rcode};
@@ -294,4 +295,43 @@ fn the_question_for_designated_resolvers_is_not_forwarded() {
         }
     }
     assert_eq!(server.count("_dns.resolver.arpa"), 0);
+}
+
+#[test]
+fn names_that_exist_nowhere_else_never_leave_the_node() {
+    let Some(host) = node::host() else { return };
+    let server = Realistic::knowing("", 1).start(host.net(), hops::port(PRIVATE));
+    let node = Node::start(&host, &[PRIVATE], "");
+    let ask = |name: &str, kind| {
+        let query = Query::new(name, kind).edns(1232).dnssec_ok();
+        let [udp, tcp] = [node.client().udp(&query), node.client().tcp(&query)];
+        assert_eq!((udp.rcode(), udp.answers()), (tcp.rcode(), tcp.answers()), "{name}: over UDP and TCP");
+        assert_eq!(udp.asked(), name, "in the client's own spelling");
+        udp
+    };
+    let records = [
+        ("LocalHost", types::A, Ipv4Addr::LOCALHOST.octets().to_vec()),
+        ("web.localhost", types::A, Ipv4Addr::LOCALHOST.octets().to_vec()),
+        ("localhost", types::AAAA, Ipv6Addr::LOCALHOST.octets().to_vec()),
+        ("1.0.0.127.in-addr.arpa", types::PTR, b"\x09localhost\0".to_vec()),
+    ];
+    for (name, kind, data) in records {
+        let answers = ask(name, kind).answers();
+        let told: Vec<_> = answers.iter().map(|it| (it.name.as_str(), it.kind, it.ttl, &it.data)).collect();
+        assert_eq!(told, [(name, kind, 3600, &data)]);
+    }
+    for (name, kind) in [("localhost", types::HTTPS), ("127.in-addr.arpa", types::NS), ("127.in-addr.arpa", types::SOA)]
+    {
+        let answer = ask(name, kind);
+        assert_eq!((answer.rcode(), answer.answers().len()), (rcode::NOERROR, 0), "{name}: {answer:?}");
+    }
+    for name in ["a.invalid", "www.Example.ONION", "9.0.0.127.in-addr.arpa", "1.2.0.192.in-addr.arpa"] {
+        assert_eq!(ask(name, types::A).rcode(), rcode::NXDOMAIN, "{name}");
+    }
+    assert!(server.all().iter().all(Seen::is_probe), "nothing of it was forwarded: {:?}", server.all());
+    // What only looks alike, or is known in the network of the node.
+    for name in ["localhost.example", "1.0.0.10.in-addr.arpa", "router.home.arpa", "254.169.254.169.in-addr.arpa"] {
+        ask(name, types::A);
+        assert!(server.count(name) > 0, "{name} is forwarded");
+    }
 }

@@ -1,20 +1,113 @@
-//! Names that are answered here and never forwarded, since only the resolver that a client talks to may speak for them.
+//! Names that are answered here and never forwarded: no server beyond the node may speak for them, or none has them.
 //!
-//! Names that are home to a loop guard (probes) are `guard`'s.
+//! Reverse zones of private and link-local addresses, and `home.arpa`, are forwarded: the servers of the node's own
+//! network do know them. Names that are home to a loop guard (probes) are `guard`'s.
 
-use crate::wire::name;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use hickory_proto::rr::rdata::PTR;
+use hickory_proto::rr::{Name, RData};
+
+use crate::respond::LocalResponse;
+use crate::wire::{name, rtype};
 
 /// The wire form of `resolver.arpa.`, lower-cased.
 const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\0";
+/// The wire form of `localhost.`
+const LOCALHOST: &[u8] = b"\x09localhost\0";
+/// The reverse zone of IPv4's loopback network.
+const LOOPBACK_V4_ZONE: &[u8] = b"\x03127\x07in-addr\x04arpa\0";
+/// The reverse name of 127.0.0.1.
+const LOOPBACK_V4: &[u8] = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\0";
+/// The reverse name of ::1, which is a zone by itself.
+const LOOPBACK_V6: &[u8] =
+    b"\x011\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\
+      \x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0";
+/// Top-level domains that nobody may delegate in the DNS: `invalid` (RFC 6761, section 6.4) and `onion` (RFC 7686,
+/// section 2, point 4).
+const NEVER_DELEGATED: [&[u8]; 2] = [b"\x07invalid\0", b"\x05onion\0"];
+/// Reverse zones of addresses that no host has: "this network", documentation, broadcast and the unspecified address
+/// (RFC 6303, sections 4.2 and 4.4 to 4.6, without what hosts do have).
+const EMPTY_ZONES: [&[u8]; 7] = [
+    b"\x010\x07in-addr\x04arpa\0",
+    b"\x012\x010\x03192\x07in-addr\x04arpa\0",
+    b"\x03100\x0251\x03198\x07in-addr\x04arpa\0",
+    b"\x03113\x010\x03203\x07in-addr\x04arpa\0",
+    b"\x03255\x03255\x03255\x03255\x07in-addr\x04arpa\0",
+    b"\x018\x01b\x01d\x010\x011\x010\x010\x012\x03ip6\x04arpa\0",
+    b"\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\
+      \x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0",
+];
 
-/// Returns whether a client asks its resolver about itself: `resolver.arpa` and the names under it, as
-/// `_dns.resolver.arpa`.
-///
-/// A forwarder does not forward these (RFC 9462, section 6.1): the client would take the designation of the upstream
-/// for that of the forwarder. `name` is the lower-cased wire form.
-#[must_use]
-pub(crate) fn is_about_the_resolver(name: &[u8]) -> bool {
-    name.ends_with(RESOLVER_ARPA) && name::is_within(name, RESOLVER_ARPA)
+/// The ends of all special names: what most misses are compared with.
+const TOPS: [&[u8]; 4] = [b"\x09localhost\0", b"\x07invalid\0", b"\x05onion\0", b"\x04arpa\0"];
+
+/// Why a name is answered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpecialName {
+    /// It asks the resolver about itself: `resolver.arpa` and the names under it, as `_dns.resolver.arpa`. The client
+    /// would take the designation of the upstream for that of the forwarder (RFC 9462, section 6.1).
+    Resolver,
+    /// `localhost` and the names under it, which are the client's own loopback addresses (RFC 6761, section 6.3).
+    Localhost,
+    /// The reverse name of a loopback address that is `localhost`.
+    LoopbackAddress,
+    /// It is there for the names under it, or is the top of a zone that is empty.
+    Empty,
+    /// There is no such name, and never will be.
+    Nowhere,
+}
+
+impl SpecialName {
+    /// What is special about a name, in its lower-cased wire form.
+    #[must_use]
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        if !TOPS.iter().any(|top| name.ends_with(top)) {
+            return None;
+        }
+        let within = |zone: &[u8]| name::is_within(name, zone);
+        if within(RESOLVER_ARPA) {
+            Some(Self::Resolver)
+        } else if within(LOCALHOST) {
+            Some(Self::Localhost)
+        } else if name == LOOPBACK_V4 || name == LOOPBACK_V6 {
+            Some(Self::LoopbackAddress)
+        } else if within(LOOPBACK_V4_ZONE) {
+            Some(if name::is_within(LOOPBACK_V4, name) { Self::Empty } else { Self::Nowhere })
+        } else if EMPTY_ZONES.contains(&name) {
+            Some(Self::Empty)
+        } else {
+            let mut zones = NEVER_DELEGATED.into_iter().chain(EMPTY_ZONES).chain([LOOPBACK_V6]);
+            zones.any(within).then_some(Self::Nowhere)
+        }
+    }
+
+    /// The response to a question of `qtype` for such a name.
+    pub(crate) fn response(self, qtype: u16) -> LocalResponse {
+        match (self, qtype) {
+            (Self::Localhost, rtype::A) => LocalResponse::Record(Box::new(RData::A(Ipv4Addr::LOCALHOST.into()))),
+            (Self::Localhost, rtype::AAAA) => LocalResponse::Record(Box::new(RData::AAAA(Ipv6Addr::LOCALHOST.into()))),
+            (Self::LoopbackAddress, rtype::PTR) => match Name::from_labels([&b"localhost"[..]]) {
+                Ok(localhost) => LocalResponse::Record(Box::new(RData::PTR(PTR(localhost)))),
+                Err(_) => LocalResponse::NoData, // it is a name
+            },
+            (Self::Nowhere, _) => LocalResponse::NoSuchName,
+            (Self::Resolver | Self::Localhost | Self::LoopbackAddress | Self::Empty, _) => LocalResponse::NoData,
+        }
+    }
+
+    /// Why it is answered here, for people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Resolver => "what is asked about the resolver itself has no records here (RFC 9462, section 6.4)",
+            Self::Localhost => {
+                "localhost is the loopback address of whoever asks, whatever servers say (RFC 6761, section 6.3)"
+            }
+            Self::LoopbackAddress => "a loopback address is localhost, whatever servers say (RFC 6761, section 6.3)",
+            Self::Empty => "the zone is empty by definition, so nobody is asked (RFC 6303)",
+            Self::Nowhere => "there is no such name by definition, so nobody is asked (RFC 6761, 6303 and 7686)",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -22,18 +115,67 @@ mod tests {
     use super::*;
     use crate::wire::name::wire;
 
+    fn reverse_v6(text: &str) -> String {
+        let digits: String =
+            text.parse::<Ipv6Addr>().unwrap().octets().iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.chars().rev().flat_map(|digit| [digit, '.']).collect::<String>() + "ip6.arpa"
+    }
+
     #[test]
-    fn resolver_arpa_and_the_names_under_it_are_not_forwarded() {
-        for (text, is) in [
-            ("_dns.resolver.arpa", true),
-            ("resolver.arpa", true),
-            ("arpa", false),
-            ("aresolver.arpa", false),
-            ("resolver.arpa.example", false),
-            ("10.in-addr.arpa", false),
-            ("", false),
+    fn names_that_no_server_may_speak_for_are_not_forwarded() {
+        for (text, special) in [
+            ("_dns.resolver.arpa", Some(SpecialName::Resolver)),
+            ("resolver.arpa", Some(SpecialName::Resolver)),
+            ("localhost", Some(SpecialName::Localhost)),
+            ("web.localhost", Some(SpecialName::Localhost)),
+            ("1.0.0.127.in-addr.arpa", Some(SpecialName::LoopbackAddress)),
+            ("0.0.127.in-addr.arpa", Some(SpecialName::Empty)),
+            ("127.in-addr.arpa", Some(SpecialName::Empty)),
+            ("53.0.0.127.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("b.1.0.0.127.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("invalid", Some(SpecialName::Nowhere)),
+            ("a.invalid", Some(SpecialName::Nowhere)),
+            ("www.example.onion", Some(SpecialName::Nowhere)),
+            ("0.in-addr.arpa", Some(SpecialName::Empty)),
+            ("7.0.0.0.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("1.2.0.192.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("255.255.255.255.in-addr.arpa", Some(SpecialName::Empty)),
         ] {
-            assert_eq!(is_about_the_resolver(&wire(text)), is, "{text}");
+            assert_eq!(SpecialName::of(&wire(text)), special, "{text}");
+        }
+        for (address, special) in [
+            ("::1", Some(SpecialName::LoopbackAddress)),
+            ("::", Some(SpecialName::Empty)),
+            ("::2", None),
+            ("2001:db8::1", Some(SpecialName::Nowhere)),
+            ("fe80::1", None),
+            ("fd00::1", None),
+        ] {
+            assert_eq!(SpecialName::of(&wire(&reverse_v6(address))), special, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_look_special_are_forwarded() {
+        for text in [
+            "arpa",
+            "in-addr.arpa",
+            "aresolver.arpa",
+            "resolver.arpa.example",
+            "localhost.example",
+            "alocalhost",
+            "localhost.localdomain",
+            "ainvalid",
+            "onion.example",
+            "home.arpa",
+            "10.in-addr.arpa",
+            "1.0.168.192.in-addr.arpa",
+            "254.169.254.169.in-addr.arpa",
+            "27.in-addr.arpa",
+            "255.255.255.in-addr.arpa",
+            "",
+        ] {
+            assert_eq!(SpecialName::of(&wire(text)), None, "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::event::Event;
 use super::incoming::{Incoming, Intake};
 use super::monitor::{Seen, What};
 use super::returned_query::ReturnedQuery;
-use crate::admit::special_names;
+use crate::admit::special_names::SpecialName;
 use crate::admit::triage::{self, triage};
 use crate::cache::Freshness;
 use crate::exchange::{CLIENT_BUDGET, LookupRequest};
@@ -170,8 +170,9 @@ impl Shared {
             self.guard.loop_plugin_seen();
             return self.respond_locally(incoming, (Local::LoopPlugin, &LocalResponse::NxDomain), intake, out);
         }
-        if special_names::is_about_the_resolver(query.name()) {
-            return self.respond_locally(incoming, (Local::SpecialName, &LocalResponse::NoData), intake, out);
+        if let Some(special) = SpecialName::of(query.name()) {
+            let response = special.response(query.qtype());
+            return self.respond_locally(incoming, (Local::SpecialName, &response), intake, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {

@@ -2,7 +2,7 @@
 
 use super::desk::Gathered;
 use super::status_report::Condition;
-use crate::admit::special_names;
+use crate::admit::special_names::SpecialName;
 use crate::control::explain::{Cached, Candidate, Explanation, Question};
 use crate::forwarder::Shared;
 use crate::guard::{Asked, Standing, probe};
@@ -78,10 +78,8 @@ fn when(place: usize, turn: Turn, equivalent: bool) -> &'static str {
 fn answered_here(question: &Question) -> Option<&'static str> {
     if probe::is_coredns_probe(&question.name, question.record_type) {
         Some("the question of CoreDNS's loop plugin is answered NXDOMAIN, so that the plugin does not end CoreDNS")
-    } else if special_names::is_about_the_resolver(&question.name) {
-        Some("what is asked about the resolver itself has no records here (RFC 9462, section 6.4)")
     } else {
-        None
+        SpecialName::of(&question.name).map(SpecialName::reason)
     }
 }
 

@@ -41,6 +41,8 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035): how long a negative answer may be kept.
     pub const SOA: u16 = 6;
+    /// A name that an address has, in reverse zones.
+    pub const PTR: u16 = 12;
     /// Host information (RFC 1035): CoreDNS's loop probe.
     pub const HINFO: u16 = 13;
     /// IPv6 address (RFC 3596).

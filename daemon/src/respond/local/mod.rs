@@ -1,4 +1,4 @@
-//! The answers that Onward makes itself: errors, refusals, and the end of CoreDNS's loop probe.
+//! The answers that Onward makes itself: errors, refusals, special names, and the end of CoreDNS's loop probe.
 //!
 //! hickory reads the query and writes the answer, in memory and without a runtime, so that plain threads can call it
 //! too. Answers of upstreams never come here; they are passed on as the bytes that came in. What an odd query deserves
@@ -29,8 +29,8 @@ pub(crate) const OWN_MAX: usize = 512;
 
 /// Time that CoreDNS may keep the response to its loop probe, in seconds.
 const PROBE_TTL: u32 = 1;
-/// Time that clients may keep a NODATA response, in seconds.
-const NODATA_TTL: u32 = 3600;
+/// Time that clients may keep what is said of special names, in seconds.
+const SPECIAL_TTL: u32 = 3600;
 
 /// QDCOUNT of a query that we answer with its question.
 const ONE: [u8; 2] = [0, 1];
@@ -57,6 +57,10 @@ pub enum LocalResponse {
     NxDomain,
     /// The name has no record of this type, for an hour: what names get that no server but this one may speak for.
     NoData,
+    /// The name does not exist, for an hour: it is under one that nobody has.
+    NoSuchName,
+    /// This record of the name that was asked, for an hour.
+    Record(Box<RData>),
 }
 
 /// An extended DNS error (RFC 8914): why an answer is what it is. Sent only to clients that speak EDNS.
@@ -116,17 +120,26 @@ impl LocalResponse {
             Self::BadVers => ResponseCode::BADVERS,
             Self::Refused(_) => ResponseCode::Refused,
             Self::ServFail(_) => ResponseCode::ServFail,
-            Self::NxDomain => ResponseCode::NXDomain,
-            Self::NoData => ResponseCode::NoError,
+            Self::NxDomain | Self::NoSuchName => ResponseCode::NXDomain,
+            Self::NoData | Self::Record(_) => ResponseCode::NoError,
         }
     }
 
-    /// The time that a negative response may be kept, in seconds; `None` for errors.
+    /// The time that a negative response may be kept, in seconds; `None` for others.
     fn negative_ttl(&self) -> Option<u32> {
         match self {
             Self::NxDomain => Some(PROBE_TTL),
-            Self::NoData => Some(NODATA_TTL),
-            Self::FormErr | Self::NotImp | Self::BadVers | Self::Refused(_) | Self::ServFail(_) => None,
+            Self::NoData | Self::NoSuchName => Some(SPECIAL_TTL),
+            Self::FormErr | Self::NotImp | Self::BadVers | Self::Refused(_) | Self::ServFail(_) | Self::Record(_) => {
+                None
+            }
+        }
+    }
+
+    fn record(&self) -> Option<&RData> {
+        match self {
+            Self::Record(data) => Some(data),
+            _ => None,
         }
     }
 
@@ -135,7 +148,13 @@ impl LocalResponse {
         match self {
             Self::Refused(ede) => ede.as_ref(),
             Self::ServFail(ede) => Some(ede),
-            Self::FormErr | Self::NotImp | Self::BadVers | Self::NxDomain | Self::NoData => None,
+            Self::FormErr
+            | Self::NotImp
+            | Self::BadVers
+            | Self::NxDomain
+            | Self::NoData
+            | Self::NoSuchName
+            | Self::Record(_) => None,
         }
     }
 }
@@ -158,10 +177,14 @@ pub(crate) fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut V
     if let Some(edns) = &edns {
         builder.edns(edns);
     }
+    let answer = own
+        .record()
+        .zip(request.queries.queries().first())
+        .map(|(data, question)| Record::from_rdata(question.original().name().clone(), SPECIAL_TTL, data.clone()));
     let soa = own.negative_ttl().map(start_of_authority);
     let mut encoder = BinEncoder::new(out);
     encoder.set_max_size(u16::try_from(OWN_MAX).unwrap_or(u16::MAX));
-    let emitted = builder.build(metadata, [], [], &soa, []).destructive_emit(&mut encoder);
+    let emitted = builder.build(metadata, &answer, [], &soa, []).destructive_emit(&mut encoder);
     if emitted.is_err() {
         out.clear();
         return None;
