@@ -50,6 +50,12 @@ impl<'a> Node<'a> {
         self.onward.signal(Signal::SIGHUP);
     }
 
+    /// Writes another configuration, whose last section is that of the upstreams, and has it read.
+    pub fn reload_with(&self, upstreams: &[&str], settings: &str) {
+        configure(self.host, upstreams, settings);
+        self.onward.signal(Signal::SIGHUP);
+    }
+
     /// A client on the same host.
     ///
     /// # Panics

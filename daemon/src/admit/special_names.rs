@@ -1,5 +1,7 @@
 //! Names that are answered here and never forwarded: no server beyond the node may speak for them, or none has them.
 //!
+//! A route that was made for such a name comes before what is said here.
+//!
 //! Reverse zones of private and link-local addresses, and `home.arpa`, are forwarded: the servers of the node's own
 //! network do know them. Names that are home to a loop guard (probes) are `guard`'s.
 
@@ -9,6 +11,7 @@ use hickory_proto::rr::rdata::PTR;
 use hickory_proto::rr::{Name, RData};
 
 use crate::respond::LocalResponse;
+use crate::upstream::UpstreamSet;
 use crate::wire::{name, rtype};
 
 /// The wire form of `resolver.arpa.`, lower-cased.
@@ -23,12 +26,17 @@ const LOOPBACK_V4: &[u8] = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\0";
 const LOOPBACK_V6: &[u8] =
     b"\x011\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\
       \x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0";
-/// Top-level domains that nobody may delegate in the DNS: `invalid` (RFC 6761, section 6.4) and `onion` (RFC 7686,
-/// section 2, point 4).
-const NEVER_DELEGATED: [&[u8]; 2] = [b"\x07invalid\0", b"\x05onion\0"];
-/// Reverse zones of addresses that no host has: "this network", documentation, broadcast and the unspecified address
-/// (RFC 6303, sections 4.2 and 4.4 to 4.6, without what hosts do have).
-const EMPTY_ZONES: [&[u8]; 7] = [
+/// All special zones. Beside those above: top-level domains that nobody may delegate in the DNS, `invalid` (RFC 6761,
+/// section 6.4) and `onion` (RFC 7686, section 2, point 4), and the reverse zones of addresses that no host has: "this
+/// network", documentation, broadcast and the unspecified address (RFC 6303, sections 4.2 and 4.4 to 4.6, without what
+/// hosts do have).
+const ZONES: [&[u8]; 13] = [
+    RESOLVER_ARPA,
+    LOCALHOST,
+    LOOPBACK_V4_ZONE,
+    LOOPBACK_V6,
+    b"\x07invalid\0",
+    b"\x05onion\0",
     b"\x010\x07in-addr\x04arpa\0",
     b"\x012\x010\x03192\x07in-addr\x04arpa\0",
     b"\x03100\x0251\x03198\x07in-addr\x04arpa\0",
@@ -39,8 +47,10 @@ const EMPTY_ZONES: [&[u8]; 7] = [
       \x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x010\x03ip6\x04arpa\0",
 ];
 
+/// The end of all reverse names.
+const ARPA: &[u8] = b"\x04arpa\0";
 /// The ends of all special names: what most misses are compared with.
-const TOPS: [&[u8]; 4] = [b"\x09localhost\0", b"\x07invalid\0", b"\x05onion\0", b"\x04arpa\0"];
+const TOPS: [&[u8]; 4] = [LOCALHOST, b"\x07invalid\0", b"\x05onion\0", ARPA];
 
 /// Why a name is answered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,26 +69,25 @@ pub(crate) enum SpecialName {
 }
 
 impl SpecialName {
-    /// What is special about a name, in its lower-cased wire form.
+    /// What is special about a name, in its lower-cased wire form; nothing where a route was made for it.
     #[must_use]
-    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+    pub(crate) fn of(name: &[u8], set: &UpstreamSet) -> Option<Self> {
         if !TOPS.iter().any(|top| name.ends_with(top)) {
             return None;
         }
-        let within = |zone: &[u8]| name::is_within(name, zone);
-        if within(RESOLVER_ARPA) {
-            Some(Self::Resolver)
-        } else if within(LOCALHOST) {
-            Some(Self::Localhost)
-        } else if name == LOOPBACK_V4 || name == LOOPBACK_V6 {
-            Some(Self::LoopbackAddress)
-        } else if within(LOOPBACK_V4_ZONE) {
-            Some(if name::is_within(LOOPBACK_V4, name) { Self::Empty } else { Self::Nowhere })
-        } else if EMPTY_ZONES.contains(&name) {
-            Some(Self::Empty)
-        } else {
-            let mut zones = NEVER_DELEGATED.into_iter().chain(EMPTY_ZONES).chain([LOOPBACK_V6]);
-            zones.any(within).then_some(Self::Nowhere)
+        let zone = ZONES.into_iter().find(|zone| name::is_within(name, zone))?;
+        let is_routed = set.route(name).is_some_and(|route| name::is_within(&route.suffix, zone));
+        (!is_routed).then(|| Self::in_zone(name, zone))
+    }
+
+    fn in_zone(name: &[u8], zone: &[u8]) -> Self {
+        match zone {
+            RESOLVER_ARPA => Self::Resolver,
+            LOCALHOST => Self::Localhost,
+            _ if name == LOOPBACK_V4 || name == LOOPBACK_V6 => Self::LoopbackAddress,
+            LOOPBACK_V4_ZONE if name::is_within(LOOPBACK_V4, name) => Self::Empty,
+            _ if name == zone && zone.ends_with(ARPA) => Self::Empty,
+            _ => Self::Nowhere,
         }
     }
 
@@ -113,12 +122,36 @@ impl SpecialName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Route;
+    use crate::upstream::set::UpstreamIds;
     use crate::wire::name::wire;
 
     fn reverse_v6(text: &str) -> String {
         let digits: String =
             text.parse::<Ipv6Addr>().unwrap().octets().iter().map(|byte| format!("{byte:02x}")).collect();
         digits.chars().rev().flat_map(|digit| [digit, '.']).collect::<String>() + "ip6.arpa"
+    }
+
+    fn of(name: &str) -> Option<SpecialName> {
+        SpecialName::of(&wire(name), &UpstreamSet::default())
+    }
+
+    #[test]
+    fn a_route_for_a_special_name_takes_it_elsewhere_and_one_above_it_does_not() {
+        let route = |suffix: &str| Route::new(&wire(suffix), Vec::new(), None, &mut UpstreamIds::default());
+        let routes = ["", "arpa", "in-addr.arpa", "2.0.192.in-addr.arpa", "0.0.127.in-addr.arpa", "lab.onion"];
+        let set = UpstreamSet::of_routes(routes.map(route).into());
+        for (name, special) in [
+            ("1.2.0.192.in-addr.arpa", None),
+            ("1.0.0.127.in-addr.arpa", None),
+            ("1.100.51.198.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("1.1.0.127.in-addr.arpa", Some(SpecialName::Nowhere)),
+            ("a.lab.onion", None),
+            ("a.onion", Some(SpecialName::Nowhere)),
+            ("localhost", Some(SpecialName::Localhost)),
+        ] {
+            assert_eq!(SpecialName::of(&wire(name), &set), special, "{name}");
+        }
     }
 
     #[test]
@@ -141,7 +174,7 @@ mod tests {
             ("1.2.0.192.in-addr.arpa", Some(SpecialName::Nowhere)),
             ("255.255.255.255.in-addr.arpa", Some(SpecialName::Empty)),
         ] {
-            assert_eq!(SpecialName::of(&wire(text)), special, "{text}");
+            assert_eq!(of(text), special, "{text}");
         }
         for (address, special) in [
             ("::1", Some(SpecialName::LoopbackAddress)),
@@ -151,7 +184,7 @@ mod tests {
             ("fe80::1", None),
             ("fd00::1", None),
         ] {
-            assert_eq!(SpecialName::of(&wire(&reverse_v6(address))), special, "{address}");
+            assert_eq!(of(&reverse_v6(address)), special, "{address}");
         }
     }
 
@@ -175,7 +208,7 @@ mod tests {
             "255.255.255.in-addr.arpa",
             "",
         ] {
-            assert_eq!(SpecialName::of(&wire(text)), None, "{text}");
+            assert_eq!(of(text), None, "{text}");
         }
     }
 }

@@ -7,8 +7,8 @@
 use std::sync::atomic::Ordering;
 
 use super::life::Life;
-use super::{Cache, CachedResponse, Limits, Seconds};
-use crate::upstream::UpstreamId;
+use super::{Cache, CachedResponse, Limits, Seconds, name_of};
+use crate::upstream::{UpstreamId, Worth};
 use crate::wire::Response;
 
 /// Whom a response came from, and what it counts.
@@ -155,18 +155,19 @@ impl Cache {
         }
     }
 
-    /// Takes note that what upstreams said which `stays` denies does not count any more. Their answers end now, and
-    /// serve only where no upstream answers; that they knew nothing of a name is forgotten, as are all failures:
-    /// another upstream may do better.
-    pub fn change_upstreams(&self, stays: impl Fn(UpstreamId) -> bool, now: Seconds) {
+    /// Takes note of what each entry is `worth` now, by its name (lower-cased wire form) and its upstream. Positive
+    /// answers that are better than nothing end now, and serve only where no upstream answers; that nothing is known of
+    /// a name is forgotten then, as are all failures: another upstream may do better.
+    pub(crate) fn change_upstreams(&self, worth: impl Fn(&[u8], UpstreamId) -> Worth, now: Seconds) {
         for shard in &self.shards {
             let mut shard = super::lock(shard);
             let mut gone = Vec::new();
             for (hash, entry) in shard.entries.iter_mut() {
-                match entry.life.upstream() {
-                    Some(upstream) if stays(upstream) => {}
-                    Some(_) if !entry.block.is_negative() => entry.life.end(now),
-                    _ => gone.push(*hash),
+                let worth = entry.life.upstream().map(|upstream| worth(name_of(entry.block.key()), upstream));
+                match worth {
+                    Some(Worth::Unchanged) => {}
+                    Some(Worth::BetterThanNothing) if !entry.block.is_negative() => entry.life.end(now),
+                    Some(_) | None => gone.push(*hash),
                 }
             }
             for hash in gone {

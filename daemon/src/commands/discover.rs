@@ -24,6 +24,7 @@ pub(super) fn run(args: &DiscoverArgs, out: &mut dyn Write) -> Result<(), Failur
     let inputs = Inputs {
         root: &root,
         configured: &upstreams.servers,
+        routes: &settings.routes,
         sources: &upstreams.sources,
         own: &own,
         written: &settings.resolv_conf.path,
@@ -84,12 +85,21 @@ fn discover(out: &mut dyn Write, inputs: &Inputs<'_>, json: bool) -> io::Result<
 #[derive(Serialize)]
 struct Report<'a> {
     candidates: Vec<CandidateReport<'a>>,
+    routes: Vec<RouteReport<'a>>,
     search: &'a [String],
     options: &'a [String],
     resolved: ResolvedReport<'a>,
     links: Vec<LinkReport<'a>>,
     notes: &'a [String],
     unknown: &'a [String],
+}
+
+/// Domains that have servers of their own. `equivalent` is null where Onward judges by the servers' addresses.
+#[derive(Serialize)]
+struct RouteReport<'a> {
+    domains: Vec<String>,
+    candidates: Vec<CandidateReport<'a>>,
+    equivalent: Option<bool>,
 }
 
 /// What resolved.conf says for all links.
@@ -135,19 +145,14 @@ struct CandidateReport<'a> {
 }
 
 fn print_json(out: &mut dyn Write, found: &Found) -> io::Result<()> {
-    let candidates = found.candidates.iter().map(|candidate| {
-        let reason = candidate.usage.reason();
-        CandidateReport {
-            server: candidate.server.to_string(),
-            source: &candidate.source,
-            line: candidate.line,
-            used: reason.is_none(),
-            reason,
-            note: candidate.note.as_deref(),
-        }
+    let routes = found.routes.iter().map(|route| RouteReport {
+        domains: route.domains.iter().map(ToString::to_string).collect(),
+        candidates: route.candidates.iter().map(candidate).collect(),
+        equivalent: route.equivalent,
     });
     let report = Report {
-        candidates: candidates.collect(),
+        candidates: found.candidates.iter().map(candidate).collect(),
+        routes: routes.collect(),
         search: &found.search,
         options: &found.options,
         resolved: resolved(found),
@@ -157,6 +162,18 @@ fn print_json(out: &mut dyn Write, found: &Found) -> io::Result<()> {
     };
     serde_json::to_writer_pretty(&mut *out, &report)?;
     writeln!(out)
+}
+
+fn candidate(candidate: &Candidate) -> CandidateReport<'_> {
+    let reason = candidate.usage.reason();
+    CandidateReport {
+        server: candidate.server.to_string(),
+        source: &candidate.source,
+        line: candidate.line,
+        used: reason.is_none(),
+        reason,
+        note: candidate.note.as_deref(),
+    }
 }
 
 fn resolved(found: &Found) -> ResolvedReport<'_> {
@@ -200,18 +217,26 @@ fn print_text(out: &mut dyn Write, found: &Found) -> io::Result<()> {
             writeln!(out, "No upstream server found. Name one in `upstreams.servers`, or see below why none is used.")?
         }
     }
-    let rows: Vec<[String; 3]> = found.candidates.iter().map(row).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let (server_width, place_width) = (width(0), width(1));
-    for [server, place, usage] in &rows {
-        writeln!(out, "  {server:server_width$}  {place:place_width$}  {usage}")?;
+    print_candidates(out, &found.candidates)?;
+    for route in &found.routes {
+        let domains: Vec<String> = route.domains.iter().map(ToString::to_string).collect();
+        writeln!(out, "For {}:", domains.join(", "))?;
+        print_candidates(out, &route.candidates)?;
     }
     print_words(out, "search", &found.search)?;
     print_words(out, "options", &found.options)?;
     print_lines(out, "Notes", &found.notes)?;
     print_lines(out, "Unknown", &found.unknown)
+}
+
+fn print_candidates(out: &mut dyn Write, candidates: &[Candidate]) -> io::Result<()> {
+    let rows: Vec<[String; 3]> = candidates.iter().map(row).collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let (server_width, place_width) = (width(0), width(1));
+    rows.iter()
+        .try_for_each(|[server, place, usage]| writeln!(out, "  {server:server_width$}  {place:place_width$}  {usage}"))
 }
 
 fn row(candidate: &Candidate) -> [String; 3] {
@@ -248,7 +273,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::discovery::{Root, SourceName};
+    use crate::discovery::{Root, RouteSettings, SourceName};
 
     fn output(text: &str, json: bool) -> String {
         let directory = tempfile::tempdir().unwrap();
@@ -258,6 +283,7 @@ mod tests {
         let inputs = Inputs {
             root: &root,
             configured: &[],
+            routes: &[],
             sources: &[SourceName::File("/etc/resolv.conf".into())],
             own: &["10.0.0.5:53".parse().unwrap()],
             written: Path::new("/run/onward/resolv.conf"),
@@ -300,7 +326,8 @@ mod tests {
             std::fs::create_dir_all(root.path(path).parent().unwrap()).unwrap();
             std::fs::write(root.path(path), text).unwrap();
         }
-        let inputs = Inputs { root: &root, configured: &[], sources: &[], own: &[], written: Path::new("/run/x") };
+        let inputs =
+            Inputs { root: &root, configured: &[], routes: &[], sources: &[], own: &[], written: Path::new("/run/x") };
         let mut out = Vec::new();
         discover(&mut out, &inputs, true).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -347,8 +374,14 @@ mod tests {
         std::fs::write(root.path("/etc/resolv.conf"), text).unwrap();
         let sources = [SourceName::File("/etc/resolv.conf".into())];
         let own = ["10.0.0.5:53".parse().unwrap()];
-        let inputs =
-            Inputs { root: &root, configured: &[], sources: &sources, own: &own, written: Path::new("/run/onward/x") };
+        let inputs = Inputs {
+            root: &root,
+            configured: &[],
+            routes: &[],
+            sources: &sources,
+            own: &own,
+            written: Path::new("/run/onward/x"),
+        };
         let mut out = Vec::new();
         print_resolv_conf(&mut out, &look(&inputs), &kubelet_resolv_conf::Settings::default())?;
         Ok(String::from_utf8(out).unwrap())
@@ -367,6 +400,35 @@ mod tests {
         let told = resolv_conf("nameserver 10.0.0.5\n").unwrap_err();
         assert_eq!(told.code(), 78);
         assert!(told.to_string().contains("(there are none)"), "{told}");
+    }
+
+    #[test]
+    fn a_route_stands_by_itself_with_each_of_its_servers() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        let routes = [RouteSettings {
+            domains: vec!["corp.example".parse().unwrap(), "10.in-addr.arpa".parse().unwrap()],
+            servers: vec!["10.9.0.2".parse().unwrap(), "10.0.0.5".parse().unwrap()],
+            equivalent: None,
+        }];
+        let inputs = Inputs {
+            root: &root,
+            configured: &["192.0.2.8".parse().unwrap()],
+            routes: &routes,
+            sources: &[],
+            own: &["10.0.0.5:53".parse().unwrap()],
+            written: Path::new("/run/onward/resolv.conf"),
+        };
+        let [mut text, mut json] = [Vec::new(), Vec::new()];
+        discover(&mut text, &inputs, false).unwrap();
+        discover(&mut json, &inputs, true).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let expected = "  192.0.2.8:53  configuration  used\nFor corp.example, 10.in-addr.arpa:\n  10.9.0.2:53  configuration  \
+                        used\n  10.0.0.5:53  configuration  not used: Onward itself listens there";
+        assert!(text.contains(expected), "{text}");
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(value["routes"][0]["domains"], serde_json::json!(["corp.example", "10.in-addr.arpa"]));
+        assert_eq!(value["routes"][0]["candidates"][1]["use"], false);
     }
 
     #[test]

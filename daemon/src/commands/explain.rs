@@ -104,6 +104,9 @@ fn text(explanation: &Explanation, args: &ExplainArgs) -> String {
             let names = if route == "." { "all names".to_owned() } else { format!("names under {route}") };
             text.push_str(&format!("  asked of the servers for {names}:\n"));
         }
+        Some(route) if route != "." => {
+            text.push_str(&format!("  no server of the route for {route} may be asked: it fails\n"));
+        }
         Some(_) | None => text.push_str("  no server is known: it fails\n"),
     }
     for upstream in upstreams {

@@ -13,6 +13,8 @@ use super::{Fault, Origin, kubernetes, typos};
 
 /// What the names of our variables begin with.
 pub(super) const PREFIX: &str = "ONWARD_";
+/// The key whose lists of all layers hold together.
+pub(super) const ROUTES: &str = "routes";
 
 /// What the command line says of the configuration; an empty list and none leave the key to the other layers.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,14 @@ impl Layer {
             value = Value::new(None, ValueKind::Table(values));
         }
         Self::default()
+    }
+
+    /// The routes that the layer has.
+    pub(super) fn routes(&self) -> &[Value] {
+        match self.values.get(ROUTES).map(|routes| &routes.kind) {
+            Some(ValueKind::Array(routes)) => routes,
+            _ => &[],
+        }
     }
 
     /// The layer by itself.

@@ -3,7 +3,7 @@
 //! In rising order of weight: what the program has built in ([`Settings::default`]), vendor defaults
 //! (`/usr/lib/onward/*.toml`), `/etc/onward/onward.toml`, drop-ins (`/etc/onward/onward.toml.d/*.toml`, in lexical
 //! order), the environment (`ONWARD_CACHE__TTL_MAX` is `cache.ttl_max`), the flags of the command line. A table is
-//! merged key by key; a value, lists included, replaces the one below it.
+//! merged key by key; a value, lists included, replaces the one below it; the routes of all files hold together.
 //!
 //! A layer becomes a source of the crate `config` (`layer.rs`; `files.rs` finds and opens them), each value with the
 //! place it came from ([`Origin`]). `schema.rs` says which keys there are and what each may be, and is run over each
@@ -128,13 +128,21 @@ pub(crate) fn load_from(
     Ok(Loaded { settings, effective, files: files.read, folders: files.folders, warnings, notes })
 }
 
+/// Lays the layers one over the other. Routes do not replace each other: a file of one VPN would end those of another.
 fn merge(layers: Vec<Layer>) -> Value {
+    let routes: Vec<Value> = layers.iter().flat_map(Layer::routes).cloned().collect();
     let mut builder = Config::builder();
     for layer in layers {
         builder = builder.add_source(layer);
     }
     // Building fails only where a source does, and ours hold their values already.
-    builder.build().map_or_else(|_| Value::new(None, ValueKind::Nil), |merged| merged.cache)
+    let mut merged = builder.build().map_or_else(|_| Value::new(None, ValueKind::Nil), |merged| merged.cache);
+    if let ValueKind::Table(table) = &mut merged.kind
+        && !routes.is_empty()
+    {
+        table.insert(layer::ROUTES.to_owned(), Value::new(None, ValueKind::Array(routes)));
+    }
+    merged
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) struct Reader {
 /// One table.
 pub(super) struct Section<'r> {
     path: String,
+    /// Where the table begins.
+    origin: Origin,
     left: Map<String, Value>,
     reader: &'r mut Reader,
 }
@@ -49,6 +51,7 @@ impl<'r> Section<'r> {
     }
 
     fn new(path: String, value: Option<Value>, reader: &'r mut Reader) -> Self {
+        let origin = value.as_ref().map_or(Origin::Default, Origin::of);
         let left = match value.map(|value| (Origin::of(&value), value.kind)) {
             Some((_, ValueKind::Table(table))) => table,
             None | Some((_, ValueKind::Nil)) => Map::new(),
@@ -57,7 +60,7 @@ impl<'r> Section<'r> {
                 Map::new()
             }
         };
-        Self { path, left, reader }
+        Self { path, origin, left, reader }
     }
 
     /// A table inside this one.
@@ -67,6 +70,41 @@ impl<'r> Section<'r> {
         let read = read(&mut section);
         section.finish();
         read
+    }
+
+    /// A list of tables.
+    pub(super) fn tables<T>(&mut self, key: &str, read: impl Fn(&mut Section<'_>) -> T) -> Vec<T> {
+        let name = self.name(key);
+        let (origin, given) = self.take(key);
+        let tables = match given.map(|given| given.kind) {
+            None | Some(ValueKind::Nil) => Vec::new(),
+            Some(ValueKind::Array(items)) if items.iter().all(|item| matches!(item.kind, ValueKind::Table(_))) => items,
+            Some(other) => {
+                let what = format!("a list of tables is needed, which only a file has room for; write [[{name}]]");
+                self.fault(&name, &origin, &shown(&other), what);
+                Vec::new()
+            }
+        };
+        if tables.is_empty() {
+            self.note(name, serde_json::Value::Array(Vec::new()), origin);
+            return Vec::new();
+        }
+        let tables = tables.into_iter().enumerate().map(|(place, table)| {
+            let mut section = Section::new(format!("{name}[{place}]"), Some(table), self.reader);
+            let read = read(&mut section);
+            section.finish();
+            read
+        });
+        tables.collect()
+    }
+
+    /// A list that has no default: a table without it is at fault.
+    pub(super) fn needed<K: Kind>(&mut self, key: &str, kind: &K, count: RangeInclusive<usize>) -> Vec<K::Value> {
+        if !self.left.contains_key(key) {
+            let (name, origin) = (self.name(key), self.origin.clone());
+            self.fault(&name, &origin, "", format!("it is missing; write {key} = […]"));
+        }
+        self.list(key, Vec::new(), kind, count)
     }
 
     /// A single value.
@@ -275,7 +313,8 @@ fn explain(key: &str, origin: &Origin, keys: &[&str], is_list_of_tables: bool) -
     let here: Vec<String> = match key.split_once('.') {
         Some((table, _)) if !inside(table).is_empty() => inside(table),
         _ => {
-            let mut tops: Vec<&str> = keys.iter().map(|known| known.split('.').next().unwrap_or(known)).collect();
+            let mut tops: Vec<&str> =
+                keys.iter().map(|known| known.split(['.', '[']).next().unwrap_or(known)).collect();
             tops.dedup();
             tops.into_iter().map(|known| origin.spell(known)).collect()
         }

@@ -1,14 +1,17 @@
 //! Values that are sound alone but not together. Each rule names the keys it looks at, and is left out where one of
 //! them is at fault already.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
+use super::schema::ROUTES;
 use super::{Effective, Fault, Origin, Settings};
 use crate::discovery::SourceName;
 use crate::kubelet_limits;
 use crate::kubelet_resolv_conf::Policy;
 use crate::node_address::choose::{Families, Place};
+use crate::upstream::Suffix;
 
 /// Directories of the programs that are our sources.
 const OF_OTHERS: [&str; 5] =
@@ -20,6 +23,7 @@ pub(super) fn check(settings: &Settings, effective: &Effective, told: &[Fault]) 
     let mut faults = Vec::new();
     faults.extend(addresses(settings, &rules));
     faults.extend(upstreams(settings, &rules));
+    faults.extend(routes(settings, &rules));
     faults.extend(files(settings, &rules));
     faults.extend(lifetimes(settings, &rules));
     faults
@@ -87,6 +91,30 @@ fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     if settings.upstreams.servers.is_empty() && settings.upstreams.sources.is_empty() {
         let what = "neither servers nor sources: nothing could ever be asked; name one of them";
         faults.extend(rules.between("upstreams.sources", "upstreams.servers", what));
+    }
+    faults
+}
+
+fn routes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut seen: HashMap<&Suffix, usize> = HashMap::new();
+    for (place, route) in settings.routes.iter().enumerate() {
+        let ours = |listen: &Place| matches!(listen, Place::Address(own) if route.servers.contains(own));
+        if settings.listen.iter().any(ours) {
+            let what = "one of the servers is Onward itself, which would be a loop; remove it";
+            faults.extend(rules.between(&format!("routes[{place}].servers"), "listen", what));
+        }
+        for domain in &route.domains {
+            if let Some(other) = seen.insert(domain, place) {
+                let what = format!("{domain} has a route already; put all of its servers into one");
+                let key = |place: usize| format!("routes[{place}].domains");
+                faults.extend(rules.between(&key(place), &key(other), &what));
+            }
+        }
+    }
+    if settings.routes.len() > ROUTES {
+        let what = format!("{} routes in all files; allowed are {ROUTES}", settings.routes.len());
+        faults.extend(rules.between("routes[0].domains", "routes[0].domains", &what));
     }
     faults
 }

@@ -6,6 +6,7 @@ use ::config::Value;
 use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
 use super::{Control, Limits, Log, Settings, Upstreams};
+use crate::discovery::RouteSettings;
 use crate::server::tcp::TcpLimits;
 use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf, metrics};
 
@@ -13,6 +14,9 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1 << 20;
+
+/// Maximum number of routes, of all files together.
+pub(super) const ROUTES: usize = 32;
 
 /// Reads a whole tree; a key that is missing or at fault has its default.
 pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
@@ -24,6 +28,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         allow,
         workers,
         state_dir,
+        routes: _,
         upstreams: of_upstreams,
         resolv_conf: of_resolv_conf,
         cache: of_cache,
@@ -41,6 +46,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         allow: top.list("allow", allow, &word(), 1..=256),
         workers: top.one("workers", workers, &AutoOr(Count(1..=64, ""))),
         state_dir: top.one("state_dir", state_dir, &AbsolutePath),
+        routes: top.tables("routes", route),
         upstreams: top.section("upstreams", |section| upstreams(section, of_upstreams)),
         resolv_conf: top.section("resolv_conf", |section| resolv_conf(section, of_resolv_conf)),
         cache: top.section("cache", |section| cache(section, &of_cache)),
@@ -52,6 +58,14 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
     };
     top.finish();
     settings
+}
+
+fn route(section: &mut Section<'_>) -> RouteSettings {
+    RouteSettings {
+        domains: section.needed("domains", &word(), 1..=64),
+        servers: section.needed("servers", &Upstream, 1..=16),
+        equivalent: section.one("equivalent", None, &AutoOr(Switch)),
+    }
 }
 
 fn upstreams(section: &mut Section<'_>, default: Upstreams) -> Upstreams {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::admit::acl::Allow;
 use crate::control::client;
-use crate::discovery::SourceName;
+use crate::discovery::{RouteSettings, SourceName};
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
 use crate::server::tcp::TcpLimits;
@@ -28,7 +28,9 @@ pub(crate) struct Settings {
     pub workers: Option<u8>,
     /// Where the last good list and the cache are kept.
     pub state_dir: PathBuf,
-    /// Which servers are asked, and where they are found.
+    /// Domains that have servers of their own; at most 32.
+    pub routes: Vec<RouteSettings>,
+    /// Which servers are asked for all other names, and where they are found.
     pub upstreams: Upstreams,
     /// The file that kubelet reads.
     pub resolv_conf: kubelet_resolv_conf::Settings,
@@ -98,6 +100,7 @@ impl Default for Settings {
             allow: vec![Allow::Local, Allow::Private],
             workers: None,
             state_dir: "/var/lib/onward".into(),
+            routes: Vec::new(),
             upstreams: Upstreams::default(),
             resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),

@@ -12,7 +12,7 @@ const WIDEST: usize = 64;
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
-    /// With its table, as in `cache.ttl_max`.
+    /// With its table, as in `cache.ttl_max`, or its place in a list of tables, as in `routes[0].domains`.
     pub key: String,
     /// Its value: texts, whole numbers, booleans and lists of them.
     pub value: Json,
@@ -62,7 +62,11 @@ impl Effective {
         let (mut text, mut within) = (String::new(), String::new());
         for ((table, line), origin) in lines {
             if table != within {
-                let _ = writeln!(text, "\n[{table}]");
+                let header = match table.split_once('[') {
+                    Some((list, _)) => format!("[[{list}]]"),
+                    None => format!("[{table}]"),
+                };
+                let _ = writeln!(text, "\n{header}");
                 within = table;
             }
             // A path may hold anything, a comment not.

@@ -16,8 +16,8 @@ use crate::guard::Mark;
 use crate::kubelet_resolv_conf::Domain;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
-use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
+use crate::upstream::{Server, Suffix};
 
 /// The longest name of an interface (`IFNAMSIZ` less its NUL, `netdevice(7)`).
 const LONGEST_INTERFACE: usize = 15;
@@ -266,6 +266,29 @@ impl fmt::Display for SourceName {
             Self::Networkd => f.write_str("networkd"),
             Self::Resolvconf => f.write_str("resolvconf"),
             Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl FromStr for Suffix {
+    type Err = Refused;
+
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let plain = text.trim().trim_start_matches(['~', '*']).trim_start_matches('.');
+        match Self::of_text(text) {
+            Ok(suffix) if text.trim_start_matches(['~', '*', '.']) == text => Ok(suffix),
+            // As resolved and others write it.
+            _ if plain != text && Self::of_text(plain).is_ok() => {
+                refused(&format!("a domain is meant with all names under it; write \"{plain}\""))
+            }
+            _ if plain.is_empty() => refused("that is all names, whose servers are set by upstreams.servers"),
+            Ok(_) => refused("allowed is a domain, as in \"corp.example\" or \"10.in-addr.arpa\""),
+            Err(_) if text.contains('/') => {
+                refused("allowed is a domain; a network is its reverse zone, as in \"10.in-addr.arpa\" for 10.0.0.0/8")
+            }
+            Err(why) => {
+                Err(Refused(format!("allowed is a domain, as in \"corp.example\" or \"10.in-addr.arpa\": {why}")))
+            }
         }
     }
 }

@@ -102,6 +102,8 @@ pub(crate) struct Upstream {
     pub(crate) server: String,
     /// What named it: a file, or `configuration`.
     pub(crate) source: String,
+    /// The domains that it is asked for; empty: all names that no other has.
+    pub(crate) names: Vec<String>,
     /// `up`, `slow`, `down`, `suspect` or `looping`.
     pub(crate) state: String,
     /// Time since the state began, where that is known.

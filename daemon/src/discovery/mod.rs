@@ -16,6 +16,7 @@ pub(crate) mod reader;
 mod reading;
 pub(crate) mod resolv_conf;
 pub(crate) mod root;
+mod routes;
 mod source_name;
 pub(crate) mod sources;
 pub(crate) mod survey;
@@ -28,5 +29,6 @@ mod tests;
 
 pub(crate) use governance::{Governor, governor};
 pub(crate) use root::Root;
+pub(crate) use routes::RouteSettings;
 pub(crate) use source_name::SourceName;
 pub(crate) use survey::{Candidate, Found, Inputs, Memory, Use, look, look_again, paths};

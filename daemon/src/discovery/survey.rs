@@ -16,6 +16,7 @@ use super::programs::{self, NodeView, Programs};
 use super::reader::Reader;
 use super::reading::Reading;
 use super::root::Root;
+use super::routes::{self, FoundRoute, RouteSettings};
 use super::source_name::SourceName;
 use super::sources;
 use super::vet::{Refusal, Rules};
@@ -32,6 +33,8 @@ pub(crate) struct Inputs<'a> {
     pub root: &'a Root,
     /// The configuration's own servers, which come first.
     pub configured: &'a [Server],
+    /// Domains with servers of their own.
+    pub routes: &'a [RouteSettings],
     /// The sources, in order of preference.
     pub sources: &'a [SourceName],
     /// Where Onward listens, or listened before: never an upstream.
@@ -89,6 +92,8 @@ pub(crate) struct Found {
     pub candidates: Vec<Candidate>,
     /// The servers in use and what named each, in order.
     pub servers: Vec<(Server, Arc<str>)>,
+    /// Domains with servers of their own.
+    pub routes: Vec<FoundRoute>,
     /// The source in use.
     pub source: Option<Arc<str>>,
     /// Whether that source is empty now, so that these are its last good servers.
@@ -127,6 +132,11 @@ impl Use {
 }
 
 impl Found {
+    /// Everything that was named, for whatever names.
+    pub(crate) fn all_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().chain(self.routes.iter().flat_map(|route| &route.candidates))
+    }
+
     /// What may be kept on disk: the list, where it is fresh.
     #[must_use]
     pub(crate) fn offer(&self) -> Option<Offer> {
@@ -231,7 +241,8 @@ pub(crate) fn look_again(inputs: &Inputs<'_>, memory: &mut Memory, now: Instant)
     fill_from_the_host(&programs, &mut offers);
     let decision = memory.preference.update(&offers, now);
     let Reader { notes, unknown, .. } = reader;
-    let mut found = Found { notes, unknown, programs, ..Found::default() };
+    let routes = routes::vet(inputs.routes, &rules);
+    let mut found = Found { routes, notes, unknown, programs, ..Found::default() };
     found.take_decision(decision, candidates, &rules);
     found.kubelet = kubelet;
     found

@@ -186,6 +186,7 @@ pub(crate) fn examine(root: &Root, onward: &Onward) -> Diagnosis {
     let found = look(&Inputs {
         root,
         configured: &onward.configured,
+        routes: &[],
         sources: &onward.sources,
         own: &own,
         written: Path::new(&onward.file),

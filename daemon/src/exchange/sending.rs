@@ -78,10 +78,11 @@ impl Engine {
         }
     }
 
-    /// An upstream to be asked, if the set still has it.
+    /// An upstream to be asked, if the route of the name still has it: a set that came into use since the lookup began
+    /// may send the name elsewhere.
     fn target(&self, id: UpstreamId, key: &QuestionKey, now: Instant) -> Option<Target> {
-        let upstream = self.set.get(id).cloned()?;
-        let rank = self.set.route(key.name()).and_then(|route| route.rank(id)).unwrap_or(usize::MAX);
+        let route = self.set.route(key.name())?;
+        let (upstream, rank) = (route.get(id).cloned()?, route.rank(id)?);
         let form = self.form_for(id, now);
         Some(Target { upstream, rank, form, stage: Stage::Fresh, begun: now, extra: false })
     }

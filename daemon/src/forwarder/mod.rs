@@ -92,13 +92,11 @@ impl Shared {
     }
 
     /// Takes these upstreams into use. What only others answered, or one that another precedes now, is asked again, and
-    /// serves only where none of these answers. Without any upstream nothing better can be said: then what there is
-    /// stays.
+    /// serves only where none of these answers; of names that take another route now nothing is kept. Where a route has
+    /// no upstream nothing better can be said: then what there is stays.
     pub fn adopt(&self, set: &Arc<UpstreamSet>, now: Instant) {
         let old = self.set.swap(Arc::clone(set));
-        if !set.upstreams.is_empty() {
-            self.cache.change_upstreams(|upstream| set.still_heeds(upstream, &old), self.seconds(now));
-        }
+        self.cache.change_upstreams(|name, upstream| set.worth(name, upstream, &old), self.seconds(now));
     }
 
     /// Returns the cache's time.

@@ -170,7 +170,7 @@ impl Shared {
             self.guard.loop_plugin_seen();
             return self.respond_locally(incoming, (Local::LoopPlugin, &LocalResponse::NxDomain), intake, out);
         }
-        if let Some(special) = SpecialName::of(query.name()) {
+        if let Some(special) = SpecialName::of(query.name(), &self.set.load()) {
             let response = special.response(query.qtype());
             return self.respond_locally(incoming, (Local::SpecialName, &response), intake, out);
         }

@@ -46,7 +46,8 @@ impl Forwarder {
     /// Remembers what an upstream said, and gives it to all who wait.
     pub(super) fn respond(&mut self, response: &UpstreamResponse<'_>, now: Instant) {
         let UpstreamResponse { key, upstream, certainty, answer } = response;
-        if self.shared.set.load().get(*upstream).is_none() {
+        let set = self.shared.set.load();
+        if set.route(key.name()).and_then(|route| route.get(*upstream)).is_none() {
             // It was asked before others came into use: those who wait get it, but it is no longer worth remembering.
             return self.respond_unremembered(response, now);
         }
@@ -54,8 +55,7 @@ impl Forwarder {
         let is_provisional = *certainty == Certainty::Provisional;
         if is_provisional {
             // An old address is worth more, but for one that this upstream or a later one told: it has changed.
-            let route = self.shared.set.load();
-            let rank = |id| route.route(key.name()).and_then(|route| route.rank(id));
+            let rank = |id| set.route(key.name()).and_then(|route| route.rank(id));
             self.shared.cache.forget_answer(key.bytes(), |older| rank(older) >= rank(*upstream));
         }
         let is_worth_more = |older: &Content| is_failure || (is_provisional && !older.is_negative());

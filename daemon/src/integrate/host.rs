@@ -49,6 +49,7 @@ pub(super) fn plan(root: &Root, onward: &Onward) -> Result<Plan, Refusal> {
     let found = look(&Inputs {
         root,
         configured: &onward.configured,
+        routes: &[],
         sources: &onward.sources,
         own: &own,
         written: Path::new(&onward.file),

@@ -6,7 +6,7 @@ use crate::admit::special_names::SpecialName;
 use crate::control::explain::{Cached, Candidate, Explanation, Question};
 use crate::forwarder::Shared;
 use crate::guard::{Asked, Standing, probe};
-use crate::upstream::{Transport, Upstream};
+use crate::upstream::{Transport, Upstream, UpstreamSet};
 use crate::wire::query::shown;
 use crate::wire::{flag, words};
 
@@ -43,7 +43,7 @@ pub(super) fn explain(question: &Question, shared: &Shared, gathered: &Gathered)
         name: shown(name),
         record_type: words::of_type(*record_type),
         allowed: from.map(|from| shared.allow.load().admits(from)),
-        answered_here: answered_here(question).map(str::to_owned),
+        answered_here: answered_here(question, &gathered.set).map(str::to_owned),
         route: route.map(|route| shown(&route.suffix)),
         equivalent,
         upstreams: candidates.collect(),
@@ -75,11 +75,11 @@ fn when(place: usize, turn: Turn, equivalent: bool) -> &'static str {
 }
 
 /// Why Onward answers by itself, whatever upstreams know.
-fn answered_here(question: &Question) -> Option<&'static str> {
+fn answered_here(question: &Question, set: &UpstreamSet) -> Option<&'static str> {
     if probe::is_coredns_probe(&question.name, question.record_type) {
         Some("the question of CoreDNS's loop plugin is answered NXDOMAIN, so that the plugin does not end CoreDNS")
     } else {
-        SpecialName::of(&question.name).map(SpecialName::reason)
+        SpecialName::of(&question.name, set).map(SpecialName::reason)
     }
 }
 

@@ -280,9 +280,10 @@ impl Service {
         }
     }
 
+    /// How the upstreams for all names are; those of a domain are left to `onward status`.
     fn upstream_states(&self) -> Vec<UpstreamState> {
         let set = self.shared.set.load();
-        let states = set.upstreams.iter().map(|upstream| UpstreamState {
+        let states = set.root().iter().map(|upstream| UpstreamState {
             server: upstream.endpoint.to_string(),
             is_down: self.outages.is_down(upstream.id),
         });
@@ -333,7 +334,7 @@ impl Service {
     fn look_for_upstreams(&mut self) {
         let Some(set) = self.upstreams.look(&self.own, clock::now()) else { return };
         self.shared.adopt(&set, clock::now());
-        if let Some(left) = self.cache_left.take_if(|_| !set.upstreams.is_empty()) {
+        if let Some(left) = self.cache_left.take_if(|_| !set.root().is_empty()) {
             warm_cache::take_over(left, Arc::clone(&self.shared));
         }
         if !self.own.is_empty() {

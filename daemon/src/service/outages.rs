@@ -53,7 +53,7 @@ impl Outages {
     }
 
     fn is_all(&self, set: &UpstreamSet) -> bool {
-        !set.upstreams.is_empty() && set.upstreams.iter().all(|upstream| self.is_down(upstream.id))
+        !set.root().is_empty() && set.root().iter().all(|upstream| self.is_down(upstream.id))
     }
 }
 

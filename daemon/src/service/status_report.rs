@@ -112,7 +112,7 @@ pub(super) fn report(gathered: &Gathered) -> Status {
     let Gathered { known, counters, cache, .. } = gathered;
     let state = &known.state;
     let troubles = troubles(gathered);
-    let conditions: Vec<_> = gathered.set.upstreams.iter().map(|it| gathered.condition(it.id).0).collect();
+    let conditions: Vec<_> = gathered.set.root().iter().map(|it| gathered.condition(it.id).0).collect();
     let overall = match () {
         () if !gathered.is_reachable() || !conditions.iter().any(|it| it.answers()) => Overall::NoDns,
         () if !troubles.is_empty() => Overall::Degraded,
@@ -177,7 +177,7 @@ fn listener(listener: &state::Listener) -> Listener {
 /// What is wrong: what the service tells systemd, and each upstream that is of no use now.
 fn troubles(gathered: &Gathered) -> Vec<String> {
     let mut troubles = gathered.known.troubles.clone();
-    if gathered.set.upstreams.is_empty() {
+    if gathered.set.root().is_empty() {
         troubles.push("no upstream server is known".to_owned());
     }
     for upstream in &gathered.set.upstreams {
@@ -206,6 +206,7 @@ impl Gathered {
         Upstream {
             server: upstream.endpoint.to_string(),
             source: upstream.source.to_string(),
+            names: self.set.names(upstream.id),
             state: condition.word().to_owned(),
             since_seconds: since.map(|since| self.ago(since)),
             through: verdict.map(|verdict| verdict.evidence.from.to_string()),

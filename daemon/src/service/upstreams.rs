@@ -16,8 +16,10 @@ use crate::discovery::watch::ChangeWatch;
 use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
 use crate::failure::Failure;
 use crate::logging::LogEvent;
-use crate::upstream::UpstreamSet;
 use crate::upstream::set::UpstreamIds;
+use crate::upstream::{Endpoint, Route, Server, UpstreamSet};
+use crate::wire::name;
+use crate::wire::query::shown;
 
 /// Lines that are remembered as told; past that all may be told again.
 const TOLD_MOST: usize = 1024;
@@ -106,8 +108,7 @@ impl Upstreams {
         } else {
             self.keep_again = Some(now + RETRY);
         }
-        let servers = found.servers.iter().map(|(server, source)| (server.clone().into(), Arc::clone(source)));
-        let set = UpstreamSet::new(servers.collect(), self.settings.upstreams.equivalent, &mut self.numbers);
+        let set = set(&found, self.settings.upstreams.equivalent, &mut self.numbers);
         if !found.kept && !found.servers.is_empty() {
             self.named = Some(clock::wall());
         }
@@ -154,7 +155,7 @@ impl Upstreams {
         if self.told.len() > TOLD_MOST {
             self.told.clear();
         }
-        for candidate in &found.candidates {
+        for candidate in found.all_candidates() {
             let Use::Refused(refusal) = &candidate.usage else { continue };
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
             let (server, source) = (&candidate.server, &candidate.source);
@@ -177,7 +178,7 @@ impl Upstreams {
     /// Tells of the list: what gave it and when, what was found and is not asked, what is odd.
     pub(super) fn list(&self) -> List {
         let found = &self.found;
-        let refused = found.candidates.iter().filter_map(|candidate| {
+        let refused = found.all_candidates().filter_map(|candidate| {
             Some(Refused {
                 server: candidate.server.to_string(),
                 source: candidate.source.to_string(),
@@ -215,10 +216,24 @@ fn inputs<'a>(root: &'a Root, settings: &'a Settings, own: &'a [SocketAddr]) -> 
     Inputs {
         root,
         configured: &settings.upstreams.servers,
+        routes: &settings.routes,
         sources: &settings.upstreams.sources,
         own,
         written: &settings.resolv_conf.path,
     }
+}
+
+/// The set that is asked: the list that was found for all names, and the routes.
+fn set(found: &Found, equivalent: Option<bool>, ids: &mut UpstreamIds) -> UpstreamSet {
+    let mut route = |suffix: &[u8], servers: &mut dyn Iterator<Item = (Server, Arc<str>)>, equivalent| {
+        let servers = servers.map(|(server, source)| (Endpoint::from(server), source));
+        Route::new(suffix, servers.collect(), equivalent, ids)
+    };
+    let mut routes = vec![route(name::ROOT, &mut found.servers.iter().cloned(), equivalent)];
+    for one in &found.routes {
+        routes.extend(one.domains.iter().map(|domain| route(domain.wire(), &mut one.servers(), one.equivalent)));
+    }
+    UpstreamSet::of_routes(routes)
 }
 
 fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {
@@ -229,9 +244,15 @@ fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {
 fn tell_of_set(set: &UpstreamSet, found: &Found) {
     for upstream in &set.upstreams {
         let (server, source) = (&upstream.endpoint, &upstream.source);
-        log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}");
+        let names = set.names(upstream.id);
+        let for_names = if names.is_empty() { String::new() } else { format!(", for {}", names.join(", ")) };
+        log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}{for_names}");
     }
-    if set.upstreams.is_empty() {
+    for route in set.routes().iter().filter(|route| *route.suffix != *name::ROOT && route.upstreams.is_empty()) {
+        let name = shown(&route.suffix);
+        log::warn!(event = LogEvent::NoUpstream, name:%; "no server of the route for {name} may be asked: names under it get SERVFAIL; see `onward discover`");
+    }
+    if set.root().is_empty() {
         log::warn!(
             event = LogEvent::NoUpstream; "no upstream server found: questions get SERVFAIL until a source names one; `onward discover` shows where was \
              looked, `upstreams.servers` of the configuration names one by hand"

@@ -35,7 +35,8 @@ pub(super) fn take_over(left: File, shared: Arc<Shared>) {
         // Another list may have come meanwhile.
         let current = shared.set.load_full();
         if !Arc::ptr_eq(&set, &current) {
-            shared.cache.change_upstreams(|upstream| current.still_heeds(upstream, &set), shared.seconds(clock::now()));
+            let worth = |name: &[u8], upstream| current.worth(name, upstream, &set);
+            shared.cache.change_upstreams(worth, shared.seconds(clock::now()));
         }
     });
 }

@@ -5,10 +5,12 @@
 pub(crate) mod endpoint;
 pub(crate) mod server;
 pub(crate) mod set;
+mod suffix;
 
 pub(crate) use endpoint::Endpoint;
 #[cfg(test)]
 pub(crate) use endpoint::Security;
 pub use server::Server;
-pub(crate) use set::{Route, Upstream};
+pub(crate) use set::{Route, Upstream, Worth};
 pub use set::{Transport, UpstreamId, UpstreamSet};
+pub(crate) use suffix::Suffix;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::Endpoint;
 use crate::net::reach;
 use crate::wire::name;
+use crate::wire::query::shown;
 
 /// Stands for one endpoint for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,10 +51,24 @@ pub struct Route {
 /// All upstreams, and the routes to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamSet {
-    /// Each once, in the order of the routes.
+    /// Each once; those for all names first.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// The longest suffix first, so that the first that fits holds.
+    /// The longest suffix first.
     routes: Vec<Route>,
+    /// Where in `routes` the route of each suffix stands.
+    by_suffix: HashMap<Box<[u8]>, usize>,
+}
+
+/// What a response is worth after another set came into use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// As much as before: its upstream is asked still, and none comes before it that did not then, save one that knows
+    /// the same.
+    Unchanged,
+    /// It serves where none of the upstreams answers: others are asked first now.
+    BetterThanNothing,
+    /// Another route has the name now, whose servers know other things.
+    Nothing,
 }
 
 /// Hands out ids; the same endpoint always gets the same one.
@@ -115,13 +130,14 @@ impl UpstreamSet {
     #[must_use]
     pub fn of_routes(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| std::cmp::Reverse(route.suffix.len()));
+        let by_suffix = routes.iter().enumerate().map(|(place, route)| (route.suffix.clone(), place)).collect();
         let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
-        for upstream in routes.iter().flat_map(|route| &route.upstreams) {
+        for upstream in routes.iter().rev().flat_map(|route| &route.upstreams) {
             if upstreams.iter().all(|known| known.id != upstream.id) {
                 upstreams.push(Arc::clone(upstream));
             }
         }
-        Self { upstreams, routes }
+        Self { upstreams, routes, by_suffix }
     }
 
     /// The upstream with this number, if it is in the set.
@@ -133,7 +149,14 @@ impl UpstreamSet {
     /// The route of `name` (lower-cased wire form): that of the longest suffix.
     #[must_use]
     pub fn route(&self, name: &[u8]) -> Option<&Route> {
-        self.routes.iter().find(|route| name::is_within(name, &route.suffix))
+        let mut suffix = name;
+        while self.routes.len() > 1 {
+            if let Some(route) = self.by_suffix.get(suffix).and_then(|place| self.routes.get(*place)) {
+                return Some(route);
+            }
+            suffix = name::split(suffix)?.1;
+        }
+        self.routes.first().filter(|route| name::is_within(name, &route.suffix))
     }
 
     /// Tells in words all that decides whose answers count: routes, servers in their order, what is equivalent. Numbers
@@ -147,17 +170,43 @@ impl UpstreamSet {
         self.routes.iter().map(route).collect()
     }
 
-    /// Whether what the upstream said while `old` was in use still counts: it is in use, and no upstream comes before
-    /// it now, on any route, that did not then. One that does may say otherwise, unless they know the same.
+    /// Tells what it is worth now that the upstream said something of `name` while `old` was in use.
     #[must_use]
-    pub fn still_heeds(&self, id: UpstreamId, old: &Self) -> bool {
-        let is_first_as_before = |route: &Route| {
-            let before = |route: &Route, one, other| route.rank(one).is_some_and(|rank| Some(rank) < route.rank(other));
-            let old = old.routes.iter().find(|old| old.suffix == route.suffix);
-            let mut earlier = route.upstreams.iter().filter(|earlier| before(route, earlier.id, id));
-            earlier.all(|earlier| old.is_some_and(|old| before(old, earlier.id, id)))
+    pub(crate) fn worth(&self, name: &[u8], id: UpstreamId, old: &Self) -> Worth {
+        let (Some(route), Some(old)) = (self.route(name), old.route(name)) else { return Worth::Nothing };
+        if route.suffix != old.suffix {
+            return Worth::Nothing;
+        }
+        if route.upstreams.is_empty() {
+            return Worth::Unchanged; // nothing better can be said
+        }
+        let Some(rank) = route.rank(id) else { return Worth::BetterThanNothing };
+        let came_before = |earlier| old.rank(earlier).is_some_and(|earlier| Some(earlier) < old.rank(id));
+        if route.equivalent || route.upstreams.iter().take(rank).all(|earlier| came_before(earlier.id)) {
+            Worth::Unchanged
+        } else {
+            Worth::BetterThanNothing
+        }
+    }
+
+    /// The upstreams for all names that no other route has.
+    #[must_use]
+    pub fn root(&self) -> &[Arc<Upstream>] {
+        self.route(name::ROOT).map(|route| &route.upstreams[..]).unwrap_or_default()
+    }
+
+    /// The domains whose routes have this upstream, as text; none where it is one of those for all names.
+    #[must_use]
+    pub(crate) fn names(&self, id: UpstreamId) -> Vec<String> {
+        let routes = || self.routes.iter().filter(|route| route.get(id).is_some());
+        if routes().any(|route| *route.suffix == *name::ROOT) {
+            return Vec::new();
+        }
+        let text = |route: &Route| {
+            let text = shown(&route.suffix);
+            text.strip_suffix('.').unwrap_or(&text).to_owned()
         };
-        self.get(id).is_some() && self.routes.iter().all(|route| route.equivalent || is_first_as_before(route))
+        routes().map(text).collect()
     }
 
     /// All routes, the longest suffix first.
@@ -218,16 +267,45 @@ mod tests {
         };
         let old = set(&["10.0.0.1", "10.0.0.2"], false);
         let [first, second] = [0, 1].map(|rank: usize| old.upstreams[rank].id);
-        for (listed, equivalent, heeded) in [
-            (&["10.0.0.1", "10.0.0.2"][..], false, [true, true]),
-            (&["10.0.0.1", "10.0.0.2", "10.0.0.3"], false, [true, true]),
-            (&["10.0.0.2", "10.0.0.1"], false, [false, true]),
-            (&["10.0.0.2", "10.0.0.1"], true, [true, true]),
-            (&["10.0.0.3", "10.0.0.1"], false, [false, false]),
-            (&["10.0.0.2"], false, [false, true]),
+        let (same, less) = (Worth::Unchanged, Worth::BetterThanNothing);
+        for (listed, equivalent, worth) in [
+            (&["10.0.0.1", "10.0.0.2"][..], false, [same, same]),
+            (&["10.0.0.1", "10.0.0.2", "10.0.0.3"], false, [same, same]),
+            (&["10.0.0.2", "10.0.0.1"], false, [less, same]),
+            (&["10.0.0.2", "10.0.0.1"], true, [same, same]),
+            (&["10.0.0.3", "10.0.0.1"], false, [less, less]),
+            (&["10.0.0.2"], false, [less, same]),
         ] {
             let new = set(listed, equivalent);
-            assert_eq!([first, second].map(|id| new.still_heeds(id, &old)), heeded, "{listed:?} {equivalent}");
+            let found = [first, second].map(|id| new.worth(&wire("a.example"), id, &old));
+            assert_eq!(found, worth, "{listed:?} {equivalent}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_of_a_name_that_takes_another_route_now_counts_no_more() {
+        let mut ids = UpstreamIds::default();
+        let mut set = |routes: &[(&str, &str)]| {
+            let mut route = |suffix: &str, server| Route::new(&wire(suffix), servers(&[(server, "a")]), None, &mut ids);
+            UpstreamSet::of_routes(routes.iter().map(|(suffix, server)| route(suffix, *server)).collect())
+        };
+        let (all, corp) = ("192.0.2.8", "10.0.0.2");
+        let without = set(&[("", all)]);
+        let with = set(&[("", all), ("corp.example", corp)]);
+        let shared = set(&[("", all), ("corp.example", all)]);
+        let moved = set(&[("", all), ("corp.example", "10.0.0.3")]);
+        let [all, corp] = [all, corp]
+            .map(|server| with.upstreams.iter().find(|it| it.endpoint.server.ip().to_string() == server).unwrap().id);
+        for (name, upstream, old, new, worth) in [
+            ("www.example", all, &without, &with, Worth::Unchanged),
+            ("www.corp.example", all, &without, &with, Worth::Nothing),
+            ("www.corp.example", all, &without, &shared, Worth::Nothing),
+            ("www.example", all, &with, &without, Worth::Unchanged),
+            ("www.corp.example", corp, &with, &without, Worth::Nothing),
+            ("www.corp.example", corp, &with, &with, Worth::Unchanged),
+            ("www.corp.example", corp, &with, &moved, Worth::BetterThanNothing),
+        ] {
+            assert_eq!(new.worth(&wire(name), upstream, old), worth, "{name}");
         }
     }
 
@@ -260,6 +338,9 @@ mod tests {
             assert_eq!(server(name).as_deref(), Some(asked), "{name}");
         }
         assert_eq!(set.upstreams.len(), 3);
+        let corp_alone = UpstreamSet::of_routes(vec![route("corp.example", "10.0.0.2")]);
+        assert_eq!(corp_alone.route(&wire("www.example")), None);
+        assert!(corp_alone.route(&wire("www.corp.example")).is_some());
         assert_eq!(UpstreamSet::default().route(name::ROOT), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Near an answer's end and behind it: what a refresh may replace, and how a stale answer serves.
 
 use super::*;
+use crate::upstream::Worth;
 
 fn size(cache: &Cache, name: &str, now: u32) -> Option<usize> {
     cache.get(&key(name), Seconds(now), |found| found.block.parts().records.len())
@@ -185,10 +186,13 @@ fn what_former_upstreams_answered_ends_and_serves_stale_and_what_they_denied_is_
     learn(&cache, "denied", &denial("denied", 3, 60), 0);
     learn(&cache, "none", &denial("none", 0, 60), 0);
     cache.learn_failure(&key("failed"), 5, Seconds(0));
-    cache.change_upstreams(|upstream| upstream == UPSTREAM, Seconds(20));
+    let worth = |is_same| if is_same { Worth::Unchanged } else { Worth::BetterThanNothing };
+    cache.change_upstreams(|_, upstream| worth(upstream == UPSTREAM), Seconds(20));
     assert_eq!((cache.len(), look(&cache, "lives", 20)), (4, Some((20, Freshness::Fresh))));
-    cache.change_upstreams(|_| false, Seconds(20));
+    cache.change_upstreams(|_, _| worth(false), Seconds(20));
     assert_eq!(cache.len(), 2);
     assert_eq!(look(&cache, "lives", 20), Some((20, Freshness::Stale)));
     assert_eq!(look(&cache, "stale", 20), Some((20, Freshness::Stale)), "the new ones are asked first");
+    cache.change_upstreams(|name, _| if name == b"\x05stale\0" { Worth::Nothing } else { worth(true) }, Seconds(20));
+    assert_eq!((cache.len(), look(&cache, "stale", 20)), (1, None));
 }

@@ -23,6 +23,7 @@ pub(super) fn find(loaded: &Loaded, kubelet: &Kubelet, own: &[SocketAddr], root:
     let inputs = Inputs {
         root,
         configured: &settings.upstreams.servers,
+        routes: &settings.routes,
         sources: &settings.upstreams.sources,
         own,
         written: &settings.resolv_conf.path,
@@ -150,6 +151,7 @@ mod tests {
         let inputs = Inputs {
             root: &root,
             configured: &upstreams.servers,
+            routes: &[],
             sources: &upstreams.sources,
             own: &[],
             written: Path::new("/run/onward/resolv.conf"),

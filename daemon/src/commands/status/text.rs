@@ -11,6 +11,8 @@ use crate::control::status::{Overall, Status, Upstream};
 
 /// Maximum number of servers that are not asked, of remarks on the list, and of verdicts, that are shown.
 const LINES_MOST: usize = 10;
+/// Maximum number of domains of a server that are shown.
+const NAMES_MOST: usize = 3;
 
 /// Whether there are colours (ECMA-48, SGR).
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +145,12 @@ impl Screen {
             None => self.line("Asks", &self.paint.bad("nobody: no source names a server (onward discover)")),
         }
         let width = status.upstreams.iter().map(|upstream| upstream.server.len()).max().unwrap_or(0);
+        let mut names: &[String] = &[];
         for upstream in &status.upstreams {
+            if upstream.names != names {
+                names = &upstream.names;
+                self.line("", &format!("for {}", some(names)));
+            }
             let text = format!("{:<width$}  {}", upstream.server, self.upstream(upstream));
             self.line("", &text);
         }
@@ -242,6 +249,15 @@ impl Screen {
             self.paint.bad(&format!("the one that worked last, {read}, since the wanted one has faults (onward check)"))
         };
         self.line("Configuration", &text);
+    }
+}
+
+/// The first of the names, and how many more there are.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_MOST).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

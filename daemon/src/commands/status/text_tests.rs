@@ -114,3 +114,26 @@ fn colours_are_there_where_they_are_wanted() {
     let text = render(&shown, Paint { colours: true });
     assert!(text.contains("\x1b[32mok\x1b[0m"), "{text}");
 }
+
+#[test]
+fn servers_of_a_domain_stand_apart_from_those_for_all_names() {
+    let mut status = healthy();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let other = |server: &str, domains| Upstream {
+        server: server.to_owned(),
+        names: names(domains),
+        state: "up".to_owned(),
+        ..Upstream::default()
+    };
+    status.upstreams.push(other("10.9.0.2:53", &["corp.example", "10.in-addr.arpa"]));
+    status.upstreams.push(other("10.9.0.3:53", &["corp.example", "10.in-addr.arpa"]));
+    status.upstreams.push(other("10.7.0.2:53", &["a", "b", "c", "d", "e"]));
+    let text = render(&shown(Ok(status)), PLAIN);
+    let lines: Vec<&str> = text.lines().map(str::trim).skip_while(|line| !line.starts_with("10.0.0.2:53")).collect();
+    let begin = |line: usize| lines[line].split("  ").next().unwrap();
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(begin),
+        ["for corp.example, 10.in-addr.arpa", "10.9.0.2:53", "10.9.0.3:53", "for a, b, c and 2 more", "10.7.0.2:53"],
+        "{text}"
+    );
+}

@@ -68,7 +68,8 @@ fn delegated_domains_are_left_to_the_stub_and_that_is_told() {
         assert_eq!(node.asked(1), ["127.0.0.54:53"], "{directory}");
     }
     let (root, sources) = (Root::machine(), all_sources());
-    let inputs = Inputs { root: &root, configured: &[], sources: &sources, own: &[], written: Path::new(OURS) };
+    let inputs =
+        Inputs { root: &root, configured: &[], routes: &[], sources: &sources, own: &[], written: Path::new(OURS) };
     let watched = crate::discovery::paths(&inputs);
     for directory in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
         let path = PathBuf::from(format!("{directory}/systemd/dns-delegate.d"));
@@ -270,6 +271,7 @@ fn the_configurations_own_servers_come_first_and_are_vetted_too() {
         look(&Inputs {
             root: &root,
             configured,
+            routes: &[],
             sources: &all_sources(),
             own: &["10.0.0.5:53".parse().unwrap()],
             written: Path::new(OURS),
@@ -288,6 +290,7 @@ fn what_a_look_depends_on_is_watched() {
     let inputs = Inputs {
         root: &root,
         configured: &[],
+        routes: &[],
         sources: &[SourceName::File(ETC.into())],
         own: &[],
         written: Path::new(OURS),

@@ -86,8 +86,14 @@ impl Node {
     fn look(&mut self, seconds: u64) -> Found {
         self.now += Duration::from_secs(seconds);
         let (root, own) = (self.root(), self.own.clone());
-        let inputs =
-            Inputs { root: &root, configured: &[], sources: &self.sources, own: &own, written: Path::new(OURS) };
+        let inputs = Inputs {
+            root: &root,
+            configured: &[],
+            routes: &[],
+            sources: &self.sources,
+            own: &own,
+            written: Path::new(OURS),
+        };
         look_again(&inputs, &mut self.memory, self.now)
     }
 

@@ -44,7 +44,8 @@ fn asks(node: &Node) -> Vec<String> {
     let upstreams = load_from(&roots, [], &Overrides::default()).unwrap().settings.upstreams;
     let own: [SocketAddr; 1] = ["10.99.0.1:53".parse().unwrap()];
     let (configured, sources) = (&upstreams.servers, &upstreams.sources);
-    let found = look(&Inputs { root: &node.root, configured, sources, own: &own, written: Path::new(FILE) });
+    let found =
+        look(&Inputs { root: &node.root, configured, routes: &[], sources, own: &own, written: Path::new(FILE) });
     found.servers.iter().map(|(server, _)| server.to_string()).collect()
 }
 
