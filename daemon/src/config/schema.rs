@@ -3,9 +3,10 @@
 
 use ::config::Value;
 
-use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
+use super::kinds::{AbsolutePath, AutoOr, Count, Network, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
 use super::{Control, Limits, Log, Settings, Upstreams};
+use crate::admit::local_names;
 use crate::discovery::RouteSettings;
 use crate::server::tcp::TcpLimits;
 use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf, metrics};
@@ -30,6 +31,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         state_dir,
         routes: _,
         upstreams: of_upstreams,
+        names: of_names,
         resolv_conf: of_resolv_conf,
         cache: of_cache,
         limits: of_limits,
@@ -48,6 +50,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         state_dir: top.one("state_dir", state_dir, &AbsolutePath),
         routes: top.tables("routes", route),
         upstreams: top.section("upstreams", |section| upstreams(section, of_upstreams)),
+        names: top.section("names", |section| names(section, of_names)),
         resolv_conf: top.section("resolv_conf", |section| resolv_conf(section, of_resolv_conf)),
         cache: top.section("cache", |section| cache(section, &of_cache)),
         limits: top.section("limits", |section| limits(section, &of_limits)),
@@ -76,6 +79,15 @@ fn upstreams(section: &mut Section<'_>, default: Upstreams) -> Upstreams {
         equivalent: section.one("equivalent", equivalent, &AutoOr(Switch)),
         hold: section.one("hold", hold, &Span(0..=HOUR, "")),
         reserved_ports: section.list("reserved_ports", reserved_ports, &Count(1..=u16::MAX, ""), 0..=64),
+    }
+}
+
+fn names(section: &mut Section<'_>, default: local_names::Settings) -> local_names::Settings {
+    let local_names::Settings { cluster_domain, service_networks, hosts } = default;
+    local_names::Settings {
+        cluster_domain: section.one("cluster_domain", cluster_domain, &word()),
+        service_networks: section.list("service_networks", service_networks, &Network, 0..=16),
+        hosts: section.list("hosts", hosts, &AbsolutePath, 0..=16),
     }
 }
 

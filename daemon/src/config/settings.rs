@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admit::acl::Allow;
+use crate::admit::local_names;
 use crate::control::client;
 use crate::discovery::{RouteSettings, SourceName};
 use crate::logging::Level;
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub routes: Vec<RouteSettings>,
     /// Which servers are asked for all other names, and where they are found.
     pub upstreams: Upstreams,
+    /// Names that are answered here.
+    pub names: local_names::Settings,
     /// The file that kubelet reads.
     pub resolv_conf: kubelet_resolv_conf::Settings,
     /// What is remembered, and for how long.
@@ -102,6 +105,7 @@ impl Default for Settings {
             state_dir: "/var/lib/onward".into(),
             routes: Vec::new(),
             upstreams: Upstreams::default(),
+            names: local_names::Settings::default(),
             resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),
             limits: Limits::default(),

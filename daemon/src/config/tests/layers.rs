@@ -112,7 +112,7 @@ fn faults_of_all_layers_are_told_at_once_and_those_that_are_overridden_too() {
              (RFC 8767, section 4)",
             "etc/onward.toml.d/a.toml:2: not TOML: unclosed table, expected `]`",
             "etc/onward.toml.d/b.toml:1: color = 1: unknown key; known here are listen, families, node_ip, allow, workers, \
-             state_dir, routes, upstreams, resolv_conf, cache, limits, guard, log, control, metrics",
+             state_dir, routes, upstreams, names, resolv_conf, cache, limits, guard, log, control, metrics",
         ]
     );
     let loopback = "--listen: listen = \"127.0.0.1:5300\": loopback is refused: ";
@@ -132,7 +132,7 @@ fn faults_of_the_environment_name_the_variable() {
     ]);
     let host_faults = host.faults();
     let tops = "ONWARD_LISTEN, ONWARD_FAMILIES, ONWARD_NODE_IP, ONWARD_ALLOW, ONWARD_WORKERS, ONWARD_STATE_DIR, \
-                ONWARD_ROUTES, ONWARD_UPSTREAMS, ONWARD_RESOLV_CONF, ONWARD_CACHE, ONWARD_LIMITS, ONWARD_GUARD, ONWARD_LOG, ONWARD_CONTROL, ONWARD_METRICS";
+                ONWARD_ROUTES, ONWARD_UPSTREAMS, ONWARD_NAMES, ONWARD_RESOLV_CONF, ONWARD_CACHE, ONWARD_LIMITS, ONWARD_GUARD, ONWARD_LOG, ONWARD_CONTROL, ONWARD_METRICS";
     assert_eq!(
         host_faults,
         [
