@@ -84,8 +84,11 @@ fn the_outage_is_found_before_onward_runs_and_nothing_is_wrong_after_its_cure() 
         assert!(listed.lines().any(|line| line == part), "{part} in\n{listed}");
     }
     assert!(!listed.contains(CONFIG), "kubelet's configuration may name secrets: {listed}");
+    breaks(node, &mut process);
+}
 
-    // Long messages get lost; port 53 is shut; the daemon dies; the file goes.
+/// Long messages get lost; port 53 is shut; the daemon dies; the file goes.
+fn breaks(node: &Host, process: &mut Process) {
     let rules = |rule: &str| {
         let table = format!("table inet test {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}");
         let all = format!("table inet test; delete table inet test; {table}");
