@@ -1,6 +1,7 @@
 //! The harness of Onward's tests against real programs: hosts made of network namespaces, the servers that run in
 //! them, a DNS client that shows every byte, and upstreams that follow a script. `README.md` has the overview.
 
+pub mod api_server;
 pub mod dns;
 pub mod flood;
 pub mod garbage;
