@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::admit::acl::Allow;
 use crate::control::client;
 use crate::discovery::{RouteSettings, SourceName};
+use crate::exchange::stream::tls;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
 use crate::server::tcp::TcpLimits;
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 use crate::{cache, guard, kubelet_resolv_conf, metrics};
 
 /// Everything that can be set.
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub routes: Vec<RouteSettings>,
     /// Which servers are asked for all other names, and where they are found.
     pub upstreams: Upstreams,
+    /// Encrypted upstreams.
+    pub tls: tls::Settings,
     /// The file that kubelet reads.
     pub resolv_conf: kubelet_resolv_conf::Settings,
     /// What is remembered, and for how long.
@@ -59,7 +62,7 @@ pub(crate) struct Control {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Upstreams {
     /// Asked in this order; at most 16; empty: discover.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Endpoint>,
     /// Where to look, the first with a usable server gives the list; at most 16.
     pub sources: Vec<SourceName>,
     /// Whether the servers of a list know the same names; none: Onward judges by source and address.
@@ -102,6 +105,7 @@ impl Default for Settings {
             state_dir: "/var/lib/onward".into(),
             routes: Vec::new(),
             upstreams: Upstreams::default(),
+            tls: tls::Settings::default(),
             resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),
             limits: Limits::default(),

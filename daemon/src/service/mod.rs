@@ -47,6 +47,7 @@ use crate::control::server::ControlSocket;
 use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
+use crate::exchange::stream::{self, Streams};
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
@@ -95,6 +96,7 @@ struct Service {
     overrides: Overrides,
     shared: Arc<Shared>,
     mailboxes: Mailboxes,
+    streams: Arc<Streams>,
     workers: Workers,
     /// Who tells how things are.
     desk: Arc<Desk>,
@@ -191,7 +193,8 @@ impl Service {
         let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let told = mailboxes.clone();
-        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
+        let streams = stream::start(&settings.tls);
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance), stream::for_probes(&streams)));
         let shared = Arc::new(Shared {
             cache: Cache::new((&settings.cache).into()),
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
@@ -204,7 +207,12 @@ impl Service {
         });
         let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
-        let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
+        let ends = Ends {
+            mailboxes: mailboxes.clone(),
+            clients: Arc::clone(&clients),
+            notices: told,
+            streams: Arc::clone(&streams),
+        };
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
         let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
@@ -221,6 +229,7 @@ impl Service {
             overrides,
             shared,
             mailboxes,
+            streams,
             workers,
             desk: Arc::new(desk),
             control: None,
