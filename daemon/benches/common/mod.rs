@@ -90,6 +90,7 @@ pub(crate) fn forwarder(names: usize, set: &Arc<UpstreamSet>, verdicts: Option<A
         waiters: Waiters::new(16, 16),
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::new(Arc::clone(set)),
+        names: ArcSwap::default(),
         guard,
         monitor: Arc::default(),
         payload: 1232,

@@ -1,5 +1,5 @@
 //! Who may ask, and what.
 
 pub(crate) mod acl;
-pub(crate) mod special_names;
+pub(crate) mod local_names;
 pub(crate) mod triage;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 use serde_json::Value as Json;
 
 use super::{typos, words};
@@ -63,6 +64,9 @@ pub(super) struct AbsolutePath;
 
 /// An address that a node can have.
 pub(super) struct NodeAddress;
+
+/// A network, without bits beyond its prefix.
+pub(super) struct Network;
 
 /// A server that can be asked.
 pub(super) struct Upstream;
@@ -236,6 +240,21 @@ impl Kind for NodeAddress {
     }
 
     fn shown(&self, value: &IpAddr) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+impl Kind for Network {
+    type Value = IpNet;
+
+    fn parse(&self, text: &str) -> Result<IpNet, String> {
+        words::network(text).map_err(|hint| {
+            let allowed = "allowed is a network: \"10.96.0.0/12\", \"fd00:96::/112\"";
+            hint.map_or_else(|| allowed.to_owned(), |hint| hint.to_string())
+        })
+    }
+
+    fn shown(&self, value: &IpNet) -> Json {
         Json::String(value.to_string())
     }
 }

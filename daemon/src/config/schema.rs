@@ -3,9 +3,10 @@
 
 use ::config::Value;
 
-use super::kinds::{AbsolutePath, AutoOr, Count, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
+use super::kinds::{AbsolutePath, AutoOr, Count, Network, NodeAddress, OffOr, Size, Span, Switch, Upstream, word};
 use super::reader::{Reader, Section};
 use super::{Control, Limits, Log, Settings, Upstreams};
+use crate::admit::local_names;
 use crate::discovery::RouteSettings;
 use crate::exchange::stream::tls;
 use crate::server::tcp::TcpLimits;
@@ -32,6 +33,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         routes: _,
         upstreams: of_upstreams,
         tls: of_tls,
+        names: of_names,
         resolv_conf: of_resolv_conf,
         cache: of_cache,
         limits: of_limits,
@@ -51,6 +53,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         routes: top.tables("routes", route),
         upstreams: top.section("upstreams", |section| upstreams(section, of_upstreams)),
         tls: top.section("tls", |section| tls(section, of_tls)),
+        names: top.section("names", |section| names(section, of_names)),
         resolv_conf: top.section("resolv_conf", |section| resolv_conf(section, of_resolv_conf)),
         cache: top.section("cache", |section| cache(section, &of_cache)),
         limits: top.section("limits", |section| limits(section, &of_limits)),
@@ -87,6 +90,15 @@ fn tls(section: &mut Section<'_>, default: tls::Settings) -> tls::Settings {
     tls::Settings {
         mode: section.one("mode", mode, &word()),
         ca_file: section.one("ca_file", ca_file, &OffOr(AbsolutePath)),
+    }
+}
+
+fn names(section: &mut Section<'_>, default: local_names::Settings) -> local_names::Settings {
+    let local_names::Settings { cluster_domain, service_networks, hosts } = default;
+    local_names::Settings {
+        cluster_domain: section.one("cluster_domain", cluster_domain, &word()),
+        service_networks: section.list("service_networks", service_networks, &Network, 0..=16),
+        hosts: section.list("hosts", hosts, &AbsolutePath, 0..=16),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admit::acl::Allow;
+use crate::admit::local_names;
 use crate::control::client;
 use crate::discovery::{RouteSettings, SourceName};
 use crate::exchange::stream::tls;
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub upstreams: Upstreams,
     /// Encrypted upstreams.
     pub tls: tls::Settings,
+    /// Names that are answered here.
+    pub names: local_names::Settings,
     /// The file that kubelet reads.
     pub resolv_conf: kubelet_resolv_conf::Settings,
     /// What is remembered, and for how long.
@@ -106,6 +109,7 @@ impl Default for Settings {
             routes: Vec::new(),
             upstreams: Upstreams::default(),
             tls: tls::Settings::default(),
+            names: local_names::Settings::default(),
             resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),
             limits: Limits::default(),

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::admit::acl::Allow;
+use crate::admit::local_names::ClusterDomain;
 use crate::discovery::SourceName;
 use crate::exchange::stream::tls::Mode;
 use crate::guard::Mark;
@@ -60,6 +61,7 @@ macro_rules! words {
 words! { Families { Auto = "auto", Ipv4 = "ipv4", Ipv6 = "ipv6", Both = "both", } }
 words! { Mark { Auto = "auto", Always = "always", Never = "never", } }
 words! { Mode { Strict = "strict", Opportunistic = "opportunistic", } }
+words! { ClusterDomain { Keep = "keep", Answer = "answer", } }
 words! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", } }
 
 fn refused<T>(text: &str) -> Result<T, Refused> {
@@ -216,6 +218,16 @@ impl fmt::Display for Place {
     }
 }
 
+/// Reads a network, or an address as the network of itself. The error says how it is written, where it is one.
+pub(super) fn network(text: &str) -> Result<IpNet, Option<Refused>> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    match network {
+        Some(network) if network.addr() == network.network() => Ok(network),
+        Some(network) => Err(Some(Refused(format!("the network is written {}", network.trunc())))),
+        None => Err(None),
+    }
+}
+
 impl FromStr for Allow {
     type Err = Refused;
 
@@ -225,11 +237,10 @@ impl FromStr for Allow {
             "private" => return Ok(Self::Private),
             _ => {}
         }
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match network {
-            Some(network) if network.addr() == network.network() => Ok(Self::Network(network)),
-            Some(network) => Err(Refused(format!("the network is written {}", network.trunc()))),
-            None => {
+        match network(text) {
+            Ok(network) => Ok(Self::Network(network)),
+            Err(Some(refused)) => Err(refused),
+            Err(None) => {
                 let meant = ["local", "private"].into_iter().find(|word| text.trim().eq_ignore_ascii_case(word));
                 let hint = meant.map(|word| format!("; write \"{word}\"")).unwrap_or_default();
                 let allowed = "allowed is \"local\", \"private\", or a network: \"10.0.0.0/8\", \"2001:db8::/32\"";

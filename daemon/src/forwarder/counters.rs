@@ -19,6 +19,8 @@ pub struct Counters {
     pub misses: PerQuery,
     /// Queries that Onward answered itself, by [`Local`].
     pub local: PerReason<{ Local::COUNT }>,
+    /// Misses for names of the cluster's, which were forwarded.
+    pub cluster_forwarded: u64,
     /// Packets that got silence.
     pub dropped: u64,
     /// Lookups that renew what is in the cache.
@@ -77,6 +79,10 @@ pub enum Local {
     LoopPlugin,
     /// Its name is one that no upstream may speak for.
     SpecialName,
+    /// A hosts file of the node has its name.
+    HostsFile,
+    /// Its name is the cluster's.
+    ClusterName,
     /// It is not in the cache, and may not be asked.
     NoRecursion,
     /// It is a probe of ours come home.
@@ -125,11 +131,13 @@ impl Local {
     const COUNT: usize = Self::ALL.len();
 
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NotAllowed,
         Self::NotServed,
         Self::LoopPlugin,
         Self::SpecialName,
+        Self::HostsFile,
+        Self::ClusterName,
         Self::NoRecursion,
         Self::OwnProbe,
         Self::Returned,
@@ -144,6 +152,8 @@ impl Local {
             Self::NotServed => "not_served",
             Self::LoopPlugin => "loop_plugin",
             Self::SpecialName => "special_name",
+            Self::HostsFile => "hosts_file",
+            Self::ClusterName => "cluster_name",
             Self::NoRecursion => "no_recursion",
             Self::OwnProbe => "own_probe",
             Self::Returned => "returned",
@@ -260,6 +270,7 @@ impl Counters {
             hits,
             stale,
             misses,
+            cluster_forwarded,
             local,
             dropped,
             refreshes,
@@ -277,8 +288,9 @@ impl Counters {
         add(&mut failures.0, &other.failures.0);
         add(&mut responses.0, &other.responses.0);
         waits.add(&other.waits);
-        let mine = [dropped, refreshes, held, answered, waited_stale];
-        let theirs = [other.dropped, other.refreshes, other.held, other.answered, other.waited_stale];
+        let mine = [dropped, refreshes, held, answered, waited_stale, cluster_forwarded];
+        let theirs =
+            [other.dropped, other.refreshes, other.held, other.answered, other.waited_stale, other.cluster_forwarded];
         mine.into_iter().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
     }
 }

@@ -51,6 +51,7 @@ impl GuardedCore {
             waiters: Waiters::new(1_000, 100),
             allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
             set: ArcSwap::new(Arc::clone(&set)),
+            names: ArcSwap::default(),
             guard,
             monitor: Arc::default(),
             payload: 1232,

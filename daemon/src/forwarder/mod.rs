@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::admit::acl::AllowList;
+use crate::admit::local_names::LocalNames;
 use crate::cache::{Cache, Seconds};
 use crate::guard::Guard;
 use crate::upstream::UpstreamSet;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub allow: ArcSwap<AllowList>,
     /// The upstreams.
     pub set: ArcSwap<UpstreamSet>,
+    /// What is answered here for some names.
+    pub names: ArcSwap<LocalNames>,
     /// The loop guard.
     pub guard: Guard,
     /// What happens, for people who watch.

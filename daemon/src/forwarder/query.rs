@@ -10,7 +10,7 @@ use super::event::Event;
 use super::incoming::{Incoming, Intake};
 use super::monitor::{Seen, What};
 use super::returned_query::ReturnedQuery;
-use crate::admit::special_names::SpecialName;
+use crate::admit::local_names::LocalName;
 use crate::admit::triage::{self, triage};
 use crate::cache::Freshness;
 use crate::exchange::{CLIENT_BUDGET, LookupRequest};
@@ -19,6 +19,9 @@ use crate::guard::{HOLD, Passed, probe};
 use crate::respond::{Age, Ede, LocalResponse, ResponseParams, local, write_cached};
 use crate::waiters::{Asker, Join, Start, Waiter};
 use crate::wire::{HEADER, Query, QuestionKey, Response, flag, name_end};
+
+/// Time that CoreDNS may keep the response to its loop probe, in seconds.
+const PROBE_TTL: u32 = 1;
 
 /// What is to be done with a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,11 +171,22 @@ impl Shared {
         let (query, now) = (&intake.query, intake.context.now);
         if probe::is_coredns_probe(query.name(), query.qtype()) {
             self.guard.loop_plugin_seen();
-            return self.respond_locally(incoming, (Local::LoopPlugin, &LocalResponse::NxDomain), intake, out);
+            return self.respond_locally(
+                incoming,
+                (Local::LoopPlugin, &LocalResponse::NxDomain(PROBE_TTL)),
+                intake,
+                out,
+            );
         }
-        if let Some(special) = SpecialName::of(query.name(), &self.set.load()) {
-            let response = special.response(query.qtype());
-            return self.respond_locally(incoming, (Local::SpecialName, &response), intake, out);
+        let names = self.names.load();
+        let local = names.find(query.name(), &self.set.load());
+        if let Some((local, response)) = local.and_then(|local| Some((local, local.response(query.qtype())?))) {
+            let why = match local {
+                LocalName::Host(_) => Local::HostsFile,
+                LocalName::Special(_) => Local::SpecialName,
+                LocalName::Cluster | LocalName::Forwarded => Local::ClusterName,
+            };
+            return self.respond_locally(incoming, (why, &response), intake, out);
         }
         // Those that iterate ask so. A stranger's zone may have sent them here, so what they carry is no witness.
         if !query.wants_recursion() {
@@ -200,6 +214,7 @@ impl Shared {
             };
         }
         self.tell_guard(&marks, incoming, query);
+        intake.counters.cluster_forwarded += u64::from(matches!(local, Some(LocalName::Forwarded)));
         intake.counters.misses.raise(incoming.ingress.transport(), intake.query.qtype());
         Disposition::LookUp(marks)
     }

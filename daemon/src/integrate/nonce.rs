@@ -86,7 +86,7 @@ fn query(id: u16, nonce: u64) -> Vec<u8> {
 
 fn judge(query: &[u8], response: &[u8]) -> Outcome {
     let mut ours = Vec::new();
-    let _ = local::write(query, &LocalResponse::NoData, 0, &mut ours);
+    let _ = local::write(query, &LocalResponse::NoData(3600), 0, &mut ours);
     match response.get(3).map(|flags| flags & 0x0f) {
         _ if response == ours => Outcome::Onward,
         Some(REFUSED) => Outcome::Refused,
@@ -136,13 +136,13 @@ mod tests {
             local::write(&query, response, 1232, &mut bytes).unwrap();
             judge(&query, &bytes)
         };
-        assert_eq!(answer(&LocalResponse::NoData), Outcome::Onward);
+        assert_eq!(answer(&LocalResponse::NoData(3600)), Outcome::Onward);
         assert_eq!(answer(&LocalResponse::Refused(None)), Outcome::Refused);
-        assert_eq!(answer(&LocalResponse::NxDomain), Outcome::Other(3));
+        assert_eq!(answer(&LocalResponse::NxDomain(1)), Outcome::Other(3));
         // NODATA without an SOA, as others have it; an answer to another query; something that is no DNS.
         assert_eq!(judge(&query, &[&query[..2], &[0x81, 0x80], &query[4..]].concat()), Outcome::Other(0));
         let mut other = Vec::new();
-        local::write(&super::query(7, 43), &LocalResponse::NoData, 1232, &mut other).unwrap();
+        local::write(&super::query(7, 43), &LocalResponse::NoData(3600), 1232, &mut other).unwrap();
         assert_eq!(judge(&query, &other), Outcome::Other(0));
         assert_eq!(judge(&query, b"x"), Outcome::Other(0));
     }

@@ -131,6 +131,8 @@ events! {
         "Something that matters for the choice of upstreams cannot be read.";
     SourcesUnwatched = "sources-unwatched", "74b806b185b44842aee499f5f1518bd7",
         "Changes of the files that name upstreams are no longer noticed.";
+    HostsNote = "hosts-note", "182876bc53fd462eb44b0444cc48a050",
+        "Something of a hosts file is not used.";
     LastGoodUnusable = "last-good-unusable", "ac8714d9cfdd40889c292109d17abc07",
         "The list of upstreams that was kept on disk is not used.";
     LastGoodUnsaved = "last-good-unsaved", "1cdb544c658e45debd735cb73475e7f4",

@@ -2,7 +2,7 @@
 
 use super::desk::Gathered;
 use super::status_report::Condition;
-use crate::admit::special_names::SpecialName;
+use crate::admit::local_names::LocalNames;
 use crate::control::explain::{Cached, Candidate, Explanation, Question};
 use crate::forwarder::Shared;
 use crate::guard::{Asked, Standing, probe};
@@ -43,7 +43,7 @@ pub(super) fn explain(question: &Question, shared: &Shared, gathered: &Gathered)
         name: shown(name),
         record_type: words::of_type(*record_type),
         allowed: from.map(|from| shared.allow.load().admits(from)),
-        answered_here: answered_here(question, &gathered.set).map(str::to_owned),
+        answered_here: answered_here(question, &shared.names.load(), &gathered.set).map(str::to_owned),
         route: route.map(|route| shown(&route.suffix)),
         equivalent,
         upstreams: candidates.collect(),
@@ -75,11 +75,11 @@ fn when(place: usize, turn: Turn, equivalent: bool) -> &'static str {
 }
 
 /// Why Onward answers by itself, whatever upstreams know.
-fn answered_here(question: &Question, set: &UpstreamSet) -> Option<&'static str> {
+fn answered_here(question: &Question, names: &LocalNames, set: &UpstreamSet) -> Option<&'static str> {
     if probe::is_coredns_probe(&question.name, question.record_type) {
         Some("the question of CoreDNS's loop plugin is answered NXDOMAIN, so that the plugin does not end CoreDNS")
     } else {
-        SpecialName::of(&question.name, set).map(SpecialName::reason)
+        names.find(&question.name, set)?.reason(question.record_type)
     }
 }
 

@@ -83,6 +83,14 @@ fn queries(out: &mut Exposition, counters: &Counters) {
     for why in Local::ALL {
         family.value(&[("reason", why.word())], counters.local(why));
     }
+    out.family(
+        Kind::Counter,
+        "onward_cluster_name_queries_total",
+        "Queries for names of the cluster that were not in the cache, by what became of them: forwarded, or answered here \
+         (names.cluster_domain).",
+    )
+    .value(&[("result", "forwarded")], counters.cluster_forwarded)
+    .value(&[("result", "answered")], counters.local(Local::ClusterName));
 }
 
 /// What became of clients that waited, and of what was no client's.

@@ -15,6 +15,7 @@ mod ending;
 mod explain;
 pub(crate) mod handed_out;
 mod listening;
+mod local_names;
 mod metrics_report;
 mod notify;
 mod outages;
@@ -65,6 +66,7 @@ use crate::server::tcp::TcpServer;
 use crate::waiters::Waiters;
 use desk::{Desk, Known};
 use listening::Listening;
+use local_names::Names;
 use outages::Outages;
 use plan::status::troubles;
 use plan::{Observed, UpstreamState, plan};
@@ -106,6 +108,8 @@ struct Service {
     metrics_allow: Arc<ArcSwap<AllowList>>,
     listening: Listening,
     upstreams: Upstreams,
+    /// What is answered here for some names.
+    names: Names,
     /// Rings when the file for kubelet is changed, by us or by another program.
     file_watch: ChangeWatch,
     /// News of the workers.
@@ -151,6 +155,7 @@ pub(crate) async fn serve(
     warm_cache::leave_regularly(Arc::clone(&service.shared));
     service.open_control();
     service.open_metrics();
+    service.names.read();
     service.look_for_upstreams();
     service.read_tables();
     loop {
@@ -167,6 +172,10 @@ pub(crate) async fn serve(
             }
             Some(Notice::HealthChanged) = service.notices.recv() => service.look_at_health().await,
             () = service.upstreams.changed() => service.look_for_upstreams(),
+            () = service.names.changed() => {
+                service.names.read();
+                service.names.adopt(service.upstreams.kubelet(), &service.shared);
+            }
             () = service.file_watch.changed() => {}
             () = tokio::time::sleep_until(wake.into()) => {
                 if service.tables.is_none() {
@@ -200,6 +209,7 @@ impl Service {
             waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
             allow: ArcSwap::from_pointee(nobody()),
             set: ArcSwap::default(),
+            names: ArcSwap::default(),
             guard,
             monitor: Arc::default(),
             payload: settings.limits.udp_payload,
@@ -221,6 +231,7 @@ impl Service {
         let listening = Listening::new(mailboxes.clone(), tcp, inherited);
         Ok(Self {
             upstreams: Upstreams::new(&settings)?,
+            names: Names::new(&settings.names)?,
             file_watch: watch_file(&settings)?,
             state: State::new(remembered(&settings.state_dir)),
             notices,
@@ -341,7 +352,9 @@ impl Service {
 
     /// Looks at the sources, and gives the engines the servers that are to be used now.
     fn look_for_upstreams(&mut self) {
-        let Some(set) = self.upstreams.look(&self.own, clock::now()) else { return };
+        let set = self.upstreams.look(&self.own, clock::now());
+        self.names.adopt(self.upstreams.kubelet(), &self.shared); // the cluster may be another
+        let Some(set) = set else { return };
         self.shared.adopt(&set, clock::now());
         if let Some(left) = self.cache_left.take_if(|_| !set.root().is_empty()) {
             warm_cache::take_over(left, Arc::clone(&self.shared));

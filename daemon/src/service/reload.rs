@@ -48,9 +48,10 @@ impl Service {
                 "changes of [cache], [limits], [guard], workers and state_dir take effect at the next restart"
             );
         }
-        let watch = watch_file(&settings).and_then(|watch| self.upstreams.reload(&settings).map(|()| watch));
-        match watch {
+        let watch = self.upstreams.reload(&settings).and_then(|()| self.names.reload(&settings.names));
+        match watch.and_then(|()| watch_file(&settings)) {
             Ok(watch) => {
+                self.names.read();
                 let before = std::mem::replace(&mut self.settings, settings);
                 (self.file_watch, self.configured) = (watch, clock::now());
                 if before.tls != self.settings.tls {

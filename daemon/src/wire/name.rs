@@ -4,6 +4,8 @@
 //! compare names lower-case them first; length bytes are below 64 and so below every letter, which lets a name be
 //! treated as text.
 
+use std::net::IpAddr;
+
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::BinEncodable;
 
@@ -47,6 +49,34 @@ pub(crate) fn is_within(name: &[u8], suffix: &[u8]) -> bool {
             None => return false,
         }
     }
+}
+
+/// The labels of a name, without the root.
+pub(crate) fn labels(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let (label, next) = split(rest)?;
+        rest = next;
+        Some(label)
+    })
+}
+
+/// The address whose reverse name this is, in lower case (RFC 1035, section 3.5; RFC 3596, section 2.5); `None` for
+/// other names, zones of reverse names among them.
+pub(crate) fn reversed(name: &[u8]) -> Option<IpAddr> {
+    let number = |label: &[u8], radix| u8::from_str_radix(std::str::from_utf8(label).ok()?, radix).ok();
+    if let Some(octets) = name.strip_suffix(b"\x07in-addr\x04arpa\0") {
+        let octets: Option<Vec<u8>> = labels(octets).map(|label| number(label, 10)).collect();
+        let mut octets: [u8; 4] = octets?.try_into().ok()?;
+        octets.reverse();
+        return Some(octets.into());
+    }
+    let nibbles = name.strip_suffix(b"\x03ip6\x04arpa\0")?;
+    let nibbles: Option<Vec<u8>> =
+        labels(nibbles).map(|label| number(label, 16).filter(|_| label.len() == 1)).collect();
+    let nibbles = nibbles.filter(|nibbles| nibbles.len() == 32)?;
+    let bits = nibbles.iter().rev().fold(0_u128, |bits, nibble| bits << 4 | u128::from(*nibble));
+    Some(bits.to_be_bytes().into())
 }
 
 /// Reads a name that a person wrote (RFC 1035, section 5.1), with or without its last dot. Returns its wire form,
@@ -111,6 +141,19 @@ mod tests {
             assert_eq!(of_text(text).map_err(drop), name, "{text}");
         }
         assert!(of_text(&"a".repeat(64)).is_err() && of_text(&"a.".repeat(128)).is_err());
+    }
+
+    #[test]
+    fn reverse_names_tell_their_address_and_zones_do_not() {
+        let reverse = |text: &str| wire(Name::from(text.parse::<IpAddr>().unwrap()).to_ascii().trim_end_matches('.'));
+        for text in ["10.0.0.7", "255.254.0.1", "fd00::7", "2001:db8::abcd"] {
+            assert_eq!(reversed(&reverse(text)), text.parse().ok(), "{text}");
+        }
+        for text in
+            ["0.0.10.in-addr.arpa", "1.7.0.0.10.in-addr.arpa", "256.0.0.10.in-addr.arpa", "www.example", "ip6.arpa"]
+        {
+            assert_eq!(reversed(&wire(text)), None, "{text}");
+        }
     }
 
     #[test]

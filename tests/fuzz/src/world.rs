@@ -64,6 +64,7 @@ pub(crate) fn forwarder(set: &Arc<UpstreamSet>) -> (Forwarder, Instant) {
             &Tables::default(),
         )),
         set: ArcSwap::new(Arc::clone(set)),
+        names: ArcSwap::default(),
         guard,
         monitor: Arc::default(),
         payload: PAYLOAD,

@@ -79,6 +79,7 @@ fn world(servers: &[&str]) -> World {
         waiters: Waiters::new(100, 100),
         allow: ArcSwap::from_pointee(AllowList::compile(&allowed, &Tables::default())),
         set: ArcSwap::new(set(servers, &mut ids)),
+        names: ArcSwap::default(),
         guard,
         monitor: Arc::default(),
         payload: 1232,

@@ -12,7 +12,7 @@ use hickory_proto::op::{Edns, Metadata, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, RData, Record};
-use hickory_proto::serialize::binary::BinEncoder;
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 
@@ -27,11 +27,6 @@ mod tests;
 /// is ever truncated.
 pub(crate) const OWN_MAX: usize = 512;
 
-/// Time that CoreDNS may keep the response to its loop probe, in seconds.
-const PROBE_TTL: u32 = 1;
-/// Time that clients may keep what is said of special names, in seconds.
-const SPECIAL_TTL: u32 = 3600;
-
 /// QDCOUNT of a query that we answer with its question.
 const ONE: [u8; 2] = [0, 1];
 /// Type and class behind a question's name.
@@ -39,6 +34,9 @@ const TYPE_AND_CLASS: usize = 4;
 
 /// Length of a record's type, class, TTL and length of its data (RFC 1035, section 4.1.3).
 const FIXED_PART: usize = 10;
+
+/// Length of an OPT without options (RFC 6891, section 6.1.2).
+const OPT_PART: usize = 11;
 
 /// An answer that Onward makes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +51,13 @@ pub enum LocalResponse {
     Refused(Option<Ede>),
     /// The query cannot be answered; the EDE says why.
     ServFail(Ede),
-    /// The name does not exist, for a second: what CoreDNS's loop probe gets.
-    NxDomain,
-    /// The name has no record of this type, for an hour: what names get that no server but this one may speak for.
-    NoData,
-    /// The name does not exist, for an hour: it is under one that nobody has.
-    NoSuchName,
-    /// This record of the name that was asked, for an hour.
-    Record(Box<RData>),
+    /// The name does not exist, for this number of seconds.
+    NxDomain(u32),
+    /// The name has no record of this type, for this number of seconds.
+    NoData(u32),
+    /// These records of the name that was asked, for this number of seconds. Those that find no room in [`OWN_MAX`]
+    /// bytes are left out.
+    Records(Vec<RData>, u32),
 }
 
 /// An extended DNS error (RFC 8914): why an answer is what it is. Sent only to clients that speak EDNS.
@@ -120,27 +117,29 @@ impl LocalResponse {
             Self::BadVers => ResponseCode::BADVERS,
             Self::Refused(_) => ResponseCode::Refused,
             Self::ServFail(_) => ResponseCode::ServFail,
-            Self::NxDomain | Self::NoSuchName => ResponseCode::NXDomain,
-            Self::NoData | Self::Record(_) => ResponseCode::NoError,
+            Self::NxDomain(_) => ResponseCode::NXDomain,
+            Self::NoData(_) | Self::Records(..) => ResponseCode::NoError,
         }
     }
 
     /// The time that a negative response may be kept, in seconds; `None` for others.
     fn negative_ttl(&self) -> Option<u32> {
         match self {
-            Self::NxDomain => Some(PROBE_TTL),
-            Self::NoData | Self::NoSuchName => Some(SPECIAL_TTL),
-            Self::FormErr | Self::NotImp | Self::BadVers | Self::Refused(_) | Self::ServFail(_) | Self::Record(_) => {
-                None
-            }
+            Self::NxDomain(ttl) | Self::NoData(ttl) => Some(*ttl),
+            _ => None,
         }
     }
 
-    fn record(&self) -> Option<&RData> {
-        match self {
-            Self::Record(data) => Some(data),
-            _ => None,
-        }
+    /// The records, each with `name`, as far as there is `room` for them in bytes.
+    fn records(&self, name: &Name, room: usize) -> Vec<Record> {
+        let Self::Records(data, ttl) = self else { return Vec::new() };
+        let mut left = room;
+        let fits = |data: &&RData| {
+            // The name is a pointer to the question's; names in the data are written whole at most.
+            let length = 2 + FIXED_PART + data.to_bytes().map_or(room, |bytes| bytes.len());
+            left.checked_sub(length).map(|rest| left = rest).is_some()
+        };
+        data.iter().take_while(fits).map(|data| Record::from_rdata(name.clone(), *ttl, data.clone())).collect()
     }
 
     /// The extended error that goes along.
@@ -148,13 +147,7 @@ impl LocalResponse {
         match self {
             Self::Refused(ede) => ede.as_ref(),
             Self::ServFail(ede) => Some(ede),
-            Self::FormErr
-            | Self::NotImp
-            | Self::BadVers
-            | Self::NxDomain
-            | Self::NoData
-            | Self::NoSuchName
-            | Self::Record(_) => None,
+            _ => None,
         }
     }
 }
@@ -177,10 +170,10 @@ pub(crate) fn write(query: &[u8], own: &LocalResponse, payload: u16, out: &mut V
     if let Some(edns) = &edns {
         builder.edns(edns);
     }
-    let answer = own
-        .record()
-        .zip(request.queries.queries().first())
-        .map(|(data, question)| Record::from_rdata(question.original().name().clone(), SPECIAL_TTL, data.clone()));
+    let question = request.queries.queries().first().map(|question| question.original().name().clone());
+    // Besides the question, and an OPT without a text: nothing that has records has an EDE.
+    let room = OWN_MAX - HEADER - request.queries.as_bytes().len() - OPT_PART;
+    let answer = question.map(|name| own.records(&name, room)).unwrap_or_default();
     let soa = own.negative_ttl().map(start_of_authority);
     let mut encoder = BinEncoder::new(out);
     encoder.set_max_size(u16::try_from(OWN_MAX).unwrap_or(u16::MAX));

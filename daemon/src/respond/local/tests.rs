@@ -81,7 +81,7 @@ fn badvers_splits_its_code_over_header_and_opt() {
 fn the_loop_probe_gets_nxdomain_for_a_second() {
     let probe = b"\x0a1234567890\x0a0987654321\x00\x00\x0d\x00\x01";
     let message =
-        Message::from_vec(&answered(&packet([1, 0], [1, 0, 0, 0], &[probe]), &LocalResponse::NxDomain)).unwrap();
+        Message::from_vec(&answered(&packet([1, 0], [1, 0, 0, 0], &[probe]), &LocalResponse::NxDomain(1))).unwrap();
     assert_eq!(message.metadata.response_code, ResponseCode::NXDomain);
     let [soa] = &message.authorities[..] else { panic!("one record: {:?}", message.authorities) };
     assert_eq!(soa.ttl, 1);
@@ -138,7 +138,7 @@ fn an_opt_comes_back_whatever_the_number_of_questions() {
 
 #[test]
 fn nodata_may_be_kept_for_an_hour() {
-    let message = Message::from_vec(&answered(&query_with_opt(), &LocalResponse::NoData)).unwrap();
+    let message = Message::from_vec(&answered(&query_with_opt(), &LocalResponse::NoData(3600))).unwrap();
     assert_eq!((message.metadata.response_code, message.answers.len()), (ResponseCode::NoError, 0));
     let [soa] = &message.authorities[..] else { panic!("one record: {:?}", message.authorities) };
     assert_eq!(soa.ttl, 3600);
@@ -159,7 +159,7 @@ fn the_longest_question_and_the_longest_reason_fit() {
     let edns = message.edns.expect("an OPT");
     let Some(EdnsOption::Unknown(15, data)) = edns.option(EdnsCode::from(15)) else { panic!("{edns:?}") };
     assert_eq!(data[2..], *"ä".repeat(80).as_bytes());
-    let nx = answered(&packet([1, 0], [1, 0, 0, 1], &[&question, OPT_DO]), &LocalResponse::NxDomain);
+    let nx = answered(&packet([1, 0], [1, 0, 0, 1], &[&question, OPT_DO]), &LocalResponse::NxDomain(1));
     assert!(nx.len() <= OWN_MAX && !Message::from_vec(&nx).unwrap().metadata.truncation);
 }
 

@@ -1,4 +1,4 @@
-//! Names that are answered here and never forwarded: no server beyond the node may speak for them, or none has them.
+//! Special names: no server beyond the node may speak for them, or none has them.
 //!
 //! A route that was made for such a name comes before what is said here.
 //!
@@ -13,6 +13,9 @@ use hickory_proto::rr::{Name, RData};
 use crate::respond::LocalResponse;
 use crate::upstream::UpstreamSet;
 use crate::wire::{name, rtype};
+
+/// Time that clients may keep what is said of special names, in seconds.
+const TTL: u32 = 3600;
 
 /// The wire form of `resolver.arpa.`, lower-cased.
 const RESOLVER_ARPA: &[u8] = b"\x08resolver\x04arpa\0";
@@ -71,7 +74,7 @@ pub(crate) enum SpecialName {
 impl SpecialName {
     /// What is special about a name, in its lower-cased wire form; nothing where a route was made for it.
     #[must_use]
-    pub(crate) fn of(name: &[u8], set: &UpstreamSet) -> Option<Self> {
+    pub(super) fn of(name: &[u8], set: &UpstreamSet) -> Option<Self> {
         if !TOPS.iter().any(|top| name.ends_with(top)) {
             return None;
         }
@@ -92,21 +95,22 @@ impl SpecialName {
     }
 
     /// The response to a question of `qtype` for such a name.
-    pub(crate) fn response(self, qtype: u16) -> LocalResponse {
+    pub(super) fn response(self, qtype: u16) -> LocalResponse {
+        let record = |data| LocalResponse::Records(vec![data], TTL);
         match (self, qtype) {
-            (Self::Localhost, rtype::A) => LocalResponse::Record(Box::new(RData::A(Ipv4Addr::LOCALHOST.into()))),
-            (Self::Localhost, rtype::AAAA) => LocalResponse::Record(Box::new(RData::AAAA(Ipv6Addr::LOCALHOST.into()))),
+            (Self::Localhost, rtype::A) => record(RData::A(Ipv4Addr::LOCALHOST.into())),
+            (Self::Localhost, rtype::AAAA) => record(RData::AAAA(Ipv6Addr::LOCALHOST.into())),
             (Self::LoopbackAddress, rtype::PTR) => match Name::from_labels([&b"localhost"[..]]) {
-                Ok(localhost) => LocalResponse::Record(Box::new(RData::PTR(PTR(localhost)))),
-                Err(_) => LocalResponse::NoData, // it is a name
+                Ok(localhost) => record(RData::PTR(PTR(localhost))),
+                Err(_) => LocalResponse::NoData(TTL), // it is a name
             },
-            (Self::Nowhere, _) => LocalResponse::NoSuchName,
-            (Self::Resolver | Self::Localhost | Self::LoopbackAddress | Self::Empty, _) => LocalResponse::NoData,
+            (Self::Nowhere, _) => LocalResponse::NxDomain(TTL),
+            (Self::Resolver | Self::Localhost | Self::LoopbackAddress | Self::Empty, _) => LocalResponse::NoData(TTL),
         }
     }
 
     /// Why it is answered here, for people.
-    pub(crate) fn reason(self) -> &'static str {
+    pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Resolver => "what is asked about the resolver itself has no records here (RFC 9462, section 6.4)",
             Self::Localhost => {
