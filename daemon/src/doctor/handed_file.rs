@@ -1,6 +1,16 @@
 //! The resolv.conf that kubelet gives to pods with the node's DNS, CoreDNS among them.
 
 use super::{Diagnosis, File, Finding, Node, Severity};
+use crate::discovery::Root;
+
+/// Where kubelet and distributions are told of the file. Flags beat drop-ins, and these the configuration.
+const FLAGS: [&str; 3] = ["/etc/default/kubelet", "/etc/sysconfig/kubelet", "/var/snap/microk8s/current/args/kubelet"];
+/// See [`FLAGS`].
+const DROP_INS: [&str; 3] =
+    ["/etc/kubernetes/kubelet.conf.d", "/etc/rancher/k3s/config.yaml.d", "/etc/rancher/rke2/config.yaml.d"];
+/// See [`FLAGS`].
+const CONFIGURATIONS: [&str; 3] =
+    ["/var/lib/kubelet/config.yaml", "/etc/rancher/k3s/config.yaml", "/etc/rancher/rke2/config.yaml"];
 
 pub(super) fn examine(node: &Node<'_>, diagnosis: &mut Diagnosis) {
     if node.kubelet.starts_pods.is_empty() && node.kubelet.resolv_conf.is_none() {
@@ -10,7 +20,10 @@ pub(super) fn examine(node: &Node<'_>, diagnosis: &mut Diagnosis) {
     let path = node.handed();
     let starters = node.starters();
     let told = match &node.kubelet.resolv_conf {
-        Some(_) => format!("{starters} is told to give {path} to pods"),
+        Some(_) => match where_told(node.root, path) {
+            Some(place) => format!("{starters} is told to give {path} to pods, by {place}"),
+            None => format!("{starters} is told to give {path} to pods"),
+        },
         None => format!("{starters} is told of no file, and gives {path} to pods"),
     };
     let file = match File::read(node.root, path) {
@@ -40,6 +53,29 @@ pub(super) fn examine(node: &Node<'_>, diagnosis: &mut Diagnosis) {
     }
 }
 
+/// The lines that name a server that does not answer this node. Onward's own file is for `daemon` to judge.
+fn dead(node: &Node<'_>, file: &File) -> Vec<String> {
+    if file.path == node.onward.file { Vec::new() } else { file.lines(|ip| !(node.around.answers)(ip)) }
+}
+
+/// Returns the line of kubelet's configuration, or of a distribution's, that names the file, with its place.
+fn where_told(root: &Root, path: &str) -> Option<String> {
+    let in_folder = |folder: &&str| {
+        let names = root.list(folder).unwrap_or_default();
+        names.into_iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+    };
+    let owned = |files: &[&str]| files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>();
+    let files = [owned(&FLAGS), DROP_INS.iter().flat_map(in_folder).collect(), owned(&CONFIGURATIONS)].concat();
+    files.into_iter().find_map(|file| {
+        let text = root.read_text(&file).ok().flatten()?;
+        let is_it = |line: &str| {
+            line.contains(path) && line.to_ascii_lowercase().contains("resolv") && !line.trim_start().starts_with('#')
+        };
+        let (number, line) = text.lines().enumerate().filter(|(_, line)| is_it(line)).last()?;
+        Some(format!("{file}:{}: {}", number + 1, line.trim()))
+    })
+}
+
 /// What is wrong with the file, if anything is; `told` says who gives it to pods.
 fn judge(node: &Node<'_>, file: &File, told: &str) -> Option<Finding> {
     let path = &file.path;
@@ -66,6 +102,20 @@ fn judge(node: &Node<'_>, file: &File, told: &str) -> Option<Finding> {
             format!("the resolv.conf for pods, {path}, names no server"),
             Vec::new(),
             "the C library then asks 127.0.0.1, which in a pod is the pod itself",
+        )
+    } else if let dead = dead(node, file)
+        && !dead.is_empty()
+    {
+        let are_all = dead.len() == file.servers.len();
+        (
+            if are_all { Severity::Fault } else { Severity::Risk },
+            format!("the resolv.conf for pods, {path}, names a server that does not answer"),
+            dead,
+            if are_all {
+                "CoreDNS, which asks it, gets no answer for names outside the cluster"
+            } else {
+                "names outside the cluster wait for it before another server is asked"
+            },
         )
     } else if *path != node.onward.file && !node.ours.is_empty() {
         (

@@ -6,15 +6,18 @@
 //! handed_file  the file that kubelet gives to pods: which, is it there, what would a pod get
 //! pods         what the sandboxes that run really have, and which are older than the last change
 //! coredns      where CoreDNS forwards to, zone by zone, and what it said before it ended
+//! loop_probe   whether a loop would form now, by a probe in the place of a CoreDNS that is down
 //! daemon       whether Onward runs, is well, and is reached from pods
 //! machine      full disks
 //! ```
 //!
-//! Files are read below a [`Root`], so that tests lay out nodes. Nothing is changed.
+//! Files are read below a [`Root`], so that tests lay out nodes; what is asked of servers and from pods comes by
+//! [`Around`]. Nothing is changed.
 
 mod coredns;
 mod daemon;
 mod handed_file;
+mod loop_probe;
 mod machine;
 mod node_file;
 mod pods;
@@ -24,12 +27,14 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
 use crate::discovery::kubelet::{self, Kubelet};
 use crate::discovery::resolv_conf::{self, Nameserver};
 use crate::discovery::{Found, Inputs, Root, SourceName, look};
+use crate::integrate::pods::Pod;
 use crate::upstream::Endpoint;
 use crate::upstream::server::DNS_PORT;
 use sandbox::Sandbox;
@@ -85,6 +90,16 @@ pub(crate) struct Onward {
     pub(crate) sources: Vec<SourceName>,
 }
 
+/// What is not in files.
+pub(crate) struct Around<'a> {
+    /// The pods that may be asked from.
+    pub(crate) pods: &'a [Pod],
+    /// Whether a server answers this node.
+    pub(crate) answers: &'a dyn Fn(IpAddr) -> bool,
+    /// The time.
+    pub(crate) now: SystemTime,
+}
+
 /// The facts that several checks look at.
 struct Node<'r> {
     root: &'r Root,
@@ -94,6 +109,7 @@ struct Node<'r> {
     ours: Vec<IpAddr>,
     found: Found,
     sandboxes: Vec<Sandbox>,
+    around: &'r Around<'r>,
 }
 
 /// A resolv.conf, and the servers in it.
@@ -132,7 +148,25 @@ impl File {
     }
 }
 
-impl Node<'_> {
+impl<'r> Node<'r> {
+    /// Reads the facts. What cannot be seen is added to the diagnosis.
+    fn look(root: &'r Root, onward: &'r Onward, around: &'r Around<'r>, diagnosis: &mut Diagnosis) -> Self {
+        let ours = File::read(root, &onward.file).ok().flatten().map(|file| file.addresses()).unwrap_or_default();
+        let own: Vec<_> = ours.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
+        let found = look(&Inputs {
+            root,
+            configured: &onward.configured,
+            routes: &[],
+            sources: &onward.sources,
+            own: &own,
+            written: Path::new(&onward.file),
+        });
+        let kubelet = kubelet::read(root);
+        diagnosis.unseen.extend(kubelet.unknown.iter().cloned());
+        let sandboxes = sandbox::find(root, &mut diagnosis.unseen);
+        Self { root, onward, kubelet, ours, found, sandboxes, around }
+    }
+
     /// The resolv.conf that kubelet gives to pods.
     fn handed(&self) -> &str {
         self.kubelet.resolv_conf.as_deref().unwrap_or("/etc/resolv.conf")
@@ -172,34 +206,22 @@ pub(crate) fn files(root: &Root, onward: &Onward) -> Vec<PathBuf> {
             .collect();
     let drop_ins = root.list("/etc/onward/onward.toml.d").unwrap_or_default();
     files.extend(drop_ins.iter().map(|name| Path::new("/etc/onward/onward.toml.d").join(name)));
-    files.extend(coredns::corefiles(root));
+    files.extend(coredns::corefiles(root).into_iter().map(|corefile| corefile.path));
     files.extend(sandbox::find(root, &mut Vec::new()).into_iter().map(|sandbox| sandbox.resolv_conf.into()));
     files.sort();
     files.dedup();
     files
 }
 
-/// Looks at all that can be seen in files.
-pub(crate) fn examine(root: &Root, onward: &Onward) -> Diagnosis {
-    let ours = File::read(root, &onward.file).ok().flatten().map(|file| file.addresses()).unwrap_or_default();
-    let own: Vec<_> = ours.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
-    let found = look(&Inputs {
-        root,
-        configured: &onward.configured,
-        routes: &[],
-        sources: &onward.sources,
-        own: &own,
-        written: Path::new(&onward.file),
-    });
+/// Looks at all that can be seen in files, and at what is around them.
+pub(crate) fn examine(root: &Root, onward: &Onward, around: &Around<'_>) -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
-    let kubelet = kubelet::read(root);
-    diagnosis.unseen.extend(kubelet.unknown.iter().cloned());
-    let sandboxes = sandbox::find(root, &mut diagnosis.unseen);
-    let node = Node { root, onward, kubelet, ours, found, sandboxes };
+    let node = Node::look(root, onward, around, &mut diagnosis);
     node_file::examine(&node, &mut diagnosis);
     handed_file::examine(&node, &mut diagnosis);
     pods::examine(&node, &mut diagnosis);
     coredns::examine(&node, &mut diagnosis);
+    loop_probe::examine(&node, &mut diagnosis);
     machine::examine(&node, &mut diagnosis);
     diagnosis
 }

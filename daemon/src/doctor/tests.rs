@@ -69,17 +69,31 @@ impl Laid {
         self.write("/var/log/pods/kube-system_coredns-1_a1/coredns/10.log", "[INFO] CoreDNS-1.12\n");
     }
 
-    fn diagnosis(&self) -> Diagnosis {
-        let onward = Onward {
+    fn onward() -> Onward {
+        Onward {
             file: "/run/onward/resolv.conf".to_owned(),
             state_dir: "/var/lib/onward".into(),
             configured: Vec::new(),
             sources: vec![SourceName::Resolved, SourceName::File("/etc/resolv.conf".into())],
-        };
-        let mut diagnosis = examine(&Root::at(self.0.path()), &onward);
+        }
+    }
+
+    fn diagnosis(&self) -> Diagnosis {
+        self.diagnosis_where(&|_| true)
+    }
+
+    /// The diagnosis where these servers answer.
+    fn diagnosis_where(&self, answers: &dyn Fn(IpAddr) -> bool) -> Diagnosis {
+        let around = Around { pods: &[], answers, now: now() };
+        let mut diagnosis = examine(&Root::at(self.0.path()), &Self::onward(), &around);
         diagnosis.unseen.retain(|line| !line.contains("/var/run/containers"));
         diagnosis
     }
+}
+
+/// A moment after the logs were written.
+fn now() -> SystemTime {
+    humantime::parse_rfc3339("2026-11-26T20:01:00Z").unwrap()
 }
 
 fn whats(diagnosis: &Diagnosis) -> Vec<&str> {
@@ -228,4 +242,107 @@ fn what_is_there_by_crio_or_k3s_is_found_too() {
     node.write(k3s, "nameserver ::1\n");
     let diagnosis = node.diagnosis();
     assert_eq!(whats(&diagnosis), ["2 pod(s) have loopback as their DNS, a/b among them"]);
+}
+
+#[test]
+fn a_corefile_that_is_no_configmap_is_found_by_what_its_coredns_was_told() {
+    let node = Laid::outage();
+    node.cured();
+    node.remove("/var/lib/kubelet/pods/a1/volumes/kubernetes.io~configmap/config-volume/Corefile");
+    node.write(
+        "/run/containerd/io.containerd.runtime.v2.task/k8s.io/c3/config.json",
+        r#"{"process": {"args": ["/coredns", "-conf", "/etc/coredns/Corefile"]},
+            "annotations": {"io.kubernetes.cri.sandbox-namespace": "kube-system", "io.kubernetes.cri.sandbox-name": "coredns-1"},
+            "mounts": [{"destination": "/", "source": "/nowhere"}, {"destination": "/proc", "source": "proc"},
+                       {"destination": "/etc/coredns", "source": "/srv/dns"}]}"#,
+    );
+    node.write("/srv/dns/Corefile", ".:53 {\n    forward . 127.0.0.1\n}\n");
+    let diagnosis = node.diagnosis();
+    assert_eq!(whats(&diagnosis), ["CoreDNS forwards .:53 to 127.0.0.1, which is CoreDNS itself"]);
+    assert_eq!(
+        diagnosis.findings[0].evidence,
+        ["/srv/dns/Corefile:2: forward 127.0.0.1, for .:53 (kube-system/coredns-1)"]
+    );
+}
+
+#[test]
+fn a_probe_that_came_back_names_the_file_and_the_way() {
+    let laid = Laid::outage();
+    laid.corefile("a1", ".:53 {\n    forward . tls://10.0.0.9 10.0.0.8:5353 dns.example /etc/resolv.conf\n}\n");
+    let root = Root::at(laid.0.path());
+    let onward = Laid::onward();
+    let mut diagnosis = Diagnosis::default();
+    let around = Around { pods: &[], answers: &|_| true, now: now() };
+    let node = Node::look(&root, &onward, &around, &mut diagnosis);
+    let pod = node.sandboxes.iter().find(|sandbox| sandbox.name == "coredns-1").unwrap();
+    let targets = loop_probe::targets(&root, pod);
+    let servers: Vec<String> = targets.iter().map(|target| target.server.to_string()).collect();
+    assert_eq!(servers, ["10.0.0.9:53", "10.0.0.8:5353", "127.0.0.53:53"]);
+
+    let from = |text: &str| loop_probe::Seen::Back(text.parse().unwrap());
+    let seen = [loop_probe::Seen::NotBack, from("10.0.0.1:4711"), from("127.0.0.1:4712")];
+    let mut diagnosis = Diagnosis::default();
+    loop_probe::judge(&node, "kube-system/coredns-1", &targets, &seen, &mut diagnosis);
+    assert_eq!(
+        whats(&diagnosis),
+        ["a loop would form now: what kube-system/coredns-1 asks 10.0.0.8 comes back to it, through 10.0.0.1"]
+    );
+    let evidence = &diagnosis.findings[0].evidence;
+    assert!(evidence[0].contains("Corefile:2: forward 10.0.0.8:5353 (kube-system/coredns-1)"), "{evidence:?}");
+    assert!(evidence[1].contains("/a1/resolv.conf:1: nameserver 127.0.0.53"), "{evidence:?}");
+
+    for (seen, said) in
+        [(loop_probe::Seen::NotBack, "no loop would form now"), (loop_probe::Seen::Taken, "runs: no probe")]
+    {
+        let mut diagnosis = Diagnosis::default();
+        loop_probe::judge(&node, "kube-system/coredns-1", &targets, &[seen; 3], &mut diagnosis);
+        assert!(diagnosis.findings.is_empty() && diagnosis.well[0].contains(said), "{:?}", diagnosis.well);
+    }
+}
+
+#[test]
+fn a_coredns_that_was_just_started_again_does_not_hide_what_the_one_before_it_said() {
+    let node = Laid::outage();
+    let latest = "/var/log/pods/kube-system_coredns-1_a1/coredns/10.log";
+    let told = |text: &str| {
+        node.write(latest, text);
+        whats(&node.diagnosis()).into_iter().filter(|what| what.contains("10 times again")).count()
+    };
+    assert_eq!(told(""), 1, "it has said nothing yet");
+    assert_eq!(told("2026-11-26T20:00:50Z stdout F .:53\n"), 1, "ten seconds old");
+    assert_eq!(told("2026-11-26T20:00:20Z stdout F .:53\n"), 0, "it has run for longer than the plugin tries");
+    assert_eq!(told("of no form\n"), 0);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_with_its_line_and_who_was_told_of_the_file() {
+    let node = Laid::outage();
+    node.write("/etc/kubernetes/resolv.conf", "nameserver 10.0.0.9\nnameserver 10.0.0.2\n");
+    node.kubelet("/etc/kubernetes/resolv.conf");
+    let mut told = Vec::new();
+    for dead in [1, 2] {
+        let living: &[&str] = if dead == 1 { &["10.0.0.2"] } else { &[] };
+        let diagnosis = node.diagnosis_where(&|ip| living.contains(&ip.to_string().as_str()));
+        told.push(diagnosis.findings[0].clone());
+    }
+    assert_eq!([told[0].severity, told[1].severity], [Severity::Risk, Severity::Fault]);
+    assert_eq!(
+        told[0].what,
+        "the resolv.conf for pods, /etc/kubernetes/resolv.conf, names a server that does not answer"
+    );
+    assert_eq!(
+        told[0].evidence,
+        [
+            "/etc/kubernetes/resolv.conf:1: nameserver 10.0.0.9",
+            "kubelet is told to give /etc/kubernetes/resolv.conf to pods, by /var/lib/kubelet/config.yaml:4: \
+             resolvConf: /etc/kubernetes/resolv.conf"
+        ]
+    );
+    // What beats the configuration is named instead.
+    node.write(
+        "/etc/default/kubelet",
+        "# --resolv-conf=/etc/kubernetes/resolv.conf\nX=--resolv-conf=/etc/kubernetes/resolv.conf\n",
+    );
+    let diagnosis = node.diagnosis_where(&|_| false);
+    assert!(diagnosis.findings[0].evidence[2].contains("/etc/default/kubelet:2: X="), "{:?}", diagnosis.findings[0]);
 }

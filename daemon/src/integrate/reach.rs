@@ -58,6 +58,13 @@ fn all_of(pod: Option<&str>, servers: &[IpAddr], ask: &dyn Fn(IpAddr, Transport)
     .collect()
 }
 
+/// Whether any DNS server answers there, over UDP or TCP, whatever it says.
+#[must_use]
+pub(crate) fn answers(server: IpAddr) -> bool {
+    let is_answer = |outcome| matches!(outcome, Outcome::Onward | Outcome::Refused | Outcome::Other(_));
+    TRANSPORTS.into_iter().any(|transport| is_answer(nonce::ask(server, transport)))
+}
+
 /// Says where Onward is not reached, and what is the cause; nothing where it is, or where nobody was asked.
 #[must_use]
 pub(crate) fn trouble(asked: &[Asked]) -> Vec<String> {

@@ -204,17 +204,7 @@ impl Service {
         let told = mailboxes.clone();
         let streams = stream::start(&settings.tls);
         tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance), stream::for_probes(&streams)));
-        let shared = Arc::new(Shared {
-            cache: Cache::new((&settings.cache).into()),
-            waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
-            allow: ArcSwap::from_pointee(nobody()),
-            set: ArcSwap::default(),
-            names: ArcSwap::default(),
-            guard,
-            monitor: Arc::default(),
-            payload: settings.limits.udp_payload,
-            started: warm_cache::beginning(started),
-        });
+        let shared = shared(&settings, guard, started);
         let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
         let ends = Ends {
@@ -423,6 +413,21 @@ fn nobody() -> AllowList {
 }
 
 /// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.
+/// What the workers share, before there are upstreams and listeners.
+fn shared(settings: &Settings, guard: Guard, started: Instant) -> Arc<Shared> {
+    Arc::new(Shared {
+        cache: Cache::new((&settings.cache).into()),
+        waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
+        allow: ArcSwap::from_pointee(nobody()),
+        set: ArcSwap::default(),
+        names: ArcSwap::default(),
+        guard,
+        monitor: Arc::default(),
+        payload: settings.limits.udp_payload,
+        started: warm_cache::beginning(started),
+    })
+}
+
 fn watch_file(settings: &Settings) -> Result<ChangeWatch, Failure> {
     ChangeWatch::subscribe(vec![settings.resolv_conf.path.clone()])
         .map_err(|error| Failure::System(format!("cannot watch the file for kubelet: {error}")))

@@ -13,7 +13,7 @@ use clap::Args;
 use super::{Failure, daemon};
 use crate::clock;
 use crate::discovery::{Root, resolv_conf};
-use crate::doctor::{self, Diagnosis, Finding, Onward, Severity};
+use crate::doctor::{self, Around, Diagnosis, Finding, Onward, Severity};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach;
 use bundle::Part;
@@ -24,7 +24,10 @@ use bundle::Part;
     about = "Find out what is wrong with DNS on this node, and say what to do",
     long_about = "Find out what is wrong with DNS on this node, and say what to do: whose /etc/resolv.conf is, which file kubelet \
                   gives to pods and what it names, what the pods that run really have, where CoreDNS forwards to and what it \
-                  said before it ended, whether Onward runs, is well, and is reached from the networks of pods.\n\nEach \
+                  said before it ended, whether a loop would form now and through whom, whether Onward runs, is well, and is \
+                  reached from the networks of pods.\n\nTo find a loop it asks, from the pod of a CoreDNS that is down, what that \
+                  CoreDNS would ask, and listens for a moment in its place: one question to each server, which goes around \
+                  once at most. Where a CoreDNS runs it asks nothing of the kind.\n\nEach \
                   finding has its evidence, what it does to pods, and the cure, as commands to paste; the one to do first \
                   stands at the end. Nothing is changed. It needs no daemon; as another user than root it sees less, and \
                   says what.",
@@ -57,7 +60,10 @@ pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure>
         configured: settings.upstreams.servers,
         sources: settings.upstreams.sources,
     };
-    let mut diagnosis = doctor::examine(&root, &onward);
+    let is_root = nix::unistd::geteuid().is_root();
+    let pods = if is_root { Pod::find(&root) } else { Vec::new() };
+    let mut diagnosis =
+        doctor::examine(&root, &onward, &Around { pods: &pods, answers: &reach::answers, now: clock::wall() });
     let names: Vec<IpAddr> = match root.read(&onward.file) {
         Ok(content) => resolv_conf::parse(&content.unwrap_or_default()).nameservers,
         Err(_) => Vec::new(),
@@ -67,11 +73,9 @@ pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure>
     .collect();
     let socket = args.control_socket.clone().unwrap_or(settings.control.socket);
     let status = daemon::status(&socket);
-    let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
         diagnosis.unseen.push("the networks of pods can be entered by root alone".to_owned());
     }
-    let pods = if is_root { Pod::find(&root) } else { Vec::new() };
     let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
     doctor::examine_daemon(&status, &names, &asked, &mut diagnosis);
     let as_json = serde_json::to_string_pretty(&diagnosis).map_err(std::io::Error::from)?;

@@ -106,7 +106,7 @@ fn look(socket: &Path) -> Shown {
         Ok(status) => status.file.path.clone(),
         Err(_) => daemon::settings().resolv_conf.path.display().to_string(),
     };
-    Shown { file: FileOnDisk::read(path), daemon }
+    Shown::of(daemon, FileOnDisk::read(path))
 }
 
 impl FileOnDisk {
@@ -122,16 +122,28 @@ impl FileOnDisk {
 }
 
 impl Shown {
+    /// Adds to what the daemon says of itself which addresses of the file did not answer this command: then not all is
+    /// well.
+    fn of(mut daemon: Result<Status, AskError>, file: FileOnDisk) -> Self {
+        if let Ok(status) = &mut daemon {
+            let silent = file.addresses.iter().filter_map(|reach| reach.trouble(&file.path));
+            let silent: Vec<String> = silent.collect();
+            if status.state == Overall::Ok && !silent.is_empty() {
+                status.state = Overall::Degraded;
+            }
+            status.troubles.extend(silent);
+        }
+        Self { daemon, file }
+    }
+
     /// The exit code, where it is not 0.
     fn code(&self) -> Option<u8> {
-        let is_silent = |reach: &Reach| !reach.udp || !reach.tcp;
         match &self.daemon {
             Err(AskError::NotAllowed(_)) => Some(77),
             Err(_) => Some(UNAVAILABLE),
             Ok(status) => match status.state {
                 Overall::NoDns => Some(2),
                 Overall::Degraded | Overall::Unknown => Some(1),
-                Overall::Ok if self.file.addresses.iter().any(is_silent) => Some(1),
                 Overall::Ok => None,
             },
         }

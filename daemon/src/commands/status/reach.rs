@@ -14,6 +14,19 @@ pub(super) struct Reach {
     pub(super) tcp: bool,
 }
 
+impl Reach {
+    /// Says over what the address, which `file` names, does not answer; nothing where it does.
+    pub(super) fn trouble(&self, file: &str) -> Option<String> {
+        let over = match (self.udp, self.tcp) {
+            (true, true) => return None,
+            (false, true) => "over UDP",
+            (true, false) => "over TCP",
+            (false, false) => "over UDP and TCP",
+        };
+        Some(format!("{}, which {file} names, does not answer this command {over}", self.address))
+    }
+}
+
 /// Asks each address, all at the same time.
 pub(super) fn ask_all(addresses: &[IpAddr]) -> Vec<Reach> {
     let is_reached = |address, transport| ask(address, transport) == Outcome::Onward;

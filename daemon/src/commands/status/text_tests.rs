@@ -33,13 +33,18 @@ fn healthy() -> Status {
 }
 
 fn shown(daemon: Result<Status, AskError>) -> Shown {
+    reached(daemon, true)
+}
+
+/// The same, with an address in the file that answers over TCP or not.
+fn reached(daemon: Result<Status, AskError>, tcp: bool) -> Shown {
     let address = "10.0.0.5".parse().unwrap();
     let file = FileOnDisk {
         path: "/run/onward/resolv.conf".to_owned(),
         age_seconds: Some(61),
-        addresses: vec![Reach { address, udp: true, tcp: true }],
+        addresses: vec![Reach { address, udp: true, tcp }],
     };
-    Shown { daemon, file }
+    Shown::of(daemon, file)
 }
 
 #[test]
@@ -92,10 +97,18 @@ fn what_is_wrong_stands_at_the_top_and_in_the_exit_code() {
 
 #[test]
 fn an_address_in_the_file_that_does_not_answer_is_trouble() {
-    let mut shown = shown(Ok(healthy()));
-    shown.file.addresses[0].tcp = false;
-    assert!(render(&shown, PLAIN).contains("10.0.0.5 answers over UDP, not over TCP"));
-    assert_eq!(shown.code(), Some(1));
+    let shown = reached(Ok(healthy()), false);
+    let text = render(&shown, PLAIN);
+    for part in [
+        "Onward        degraded",
+        "! 10.0.0.5, which /run/onward/resolv.conf names, does not answer this command over TCP",
+        "10.0.0.5 answers over UDP, not over TCP",
+    ] {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
+    assert_eq!((shown.code(), shown.json()["state"].as_str()), (Some(1), Some("degraded")));
+    let no_dns = Status { state: Overall::NoDns, ..healthy() };
+    assert_eq!(reached(Ok(no_dns), false).code(), Some(2), "what is worse stays");
 }
 
 #[test]
