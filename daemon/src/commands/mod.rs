@@ -121,6 +121,9 @@ pub struct RunArgs {
     /// How much to log: error, warn, info or debug
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Say that this program stands in for that one, which cannot run; the service's own start says so
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub in_place_of: Option<PathBuf>,
 }
 
 /// `onward discover`.
@@ -221,7 +224,8 @@ impl RunArgs {
     /// What the flags say of the configuration.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        let Self { config, listen, upstream, resolv_conf, state_dir, control_socket, log_level } = self.clone();
+        let Self { config, listen, upstream, resolv_conf, state_dir, control_socket, log_level, in_place_of: _ } =
+            self.clone();
         Overrides { config, listen, upstream, resolv_conf, state_dir, control_socket, log_level }
     }
 }

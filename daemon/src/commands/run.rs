@@ -1,5 +1,6 @@
 //! `onward run`: starts the log and the runtime, and serves until told to stop.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -30,7 +31,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let log = logging::start(level).map_err(|error| Failure::System(format!("cannot start the log: {error}")))?;
     let ended = loaded.map_err(Failure::from).and_then(|loaded| {
         let in_force = faults.map_or(InForce::Wanted, |faults| InForce::LastGood(tell_faults(&faults, &loaded)));
-        serve(loaded, overrides, in_force, inherited)
+        serve(loaded, overrides, (in_force, args.in_place_of.as_deref()), inherited)
     });
     let ended = ended.map_err(Failure::logged);
     drop(log); // what is still queued is written before the process ends
@@ -67,14 +68,28 @@ fn tell_faults(faults: &Faults, good: &Loaded) -> String {
     "the configuration has faults, running on the one that worked last (onward check)".to_owned()
 }
 
-fn serve(loaded: Loaded, overrides: Overrides, in_force: InForce, inherited: Inherited) -> Result<(), Failure> {
+fn serve(
+    loaded: Loaded,
+    overrides: Overrides,
+    (in_force, in_place_of): (InForce, Option<&Path>),
+    inherited: Inherited,
+) -> Result<(), Failure> {
     loaded.log_remarks();
+    if let Some(program) = in_place_of {
+        let (program, version) = (program.display(), env!("CARGO_PKG_VERSION"));
+        log::error!(
+            event = LogEvent::StandsIn, program:%;
+            "{program} does not come up; the program that worked last runs in its place, version {version}: install {program} \
+             again, or the version before"
+        );
+    }
+    let in_place_of = in_place_of.map(Path::to_owned);
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::System(format!("cannot start the runtime: {error}")))?;
-    let ended = runtime.block_on(service::serve(loaded, overrides, in_force, inherited));
+    let ended = runtime.block_on(service::serve(loaded, overrides, (in_force, in_place_of), inherited));
     runtime.shutdown_background();
     ended
 }

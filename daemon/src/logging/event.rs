@@ -81,6 +81,8 @@ events! {
         "An address that pods know has gone from the node.";
     CacheTakenOver = "cache-taken-over", "89d1209dd4644b0db9a2da36daa59087",
         "The cache of the process before was taken over.";
+    StandsIn = "stands-in", "8234abd7944e410c9a7c53b6a6c74363",
+        "The installed program does not come up; the one that worked last runs in its place.";
     LastGoodConfiguration = "last-good-configuration", "fd2a9bd93f4c468ea957630b9da68ba5",
         "The configuration has faults; the one that worked last is in force.";
     HandoverDropped = "handover-dropped", "2b0830e24cc24bbf965a520c31eb60a4",

@@ -33,7 +33,7 @@ mod workers;
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -82,6 +82,10 @@ const ROUNDS: usize = 16;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Time within which a worker tells which upstreams do not answer.
 const REPORT: Duration = Duration::from_secs(1);
+
+/// Time for which this program runs in the place of another one that does not come up: a little longer than the hour
+/// for which `systemd/attend` does not try that.
+const STANDS_IN: Duration = Duration::from_secs(61 * 60);
 
 /// Which configuration a service begins with.
 #[derive(Debug)]
@@ -140,7 +144,7 @@ struct Service {
 pub(crate) async fn serve(
     loaded: Loaded,
     overrides: Overrides,
-    in_force: InForce,
+    (in_force, in_place_of): (InForce, Option<PathBuf>),
     inherited: Inherited,
 ) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|error| Failure::System(format!("cannot catch signals: {error}")))?;
@@ -151,6 +155,8 @@ pub(crate) async fn serve(
         InForce::Wanted => service.proving.begin(effective),
         InForce::LastGood(why) => service.state.configuration = Some(why),
     }
+    let another_try = in_place_of.is_some().then(|| service.started + STANDS_IN);
+    service.state.in_place_of = in_place_of.map(|program| program.display().to_string());
     watchdog::start(service.mailboxes.clone());
     warm_cache::leave_regularly(Arc::clone(&service.shared));
     service.open_control();
@@ -182,6 +188,7 @@ pub(crate) async fn serve(
                     service.read_tables();
                 }
             }
+            () = reached(another_try) => break,
             error = service.listening.broken() => {
                 return Err(Failure::System(format!("a TCP listener has failed: {error}")));
             }
@@ -189,6 +196,14 @@ pub(crate) async fn serve(
     }
     Box::pin(service.end(signals)).await;
     Ok(())
+}
+
+/// Waits until then; for ever, where it is never.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Service {

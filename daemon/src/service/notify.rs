@@ -1,18 +1,23 @@
-//! What systemd is told (sd_notify(3)). Without systemd nobody listens, and nothing happens.
+//! What systemd is told (sd_notify(3), and a path unit). Without systemd nobody listens, and nothing happens.
 
 use sd_notify::NotifyState;
 
-/// The directory, in the unit's `RuntimeDirectory=`, that is there while a start has not come to its end. The unit
-/// makes it, and waits before a start that finds it.
-const STARTING: &str = "starting";
+/// The file, in the unit's `RuntimeDirectory=`, by which `onward-keep.path` hears that the program works.
+const PROVEN: &str = "proven";
 
 /// The service is up; `status` is what `systemctl status` shows.
 pub(super) fn ready(status: &str) {
-    let runtime = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
-    if let Some(directory) = std::env::split_paths(&runtime).next() {
-        let _ = std::fs::remove_dir(directory.join(STARTING)); // there only where our unit started us
-    }
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The program has worked for a while.
+pub(super) fn proven() {
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
+    if let Some(directory) = std::env::split_paths(&runtime).next().filter(|path| !path.as_os_str().is_empty())
+        && let Err(error) = std::fs::write(directory.join(PROVEN), env!("CARGO_PKG_VERSION"))
+    {
+        log::debug!(error:%; "systemd cannot be told that this program works");
+    }
 }
 
 /// What `systemctl status` shows from now on.

@@ -1,5 +1,6 @@
 //! Keeps the configuration once it has proved itself, so that a start that finds faults in a later one has something to
-//! run on ([`crate::config::last_good`]).
+//! run on ([`crate::config::last_good`]). The program has proved itself, too, then; keeping that is for root
+//! (`systemd/attend`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use super::notify;
 use crate::config::{Effective, last_good};
 use crate::logging::LogEvent;
 
@@ -36,6 +38,7 @@ impl Proving {
                     break;
                 }
             }
+            notify::proven();
             if let Err(error) = last_good::save(&path, &effective) {
                 let path = path.display();
                 log::warn!(

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) waiting: Option<Waiting>,
     /// What is wrong with the configuration, while another than the wanted one is in force.
     pub(super) configuration: Option<String>,
+    /// The program that does not come up, in whose place this one runs.
+    pub(super) in_place_of: Option<String>,
     /// What was handed out was gone for too long: another address, or the other family, may stand in until it is back.
     pub(super) gave_way: Option<GaveWay>,
     pub(super) file: File,

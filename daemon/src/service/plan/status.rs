@@ -55,6 +55,9 @@ impl Planner<'_> {
 pub(in crate::service) fn troubles(state: &State, upstreams: &[UpstreamState]) -> Vec<String> {
     let mut troubles = Vec::new();
     troubles.extend(state.configuration.clone());
+    let stands_in =
+        |program: &String| format!("{program} does not come up, the program that worked last runs in its place");
+    troubles.extend(state.in_place_of.as_ref().map(stands_in));
     troubles.extend(state.waiting.as_ref().map(|waiting| waiting.why.clone()));
     let chosen = state.blocked.iter().filter(|blocked| blocked.role == Role::Chosen);
     troubles.extend(chosen.map(|blocked| blocked.failed.why.clone()));
