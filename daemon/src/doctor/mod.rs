@@ -37,7 +37,7 @@ use crate::discovery::kubelet::{self, Kubelet};
 use crate::discovery::resolv_conf::{self, Nameserver};
 use crate::discovery::{Found, Inputs, Root, SourceName, look};
 use crate::integrate::pods::Pod;
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 use crate::upstream::server::DNS_PORT;
 use sandbox::Sandbox;
 
@@ -89,7 +89,7 @@ pub(crate) struct Onward {
     /// Where it keeps what should survive a restart.
     pub(crate) state_dir: PathBuf,
     /// Servers by configuration, and sources.
-    pub(crate) configured: Vec<Server>,
+    pub(crate) configured: Vec<Endpoint>,
     /// See `configured`.
     pub(crate) sources: Vec<SourceName>,
 }

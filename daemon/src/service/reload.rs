@@ -58,6 +58,9 @@ impl Service {
                 self.names.read();
                 let before = std::mem::replace(&mut self.settings, settings);
                 (self.file_watch, self.configured) = (watch, clock::now());
+                if before.tls != self.settings.tls {
+                    self.streams.tls().configure(self.settings.tls.ca_file.as_deref());
+                }
                 if before.control != self.settings.control {
                     self.open_control();
                 }
