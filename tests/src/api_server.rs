@@ -31,7 +31,7 @@ impl ApiServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let known = Arc::clone(&known);
-                std::thread::spawn(move || serve(stream, &known));
+                std::thread::spawn(move || serve(&stream, &known));
             }
         });
         Self { conditions }
@@ -45,8 +45,9 @@ impl ApiServer {
 }
 
 /// Answers one request, with the Node whatever it was.
-fn serve(stream: TcpStream, conditions: &Mutex<Conditions>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn serve(stream: &TcpStream, conditions: &Mutex<Conditions>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok()?;
     loop {
@@ -69,5 +70,5 @@ fn serve(stream: TcpStream, conditions: &Mutex<Conditions>) -> Option<()> {
     }
     let node = json!({ "kind": "Node", "apiVersion": "v1", "metadata": { "name": "node" } }).to_string();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
-    (&stream).write_all(format!("{head} {}\r\n\r\n{node}", node.len()).as_bytes()).ok()
+    writer.write_all(format!("{head} {}\r\n\r\n{node}", node.len()).as_bytes()).ok()
 }
