@@ -38,6 +38,9 @@ pub mod exchange {
     pub mod query {
         pub use crate::exchange::query::{EdnsParams, build, question_end};
     }
+    pub mod stream {
+        pub use crate::exchange::stream::StreamError;
+    }
 }
 
 pub mod forwarder {

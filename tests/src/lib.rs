@@ -1,6 +1,8 @@
 //! The harness of Onward's tests against real programs: hosts made of network namespaces, the servers that run in
 //! them, a DNS client that shows every byte, and upstreams that follow a script. `README.md` has the overview.
 
+pub mod api_server;
+pub mod certificates;
 pub mod dns;
 pub mod flood;
 pub mod garbage;
@@ -25,6 +27,7 @@ pub mod threads;
 pub mod upstream;
 pub mod validating;
 pub mod wait;
+pub mod wire;
 pub mod zones;
 
 /// Whether a test that makes network namespaces can run here.

@@ -84,12 +84,22 @@ fn the_outage_is_found_before_onward_runs_and_nothing_is_wrong_after_its_cure() 
         assert!(listed.lines().any(|line| line == part), "{part} in\n{listed}");
     }
     assert!(!listed.contains(CONFIG), "kubelet's configuration may name secrets: {listed}");
+    breaks(node, &mut process);
+}
 
-    // Port 53 is shut; the daemon dies; the file goes.
-    node.net().within(|| {
-        let rules = "table inet test { chain input { type filter hook input priority 0; tcp dport 53 drop; }; }";
-        assert!(Command::new("nft").arg(rules).status().expect("run nft").success());
-    });
+/// Long messages get lost; port 53 is shut; the daemon dies; the file goes.
+fn breaks(node: &Host, process: &mut Process) {
+    let rules = |rule: &str| {
+        let table = format!("table inet test {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}");
+        let all = format!("table inet test; delete table inet test; {table}");
+        node.net().within(|| assert!(Command::new("nft").arg(all).status().expect("run nft").success()));
+    };
+    rules("udp dport 53 meta length > 1000 drop");
+    let (code, said) = doctor(node);
+    let lost = whats(&said);
+    assert_eq!((code, lost.len()), (Some(1), 1), "{said:#}");
+    assert_eq!(lost[0], "the way from this node itself to 10.99.0.1 loses long messages");
+    rules("tcp dport 53 drop");
     let (code, said) = doctor(node);
     let found = whats(&said);
     assert_eq!((code, found.len()), (Some(1), 1), "{said:#}");
@@ -106,7 +116,9 @@ fn the_outage_is_found_before_onward_runs_and_nothing_is_wrong_after_its_cure() 
 #[test]
 fn another_user_is_told_what_could_not_be_seen() {
     let Some(lab) = Lab::new() else { return };
-    lab.node.write("/etc/resolv.conf", "nameserver 10.0.0.2\n");
+    let script = |seen: &Seen| Reply::now(seen.address([192, 0, 2, 1], 300));
+    let _upstream = Scripted::start(lab.upstream.net(), Lab::upstream_address(0), script);
+    lab.node.write("/etc/resolv.conf", &format!("nameserver {}\n", UPSTREAMS[0]));
     lab.node.write(CONFIG, "kind: KubeletConfiguration\n");
     fs::set_permissions(lab.node.path(CONFIG), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("close it");
     let binary = onward_tests::peers::onward().display().to_string();

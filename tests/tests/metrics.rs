@@ -196,6 +196,11 @@ fn a_real_prometheus_finds_each_fault() {
     process.signal(Signal::SIGHUP);
     wait_for(&lab, "OnwardLoop");
 
+    // A configuration with faults is not taken.
+    lab.node.write(onward::CONFIGURATION, "listen = 53\n");
+    process.signal(Signal::SIGHUP);
+    wait_for(&lab, "OnwardConfigurationNotInForce");
+
     // No source names a server any more; the last good list is asked.
     lab.node.write("/etc/resolv.conf", &format!("nameserver {}\n", UPSTREAMS[1]));
     lab.node.write(onward::CONFIGURATION, &configuration(&[]));

@@ -45,8 +45,10 @@ fn print_resolv_conf(
     found: &Found,
     settings: &kubelet_resolv_conf::Settings,
 ) -> Result<(), Failure> {
-    let unscoped = found.servers.iter().filter(|(server, _)| server.scope().is_none());
-    let servers: Vec<SocketAddr> = unscoped.map(|(server, _)| SocketAddr::new(server.ip(), server.port())).collect();
+    // What is asked with TLS is not handed out to be asked without.
+    let plain = found.servers.iter().filter_map(|(endpoint, _)| endpoint.plain());
+    let unscoped = plain.filter(|server| server.scope().is_none());
+    let servers: Vec<SocketAddr> = unscoped.map(|server| SocketAddr::new(server.ip(), server.port())).collect();
     let content = Content {
         naming: Naming::Node,
         listeners: &servers,
@@ -167,7 +169,7 @@ fn print_json(out: &mut dyn Write, found: &Found) -> io::Result<()> {
 fn candidate(candidate: &Candidate) -> CandidateReport<'_> {
     let reason = candidate.usage.reason();
     CandidateReport {
-        server: candidate.server.to_string(),
+        server: candidate.endpoint().to_string(),
         source: &candidate.source,
         line: candidate.line,
         used: reason.is_none(),

@@ -13,7 +13,8 @@ use ipnet::IpNet;
 use serde_json::Value as Json;
 
 use super::{typos, words};
-use crate::upstream::Server;
+use crate::upstream::endpoint::TLS_PORT;
+use crate::upstream::{Endpoint, Security};
 
 /// A kind of value.
 pub(super) trait Kind {
@@ -259,25 +260,33 @@ impl Kind for Network {
 }
 
 impl Kind for Upstream {
-    type Value = Server;
+    type Value = Endpoint;
 
-    fn parse(&self, text: &str) -> Result<Server, String> {
-        let server: Server = text.parse().map_err(|allowed| {
+    fn parse(&self, text: &str) -> Result<Endpoint, String> {
+        let endpoint: Endpoint = text.parse().map_err(|allowed| {
             let hint = words::not_a_server(text).map(|hint| format!("; {hint}")).unwrap_or_default();
             format!("allowed is {allowed}{hint}")
         })?;
+        let server = &endpoint.server;
         match server.ip().to_canonical() {
             ip if ip.is_unspecified() || words::is_for_many(ip) => Err("no server can have this address".to_owned()),
             ip if words::is_link_local_v6(ip) && server.scope().is_none() => Err(words::NEEDS_INTERFACE.to_owned()),
-            _ => Ok(server),
+            _ => Ok(endpoint),
         }
     }
 
     fn note(&self, text: &str) -> Option<String> {
+        if let Ok(Endpoint { server, security: Security::Plain }) = text.parse()
+            && server.port() == TLS_PORT
+        {
+            return Some(format!(
+                "asked in plain text, though {TLS_PORT} is the port for TLS; write \"tls://{server}\" for that"
+            ));
+        }
         words::ends_like_a_port(text).map(|asked| format!("port 53 of this address is asked; {asked}"))
     }
 
-    fn shown(&self, value: &Server) -> Json {
+    fn shown(&self, value: &Endpoint) -> Json {
         Json::String(value.to_string())
     }
 }

@@ -83,7 +83,7 @@ fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
 
 fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.contains(own));
+    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.iter().any(|it| it.server == *own));
     if settings.listen.iter().any(ours) {
         let what = "one of the servers is Onward itself, which would be a loop; remove it";
         faults.extend(rules.between("upstreams.servers", "listen", what));
@@ -99,7 +99,8 @@ fn routes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen: HashMap<&Suffix, usize> = HashMap::new();
     for (place, route) in settings.routes.iter().enumerate() {
-        let ours = |listen: &Place| matches!(listen, Place::Address(own) if route.servers.contains(own));
+        let ours =
+            |listen: &Place| matches!(listen, Place::Address(own) if route.servers.iter().any(|it| it.server == *own));
         if settings.listen.iter().any(ours) {
             let what = "one of the servers is Onward itself, which would be a loop; remove it";
             faults.extend(rules.between(&format!("routes[{place}].servers"), "listen", what));

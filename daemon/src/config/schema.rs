@@ -8,6 +8,7 @@ use super::reader::{Reader, Section};
 use super::{Control, Limits, Log, Settings, Upstreams};
 use crate::admit::local_names;
 use crate::discovery::RouteSettings;
+use crate::exchange::stream::tls;
 use crate::server::tcp::TcpLimits;
 use crate::{cache, guard, kubelet_limits, kubelet_resolv_conf, metrics};
 
@@ -31,6 +32,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         state_dir,
         routes: _,
         upstreams: of_upstreams,
+        tls: of_tls,
         names: of_names,
         resolv_conf: of_resolv_conf,
         cache: of_cache,
@@ -50,6 +52,7 @@ pub(super) fn read(tree: Value, reader: &mut Reader) -> Settings {
         state_dir: top.one("state_dir", state_dir, &AbsolutePath),
         routes: top.tables("routes", route),
         upstreams: top.section("upstreams", |section| upstreams(section, of_upstreams)),
+        tls: top.section("tls", |section| tls(section, of_tls)),
         names: top.section("names", |section| names(section, of_names)),
         resolv_conf: top.section("resolv_conf", |section| resolv_conf(section, of_resolv_conf)),
         cache: top.section("cache", |section| cache(section, &of_cache)),
@@ -79,6 +82,14 @@ fn upstreams(section: &mut Section<'_>, default: Upstreams) -> Upstreams {
         equivalent: section.one("equivalent", equivalent, &AutoOr(Switch)),
         hold: section.one("hold", hold, &Span(0..=HOUR, "")),
         reserved_ports: section.list("reserved_ports", reserved_ports, &Count(1..=u16::MAX, ""), 0..=64),
+    }
+}
+
+fn tls(section: &mut Section<'_>, default: tls::Settings) -> tls::Settings {
+    let tls::Settings { mode, ca_file } = default;
+    tls::Settings {
+        mode: section.one("mode", mode, &word()),
+        ca_file: section.one("ca_file", ca_file, &OffOr(AbsolutePath)),
     }
 }
 

@@ -8,10 +8,11 @@ use crate::admit::acl::Allow;
 use crate::admit::local_names;
 use crate::control::client;
 use crate::discovery::{RouteSettings, SourceName};
+use crate::exchange::stream::tls;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
 use crate::server::tcp::TcpLimits;
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 use crate::{cache, guard, kubelet_resolv_conf, metrics};
 
 /// Everything that can be set.
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub routes: Vec<RouteSettings>,
     /// Which servers are asked for all other names, and where they are found.
     pub upstreams: Upstreams,
+    /// Encrypted upstreams.
+    pub tls: tls::Settings,
     /// Names that are answered here.
     pub names: local_names::Settings,
     /// The file that kubelet reads.
@@ -62,7 +65,7 @@ pub(crate) struct Control {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Upstreams {
     /// Asked in this order; at most 16; empty: discover.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Endpoint>,
     /// Where to look, the first with a usable server gives the list; at most 16.
     pub sources: Vec<SourceName>,
     /// Whether the servers of a list know the same names; none: Onward judges by source and address.
@@ -105,6 +108,7 @@ impl Default for Settings {
             state_dir: "/var/lib/onward".into(),
             routes: Vec::new(),
             upstreams: Upstreams::default(),
+            tls: tls::Settings::default(),
             names: local_names::Settings::default(),
             resolv_conf: kubelet_resolv_conf::Settings::default(),
             cache: cache::Settings::default(),

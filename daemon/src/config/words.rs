@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use crate::admit::acl::Allow;
 use crate::admit::local_names::ClusterDomain;
 use crate::discovery::SourceName;
+use crate::exchange::stream::tls::Mode;
 use crate::guard::Mark;
 use crate::kubelet_resolv_conf::Domain;
 use crate::logging::Level;
@@ -59,6 +60,7 @@ macro_rules! words {
 
 words! { Families { Auto = "auto", Ipv4 = "ipv4", Ipv6 = "ipv6", Both = "both", } }
 words! { Mark { Auto = "auto", Always = "always", Never = "never", } }
+words! { Mode { Strict = "strict", Opportunistic = "opportunistic", } }
 words! { ClusterDomain { Keep = "keep", Answer = "answer", } }
 words! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", } }
 
@@ -86,11 +88,20 @@ pub(super) fn ends_like_a_port(text: &str) -> Option<String> {
 /// Returns what to write in place of a text that is no address of a server.
 pub(super) fn not_a_server(text: &str) -> Option<String> {
     let is_server = |text: &str| text.parse::<Server>().is_ok();
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Some(format!("servers are asked over UDP and TCP; leave out {scheme}://, and a path"));
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let host = rest.split([':', '#', '/']).next().unwrap_or(rest);
+        return match scheme {
+            "tls" if host.contains(|letter: char| letter.is_ascii_alphabetic()) && !is_server(host) => {
+                Some(format!("a name would have to be resolved first; write \"tls://ADDRESS#{host}\""))
+            }
+            "tls" => None,
+            _ => Some(format!(
+                "servers are asked over UDP, TCP and TLS; leave out {scheme}://, and a path, or write tls://"
+            )),
+        };
     }
-    if let Some((server, _)) = text.split_once('#').filter(|(server, _)| is_server(server)) {
-        return Some(format!("names for TLS are not used yet; write \"{server}\""));
+    if let Some((server, name)) = text.split_once('#').filter(|(server, _)| is_server(server)) {
+        return Some(format!("for TLS write \"tls://{server}#{name}\""));
     }
     if let Some((server, port)) = text.split_once(['@', ' ']).filter(|(server, _)| is_server(server)) {
         let server: Server = server.parse().ok()?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::preference::{Offer, Standing};
 use super::root::Root;
 use crate::durable;
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 
 /// The file's name in the state directory.
 pub(crate) const FILE: &str = "upstreams.json";
@@ -108,7 +108,7 @@ impl LastGood {
     /// The file's content.
     #[must_use]
     pub(crate) fn render(&self, machine_id: &str) -> Vec<u8> {
-        let server = |(server, source): &(Server, Arc<str>)| WrittenServer {
+        let server = |(server, source): &(Endpoint, Arc<str>)| WrittenServer {
             server: server.to_string(),
             source: source.to_string(),
         };
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn list() -> LastGood {
-        let servers = ["10.0.0.2:5353", "[fe80::1%eth0]:53"];
+        let servers = ["10.0.0.2:5353", "[fe80::1%eth0]:53", "tls://192.0.2.8:853#dns.example"];
         let servers = servers.iter().map(|server| (server.parse().unwrap(), Arc::from("/run/x"))).collect();
         let offer = Offer {
             name: "resolved".into(),
@@ -240,7 +240,8 @@ mod tests {
   "options": [ "edns0" ]
 }"#;
         let read = LastGood::parse(written.as_bytes(), "one").unwrap();
-        let offer = Offer { encrypts: false, ..list().offer };
+        let mut offer = Offer { encrypts: false, ..list().offer };
+        offer.servers.pop(); // that form had no TLS
         assert_eq!(read, LastGood { offer, own: Vec::new(), cluster_dns: Vec::new(), ..list() });
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::resolv_conf::ResolvConf;
 use super::vet::Refusal;
-use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
+use crate::upstream::{Endpoint, Security, Server};
 
 /// One server that a file lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Listed {
     pub server: Server,
     /// The name that its certificate must have, where one is given.
     pub tls_name: Option<Box<str>>,
+    /// How it is spoken to.
+    pub security: Security,
     /// The file that names it.
     pub source: Arc<str>,
     /// The line in that file, from 1, where it has lines that mean something.
@@ -28,7 +30,25 @@ impl Listed {
     /// A server of `source`, of which nothing more is known.
     #[must_use]
     pub(crate) fn new(server: Server, source: &Arc<str>, line: Option<usize>) -> Self {
-        Self { server, tls_name: None, source: Arc::clone(source), line, note: None, refusal: None }
+        let (tls_name, security) = (None, Security::Plain);
+        Self { server, tls_name, security, source: Arc::clone(source), line, note: None, refusal: None }
+    }
+
+    /// A server that the configuration names.
+    #[must_use]
+    pub(crate) fn configured(endpoint: &Endpoint, source: &Arc<str>) -> Self {
+        let Endpoint { server, security } = endpoint.clone();
+        let tls_name = match &security {
+            Security::Tls { name, .. } => name.clone(),
+            Security::Plain => None,
+        };
+        Self { tls_name, security, ..Self::new(server, source, None) }
+    }
+
+    /// The server, and how it is spoken to.
+    #[must_use]
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { server: self.server.clone(), security: self.security.clone() }
     }
 
     /// Whether the server is on loopback and at DNS's port, where a stub would be.

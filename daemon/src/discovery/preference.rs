@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 
 /// Time for which a source that has fallen empty keeps its list.
 pub(crate) const HOLD: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(crate) struct Offer {
     /// The source's name.
     pub name: Arc<str>,
     /// Usable servers and the file that named each, without duplicates. Empty also where the source could not be read.
-    pub servers: Vec<(Server, Arc<str>)>,
+    pub servers: Vec<(Endpoint, Arc<str>)>,
     /// The search list that came with them.
     pub search: Vec<String>,
     /// The options that came with them.

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use super::listed::Listed;
 use super::survey::{CONFIGURATION, Candidate, Use};
 use super::vet::Rules;
-use crate::upstream::{Server, Suffix};
+use crate::upstream::{Endpoint, Suffix};
 
 /// A route as the configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,7 +15,7 @@ pub(crate) struct RouteSettings {
     /// The domains; 1 to 64.
     pub domains: Vec<Suffix>,
     /// Asked in this order; 1 to 16.
-    pub servers: Vec<Server>,
+    pub servers: Vec<Endpoint>,
     /// Whether the servers know the same names; none: Onward judges by address.
     pub equivalent: Option<bool>,
 }
@@ -32,22 +33,19 @@ pub(crate) struct FoundRoute {
 
 impl FoundRoute {
     /// The servers that are asked, in order, each with what named it.
-    pub(crate) fn servers(&self) -> impl Iterator<Item = (Server, Arc<str>)> {
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (Endpoint, Arc<str>)> {
         let used = self.candidates.iter().filter(|candidate| candidate.usage == Use::Used);
-        used.map(|candidate| (candidate.server.clone(), Arc::clone(&candidate.source)))
+        used.map(|candidate| (candidate.endpoint(), Arc::clone(&candidate.source)))
     }
 }
 
 /// Vets the servers of all routes.
 pub(super) fn vet(routes: &[RouteSettings], rules: &Rules<'_>) -> Vec<FoundRoute> {
     let source: Arc<str> = CONFIGURATION.into();
-    let candidate = |server: &Server| Candidate {
-        server: server.clone(),
-        source: Arc::clone(&source),
-        line: None,
-        tls_name: None,
-        usage: rules.vet(server).map_or_else(Use::Refused, |()| Use::Used),
-        note: None,
+    let candidate = |endpoint: &Endpoint| {
+        let Listed { server, source, line, tls_name, security, note, .. } = Listed::configured(endpoint, &source);
+        let usage = rules.vet(&server).map_or_else(Use::Refused, |()| Use::Used);
+        Candidate { server, source, line, tls_name, security, usage, note }
     };
     let found = routes.iter().map(|route| FoundRoute {
         domains: route.domains.clone(),

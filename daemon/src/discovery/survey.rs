@@ -20,8 +20,8 @@ use super::routes::{self, FoundRoute, RouteSettings};
 use super::source_name::SourceName;
 use super::sources;
 use super::vet::{Refusal, Rules};
-use crate::upstream::Server;
 use crate::upstream::server::DNS_PORT;
+use crate::upstream::{Endpoint, Security, Server};
 
 /// The name of the source that is the configuration's own list.
 pub(crate) const CONFIGURATION: &str = "configuration";
@@ -32,7 +32,7 @@ pub(crate) struct Inputs<'a> {
     /// The tree to read.
     pub root: &'a Root,
     /// The configuration's own servers, which come first.
-    pub configured: &'a [Server],
+    pub configured: &'a [Endpoint],
     /// Domains with servers of their own.
     pub routes: &'a [RouteSettings],
     /// The sources, in order of preference.
@@ -66,6 +66,8 @@ pub(crate) struct Candidate {
     pub line: Option<usize>,
     /// The name that its certificate must have, where one is given.
     pub tls_name: Option<Box<str>>,
+    /// How it is spoken to.
+    pub security: Security,
     /// Whether it is used.
     pub usage: Use,
     /// What a person should know of it.
@@ -91,7 +93,7 @@ pub(crate) struct Found {
     /// Everything that was named, in order of preference.
     pub candidates: Vec<Candidate>,
     /// The servers in use and what named each, in order.
-    pub servers: Vec<(Server, Arc<str>)>,
+    pub servers: Vec<(Endpoint, Arc<str>)>,
     /// Domains with servers of their own.
     pub routes: Vec<FoundRoute>,
     /// The source in use.
@@ -128,6 +130,14 @@ impl Use {
             Self::Duplicate => Some("already in the list".to_owned()),
             Self::Refused(refusal) => Some(refusal.to_string()),
         }
+    }
+}
+
+impl Candidate {
+    /// The server, and how it is spoken to.
+    #[must_use]
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { server: self.server.clone(), security: self.security.clone() }
     }
 }
 
@@ -280,9 +290,10 @@ fn vet(name: &str, reading: Reading, rules: &Rules<'_>, candidates: &mut Vec<Jud
     for list in reading.lists {
         for listed in list {
             let judgement = listed.refusal.map_or_else(|| rules.vet(&listed.server), Err);
-            let known = offer.servers.iter().any(|(server, _)| *server == listed.server);
+            let endpoint = listed.endpoint();
+            let known = offer.servers.iter().any(|(one, _)| *one == endpoint);
             if judgement.is_ok() && !known {
-                offer.servers.push((listed.server.clone(), Arc::clone(&listed.source)));
+                offer.servers.push((endpoint, Arc::clone(&listed.source)));
             }
             candidates.push(Judged { offer: Arc::clone(&name), listed, judgement, known });
         }
@@ -301,10 +312,9 @@ struct Judged {
     known: bool,
 }
 
-fn configured(servers: &[Server]) -> Reading {
+fn configured(servers: &[Endpoint]) -> Reading {
     let source: Arc<str> = CONFIGURATION.into();
-    let listed = |server: &Server| Listed::new(server.clone(), &source, None);
-    Reading { lists: vec![servers.iter().map(listed).collect()], ..Reading::default() }
+    Reading { lists: vec![servers.iter().map(|one| Listed::configured(one, &source)).collect()], ..Reading::default() }
 }
 
 /// Sources that carry no search list, or no options, have the host's.
@@ -325,7 +335,7 @@ impl Found {
     fn take_decision(&mut self, decision: Decision, candidates: Vec<Judged>, rules: &Rules<'_>) {
         let mut offer = decision.offer.unwrap_or_default();
         // A list that was kept may name what has become our own since.
-        offer.servers.retain(|(server, _)| rules.vet(server).is_ok());
+        offer.servers.retain(|(endpoint, _)| rules.vet(&endpoint.server).is_ok());
         let fresh = !decision.kept && !offer.servers.is_empty();
         self.candidates = candidates
             .into_iter()
@@ -336,8 +346,8 @@ impl Found {
                     Ok(()) if fresh && judged.offer == offer.name => Use::Used,
                     Ok(()) => Use::Spare(Arc::clone(&offer.name)),
                 };
-                let Listed { server, source, line, tls_name, note, .. } = judged.listed;
-                Candidate { server, source, line, tls_name, usage, note }
+                let Listed { server, source, line, tls_name, security, note, .. } = judged.listed;
+                Candidate { server, source, line, tls_name, security, usage, note }
             })
             .collect();
         self.drop_second_sights();
@@ -356,7 +366,7 @@ impl Found {
     /// Two sources may read the same line of the same file, as where a stub was unwrapped: that it is used is told
     /// once.
     fn drop_second_sights(&mut self) {
-        let place = |candidate: &Candidate| (candidate.server.clone(), Arc::clone(&candidate.source), candidate.line);
+        let place = |candidate: &Candidate| (candidate.endpoint(), Arc::clone(&candidate.source), candidate.line);
         let used: Vec<_> = self.candidates.iter().filter(|one| one.usage == Use::Used).map(place).collect();
         self.candidates.retain(|one| one.usage == Use::Used || !used.contains(&place(one)));
     }

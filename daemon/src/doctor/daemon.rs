@@ -35,6 +35,9 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked
             }
         }
     }
+    if let Ok(status) = daemon {
+        diagnosis.findings.extend(another_version(status, env!("CARGO_PKG_VERSION")));
+    }
     // That nothing answers while nothing runs is no news.
     let told = if daemon.is_ok() { trouble(asked) } else { Vec::new() };
     for line in &told {
@@ -57,6 +60,17 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked
     }
 }
 
+/// The daemon is of another version than this command, which is of the version that was installed last.
+fn another_version(status: &Status, own: &str) -> Option<Finding> {
+    (status.version != own).then(|| Finding {
+        severity: Severity::Risk,
+        what: format!("the daemon that runs is of version {}, this command of version {own}", status.version),
+        evidence: vec![format!("process {} has run for {} s", status.pid, status.uptime_seconds)],
+        effect: "what was installed last is not in force".to_owned(),
+        cure: vec!["systemctl restart onward".to_owned()],
+    })
+}
+
 fn effect(state: Overall) -> &'static str {
     match state {
         Overall::NoDns => "pods get what is remembered, else SERVFAIL",
@@ -67,4 +81,18 @@ fn effect(state: Overall) -> &'static str {
 fn shown(names: &[IpAddr]) -> String {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_of_another_version_is_told() {
+        let status = Status { version: "0.9.0".to_owned(), pid: 7, uptime_seconds: 60, ..Status::default() };
+        assert_eq!(another_version(&status, "0.9.0"), None);
+        let told = another_version(&status, "1.0.0").unwrap();
+        assert_eq!(told.what, "the daemon that runs is of version 0.9.0, this command of version 1.0.0");
+        assert_eq!(told.evidence, ["process 7 has run for 60 s"]);
+    }
 }

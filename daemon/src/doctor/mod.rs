@@ -8,7 +8,8 @@
 //! coredns      where CoreDNS forwards to, zone by zone, and what it said before it ended
 //! loop_probe   whether a loop would form now, by a probe in the place of a CoreDNS that is down
 //! daemon       whether Onward runs, is well, and is reached from pods
-//! machine      full disks
+//! path         whether ways bear long messages (MTU)
+//! machine      full disks, the clock, versions
 //! ```
 //!
 //! Files are read below a [`Root`], so that tests lay out nodes; what is asked of servers and from pods comes by
@@ -20,6 +21,7 @@ mod handed_file;
 mod loop_probe;
 mod machine;
 mod node_file;
+mod path;
 mod pods;
 mod sandbox;
 #[cfg(test)]
@@ -35,11 +37,13 @@ use crate::discovery::kubelet::{self, Kubelet};
 use crate::discovery::resolv_conf::{self, Nameserver};
 use crate::discovery::{Found, Inputs, Root, SourceName, look};
 use crate::integrate::pods::Pod;
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 use crate::upstream::server::DNS_PORT;
 use sandbox::Sandbox;
 
 pub(crate) use daemon::examine as examine_daemon;
+pub(crate) use machine::Machine;
+pub(crate) use path::{examine as examine_paths, try_all as try_paths};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -85,7 +89,7 @@ pub(crate) struct Onward {
     /// Where it keeps what should survive a restart.
     pub(crate) state_dir: PathBuf,
     /// Servers by configuration, and sources.
-    pub(crate) configured: Vec<Server>,
+    pub(crate) configured: Vec<Endpoint>,
     /// See `configured`.
     pub(crate) sources: Vec<SourceName>,
 }
@@ -98,6 +102,8 @@ pub(crate) struct Around<'a> {
     pub(crate) answers: &'a dyn Fn(IpAddr) -> bool,
     /// The time.
     pub(crate) now: SystemTime,
+    /// What the machine says of itself.
+    pub(crate) machine: &'a Machine,
 }
 
 /// The facts that several checks look at.

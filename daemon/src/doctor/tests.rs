@@ -84,7 +84,7 @@ impl Laid {
 
     /// The diagnosis where these servers answer.
     fn diagnosis_where(&self, answers: &dyn Fn(IpAddr) -> bool) -> Diagnosis {
-        let around = Around { pods: &[], answers, now: now() };
+        let around = Around { pods: &[], answers, now: now(), machine: &Machine::default() };
         let mut diagnosis = examine(&Root::at(self.0.path()), &Self::onward(), &around);
         diagnosis.unseen.retain(|line| !line.contains("/var/run/containers"));
         diagnosis
@@ -272,7 +272,7 @@ fn a_probe_that_came_back_names_the_file_and_the_way() {
     let root = Root::at(laid.0.path());
     let onward = Laid::onward();
     let mut diagnosis = Diagnosis::default();
-    let around = Around { pods: &[], answers: &|_| true, now: now() };
+    let around = Around { pods: &[], answers: &|_| true, now: now(), machine: &Machine::default() };
     let node = Node::look(&root, &onward, &around, &mut diagnosis);
     let pod = node.sandboxes.iter().find(|sandbox| sandbox.name == "coredns-1").unwrap();
     let targets = loop_probe::targets(&root, pod);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::lookup::AttemptId;
 use super::pool::Socket;
 use super::query;
+use super::stream::Distrust;
 use crate::upstream::{Transport, Upstream, UpstreamId};
 use crate::wire::{QuestionKey, Response};
 
@@ -90,6 +91,8 @@ pub enum Failure {
     NoAnswer,
     /// This one sends questions back to us, and no other is left.
     Loops(UpstreamId),
+    /// None of them answered, this one since its certificate cannot be trusted.
+    Untrusted(UpstreamId, Distrust),
 }
 
 impl OwnedUpstreamResponse {

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::check::Worth;
-use super::lookup::{Attempt, LookupId, Stage};
+use super::lookup::{Attempt, AttemptId, LookupId, Stage};
 use super::sending::Target;
+use super::stream::StreamError;
 use super::{Action, Engine, Guidance, TraceKind};
 use crate::upstream::{Transport, UpstreamId};
 use crate::wire::flag;
@@ -17,7 +18,7 @@ const ECHO: Duration = Duration::from_millis(25);
 impl Engine {
     /// Takes note that the upstream of an attempt responded, before the attempt ends.
     pub(super) fn heard(&mut self, attempt: &Attempt, (worth, message): (Worth, &[u8]), now: Instant) {
-        let (id, transport) = (attempt.upstream.id, attempt.sent_over.transport());
+        let (id, transport) = (attempt.upstream.id, attempt.transport());
         let (Some(lookup), Some(peer)) = (self.lookups.get(attempt.lookup.0), self.peers.get_mut(id)) else { return };
         let is_echo = lookup.done.is_some_and(|at| now.saturating_duration_since(at) < ECHO);
         let is_measure = attempt.sends == 1 && !is_echo;
@@ -66,13 +67,28 @@ impl Engine {
         }
     }
 
+    /// An attempt over a stream has failed. Where queries begin with that transport, the upstream may be down: there is
+    /// no way on to it, while one that is asked over TCP for the whole of a response answers over UDP.
+    pub(super) fn stream_failed(&mut self, attempt_id: AttemptId, why: StreamError, now: Instant) {
+        let Some(attempt) = self.attempts.get(attempt_id.0) else { return };
+        let (upstream, transport, lookup) = (attempt.upstream.id, attempt.transport(), attempt.lookup);
+        let is_first = !attempt.is_second_transport();
+        if let (StreamError::Untrusted(distrust), Some(lookup)) = (why, self.lookups.get_mut(lookup.0)) {
+            lookup.untrusted.get_or_insert((upstream, distrust));
+        }
+        let _ = self.came(attempt_id, Worth::Failure, &[], now);
+        if is_first && !matches!(why, StreamError::Busy | StreamError::Timeout) {
+            self.suspect_down(upstream, transport, now, now);
+        }
+    }
+
     /// Takes what the guard says now. What waits for an upstream that has gone down need not wait any more.
     pub(super) fn heed(&mut self, guidance: Guidance, now: Instant) {
         if !self.guidance.verdicts.is_any_down() && !guidance.verdicts.is_any_down() {
             self.guidance = guidance;
             return;
         }
-        let all = self.peers.0.iter().flat_map(|peer| [Transport::Udp, Transport::Tcp].map(|over| (peer.id, over)));
+        let all = self.peers.0.iter().flat_map(|peer| Transport::ALL.map(|over| (peer.id, over)));
         let before: Vec<_> = all.map(|(id, over)| (id, over, self.is_down(id, over))).collect();
         self.guidance = guidance;
         for (id, transport, was_down) in before {
@@ -88,8 +104,7 @@ impl Engine {
 
     fn give_up_on(&mut self, upstream: UpstreamId, transport: Transport, now: Instant) {
         let waits = |attempt: &&mut Attempt| {
-            (attempt.upstream.id, attempt.sent_over.transport()) == (upstream, transport)
-                && attempt.stage != Stage::GivenUp
+            (attempt.upstream.id, attempt.transport()) == (upstream, transport) && attempt.stage != Stage::GivenUp
         };
         let give_up = |attempt: &mut Attempt| {
             (attempt.stage, attempt.step) = (Stage::GivenUp, None);
@@ -118,8 +133,9 @@ impl Engine {
         let before = route.upstreams.iter().take(asked).cloned().enumerate();
         let before: Vec<_> = before.filter(|(_, upstream)| !was_asked(upstream.id)).collect();
         for (rank, upstream) in before {
-            if self.is_down(upstream.id, Transport::Udp)
-                && self.peers.of(upstream.id, self.sockets_each).health_mut(Transport::Udp).may_be_tried(now)
+            let transport = upstream.endpoint.first_transport();
+            if self.is_down(upstream.id, transport)
+                && self.peers.of(upstream.id, self.sockets_each).health_mut(transport).may_be_tried(now)
             {
                 let form = self.form_for(upstream.id, now);
                 self.send(id, Target { upstream, rank, form, stage: Stage::GivenUp, begun: now, extra: true }, now);

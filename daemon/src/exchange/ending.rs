@@ -22,7 +22,10 @@ impl Engine {
             (None, Some(Kept { upstream, message, .. })) => {
                 Action::Refused(OwnedUpstreamResponse { key, upstream, certainty: Certainty::Settled, message })
             }
-            (None, None) => Action::Failed(key, Failure::NoAnswer),
+            (None, None) => {
+                let why = lookup.untrusted.map_or(Failure::NoAnswer, |(whom, why)| Failure::Untrusted(whom, why));
+                Action::Failed(key, why)
+            }
             (Some(through), _) => Action::Failed(key, Failure::Loops(through)),
         };
         if self.close(id, now).is_some() {
@@ -101,7 +104,7 @@ impl Engine {
                 && let Some(peer) = self.peers.get_mut(attempt.upstream.id)
             {
                 peer.counters.has_timed_out(attempt.sent);
-                let whom = (attempt.upstream.id, attempt.sent_over.transport());
+                let whom = (attempt.upstream.id, attempt.transport());
                 let silent = TraceKind::Silent(lookup.ends.saturating_duration_since(attempt.sent));
                 self.trace(&lookup.key, whom, lookup.ends, silent);
             }

@@ -103,7 +103,7 @@ impl Engine {
                     lookup.failure.get_or_insert_with(kept);
                 }
                 if !lookup.relayed {
-                    let silent = Action::Silent(attempt.upstream.id, attempt.sent_over.transport(), lookup.key.clone());
+                    let silent = Action::Silent(attempt.upstream.id, attempt.transport(), lookup.key.clone());
                     self.actions.push_back(silent);
                 }
                 self.go_on(id, now);
@@ -158,7 +158,7 @@ impl Engine {
         let step = Some((attempt.begun + lookup.patience(CLIENT_BUDGET)).max(now));
         let upstream = Arc::clone(&attempt.upstream);
         let attempt = Attempt {
-            sent_over: SentOver::Stream,
+            sent_over: SentOver::Stream(Transport::Tcp),
             extra: false,
             told_early: false,
             copies_due: false,
@@ -235,35 +235,34 @@ impl Engine {
             (attempt.stage, attempt.step) = (Stage::GivenUp, None); // a time that stayed would come for ever
             return self.go_on(id, now);
         };
-        if attempt.other_spelling && attempt.sent_over != SentOver::Stream {
+        if attempt.other_spelling && attempt.transport() == Transport::Udp {
             // The answer that came was perhaps a forgery: over a stream there is none off the path.
             if let Some(attempt) = self.end_attempt(attempt_id) {
                 self.send_over_stream(attempt, now);
             }
             return;
         }
-        let late_after = peer.health(Transport::Udp).late_after();
+        let first_transport = attempt.upstream.endpoint.first_transport();
+        let late_after = peer.health(first_transport).late_after();
         if attempt.stage == Stage::Fresh && std::mem::take(&mut attempt.told_early) {
             attempt.step = Some(attempt.first_step(late_after).max(now));
-            return self.actions.push_back(Action::Silent(attempt.upstream.id, Transport::Udp, lookup.key.clone()));
+            return self.actions.push_back(Action::Silent(attempt.upstream.id, first_transport, lookup.key.clone()));
         }
         if attempt.stage == Stage::Fresh && std::mem::take(&mut attempt.copies_due) {
             attempt.step = Some(attempt.first_step(late_after).max(now));
             return self.send_plainer(attempt_id, now);
         }
-        let patience = lookup.patience(peer.health(attempt.sent_over.transport()).late_after());
+        let patience = lookup.patience(peer.health(attempt.transport()).late_after());
         let was = attempt.stage;
         let stage;
         (stage, attempt.step) = match was {
             _ if lookup.done.is_some() => (Stage::GivenUp, None),
-            Stage::Fresh if attempt.sent_over != SentOver::Stream => {
-                (Stage::Late, Some((attempt.begun + patience).max(now)))
-            }
+            Stage::Fresh if !attempt.is_second_transport() => (Stage::Late, Some((attempt.begun + patience).max(now))),
             Stage::Fresh | Stage::Late => (Stage::Passed, Some((sent + DUE).min(lookup.last_call()).max(now))),
             Stage::Passed | Stage::GivenUp => (Stage::GivenUp, None),
         };
         attempt.stage = stage;
-        let (upstream, transport) = (attempt.upstream.id, attempt.sent_over.transport());
+        let (upstream, transport) = (attempt.upstream.id, attempt.transport());
         if was == Stage::Fresh && !lookup.relayed {
             self.actions.push_back(Action::Silent(upstream, transport, lookup.key.clone()));
         }
@@ -298,7 +297,7 @@ impl Engine {
         let is_convicted = |attempt: &Attempt| {
             let lookup = self.lookups.get(attempt.lookup.0);
             lookup.is_some_and(|lookup| {
-                self.standing(attempt.upstream.id, attempt.sent_over.transport(), &lookup.key) == Standing::Quarantined
+                self.standing(attempt.upstream.id, attempt.transport(), &lookup.key) == Standing::Quarantined
             })
         };
         let convicted: Vec<AttemptId> = self

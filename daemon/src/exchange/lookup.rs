@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::form::Form;
 use super::pool::Socket;
 use super::sending::Target;
+use super::stream::Distrust;
 use super::{Certainty, LookupRequest, OwnedUpstreamResponse};
 use crate::guard::Passed;
 use crate::upstream::{Transport, Upstream, UpstreamId};
@@ -95,6 +96,8 @@ pub(super) struct Lookup {
     /// The rank of the upstream whose provisional response the clients got: what one before it still says is worth
     /// more.
     pub(super) provisional: Option<usize>,
+    /// The first upstream whose certificate was refused.
+    pub(super) untrusted: Option<(UpstreamId, Distrust)>,
     /// A negative answer that waits for a more important upstream.
     pub(super) negative: Option<Kept>,
     /// The first truncated response: what there is for clients over UDP where no stream brings the whole.
@@ -119,8 +122,8 @@ pub(super) type AskingOrder = SmallVec<[UpstreamId; 4]>;
 pub(super) enum SentOver {
     /// As a datagram over a socket, with an ID.
     Udp(Socket, u16),
-    /// Over a stream.
-    Stream,
+    /// Over a stream of this transport.
+    Stream(Transport),
 }
 
 impl SentOver {
@@ -128,7 +131,7 @@ impl SentOver {
     pub(super) fn transport(self) -> Transport {
         match self {
             Self::Udp(..) => Transport::Udp,
-            Self::Stream => Transport::Tcp,
+            Self::Stream(transport) => transport,
         }
     }
 }
@@ -191,6 +194,42 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
+    /// One that is sent now, without its message.
+    pub(super) fn new(lookup: LookupId, target: &Target, sent_over: SentOver, now: Instant) -> Self {
+        let Target { upstream, rank, form, stage, begun, extra } = target;
+        Self {
+            lookup,
+            upstream: Arc::clone(upstream),
+            rank: *rank,
+            sent_over,
+            message: Vec::new(),
+            question_end: 0,
+            with_opt: false,
+            spelled: false,
+            other_spelling: false,
+            form: *form,
+            returned: false,
+            extra: *extra,
+            told_early: false,
+            copies_due: false,
+            begun: *begun,
+            sent: now,
+            sends: 1,
+            stage: *stage,
+            step: None,
+        }
+    }
+
+    /// Over what it was sent.
+    pub(super) fn transport(&self) -> Transport {
+        self.sent_over.transport()
+    }
+
+    /// Whether it was sent over a second transport, after the one that a query to its upstream begins with.
+    pub(super) fn is_second_transport(&self) -> bool {
+        self.transport() != self.upstream.endpoint.first_transport()
+    }
+
     /// The same to its upstream in another form.
     pub(super) fn again(&self, upstream: Arc<Upstream>, form: Form) -> Target {
         Target { upstream, rank: self.rank, form, stage: Stage::Fresh, begun: self.begun, extra: false }
@@ -224,6 +263,7 @@ impl Lookup {
             attempts: SmallVec::new(),
             done: None,
             provisional: None,
+            untrusted: None,
             negative: None,
             truncated: None,
             lame: (None, 0),

@@ -59,6 +59,7 @@ use check::{Match, Worth};
 use lookup::{Attempt, Lookup, LookupId, SentOver};
 use peers::Peers;
 use pool::Socket;
+use stream::StreamError;
 use timers::Timers;
 
 pub use action::Action;
@@ -249,14 +250,17 @@ impl Engine {
     pub fn streamed<'m>(
         &mut self,
         attempt_id: AttemptId,
-        message: Option<&'m [u8]>,
+        message: Result<&'m [u8], StreamError>,
         now: Instant,
     ) -> Option<UpstreamResponse<'m>> {
         let attempt = self.attempts.get(attempt_id.0)?;
         let (upstream, end) = (attempt.upstream.id, attempt.question_end);
-        let Some(message) = message else {
-            let _ = self.came(attempt_id, Worth::Failure, &[], now);
-            return None;
+        let message = match message {
+            Ok(message) => message,
+            Err(why) => {
+                self.stream_failed(attempt_id, why, now);
+                return None;
+            }
         };
         if check::matches(&attempt.message, end, message) == Match::HeaderAlone {
             let message = check::header_alone(&attempt.message, end, message);

@@ -23,6 +23,7 @@ pub(super) struct Peer {
     pub(super) borne: Borne,
     udp: Health,
     tcp: Health,
+    tls: Health,
     answered: Option<(Box<[u8]>, Instant)>,
     edns_doubted: Option<Instant>,
     /// What it was asked, and what came of it.
@@ -38,6 +39,7 @@ impl Peer {
             borne: Borne::default(),
             udp: Health::default(),
             tcp: Health::default(),
+            tls: Health::default(),
             answered: None,
             edns_doubted: None,
             counters: Counting::default(),
@@ -49,6 +51,7 @@ impl Peer {
         match transport {
             Transport::Udp => &self.udp,
             Transport::Tcp => &self.tcp,
+            Transport::Tls => &self.tls,
         }
     }
 
@@ -57,6 +60,7 @@ impl Peer {
         match transport {
             Transport::Udp => &mut self.udp,
             Transport::Tcp => &mut self.tcp,
+            Transport::Tls => &mut self.tls,
         }
     }
 

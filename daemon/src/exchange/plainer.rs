@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::form::Form;
-use super::lookup::{Attempt, AttemptId, LookupId, SentOver, Stage};
+use super::lookup::{Attempt, AttemptId, LookupId, Stage};
 use super::sending::Target;
 use super::{Action, Engine, Worth};
 use crate::upstream::UpstreamId;
@@ -73,11 +73,7 @@ impl Engine {
     /// that there is no such name. Returns whether it does.
     pub(super) fn asks_unspelled(&mut self, attempt: &Attempt, worth: Worth, now: Instant) -> bool {
         let is_doubtful = matches!(worth, Worth::Negative | Worth::Lame | Worth::Failure);
-        if !is_doubtful
-            || !attempt.spelled
-            || attempt.sent_over == SentOver::Stream
-            || self.guidance.verdicts.spells_always()
-        {
+        if !is_doubtful || !attempt.spelled || attempt.is_second_transport() || self.guidance.verdicts.spells_always() {
             return false;
         }
         let asks = self.ask_unspelled(attempt, now);

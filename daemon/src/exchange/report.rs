@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Engine, UpstreamCounters};
-use crate::upstream::{Transport, UpstreamId};
+use crate::upstream::UpstreamId;
 
 /// The state of one engine at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,13 +36,16 @@ impl Engine {
     #[must_use]
     pub fn report(&self, now: Instant) -> EngineReport {
         let upstreams = self.peers.0.iter().filter(|peer| self.set.get(peer.id).is_some());
-        let upstreams = upstreams.map(|peer| UpstreamReport {
-            id: peer.id,
-            is_down: self.is_down(peer.id, Transport::Udp),
-            last_answer: peer.health(Transport::Udp).last_answer(),
-            latency: peer.health(Transport::Udp).latency(),
-            counters: peer.counters.total().clone(),
-            of_late: peer.counters.of_late(now),
+        let upstreams = upstreams.map(|peer| {
+            let first = self.first_transport(peer.id);
+            UpstreamReport {
+                id: peer.id,
+                is_down: self.is_down(peer.id, first),
+                last_answer: peer.health(first).last_answer(),
+                latency: peer.health(first).latency(),
+                counters: peer.counters.total().clone(),
+                of_late: peer.counters.of_late(now),
+            }
         });
         EngineReport { upstreams: upstreams.collect(), lookups: self.lookups_running() }
     }

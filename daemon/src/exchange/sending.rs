@@ -6,7 +6,8 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::form::Form;
-use super::lookup::{AskingOrder, Attempt, AttemptId, LookupId, SentOver, Stage};
+use super::lookup::{AskingOrder, Attempt, AttemptId, Lookup, LookupId, SentOver, Stage};
+use super::peers::Peer;
 use super::query::{self, EdnsParams};
 use super::{Action, Engine, LookupRequest};
 use crate::guard::{Standing, probe, silence, spelling};
@@ -25,13 +26,13 @@ const PROBE_ASKS: usize = 2;
 impl Engine {
     /// Whom to ask, in this order: as the route says, but those that are down or half a loop last, and among equivalent
     /// ones the asker itself, and whoever seems to have sent it back, too: what a packet says can be forged. Those in
-    /// quarantine are not asked, nor those that no transport of ours may be used for.
+    /// quarantine are not asked.
     pub(super) fn order(&self, question: &LookupRequest) -> AskingOrder {
         let Some(route) = self.set.route(question.key.name()) else { return AskingOrder::new() };
         let asker = question.from.and_then(|from| silence::not_first(route, from));
         let through = question.through.filter(|_| route.equivalent);
         let group = |upstream: &Upstream| {
-            let (id, transport) = (upstream.id, upstream.endpoint.first_transport()?);
+            let (id, transport) = (upstream.id, upstream.endpoint.first_transport());
             match self.standing(id, transport, &question.key) {
                 Standing::Quarantined => None,
                 Standing::LastResort => Some(2),
@@ -53,7 +54,12 @@ impl Engine {
     /// The first upstream that would be asked but for a verdict.
     pub(super) fn first_in_quarantine(&self, key: &QuestionKey) -> Option<UpstreamId> {
         let mut all = self.set.route(key.name())?.upstreams.iter().map(|upstream| upstream.id);
-        all.find(|id| self.standing(*id, Transport::Udp, key) == Standing::Quarantined)
+        all.find(|id| self.standing(*id, self.first_transport(*id), key) == Standing::Quarantined)
+    }
+
+    /// The transport that a query to an upstream of the set begins with.
+    pub(super) fn first_transport(&self, id: UpstreamId) -> Transport {
+        self.set.get(id).map_or(Transport::Udp, |upstream| upstream.endpoint.first_transport())
     }
 
     pub(super) fn standing(&self, upstream: UpstreamId, transport: Transport, key: &QuestionKey) -> Standing {
@@ -67,7 +73,8 @@ impl Engine {
             let Some(&number) = lookup.order.get(lookup.asked) else { return false };
             lookup.asked += 1;
             let key = lookup.key.clone();
-            let loops = self.standing(number, Transport::Udp, &key) == Standing::Quarantined; // since the lookup began
+            let transport = self.first_transport(number);
+            let loops = self.standing(number, transport, &key) == Standing::Quarantined; // since the lookup began
             if let Some(target) = self.target(number, &key, now).filter(|_| !loops) {
                 let (upstream, rank) = (target.upstream.id, target.rank);
                 self.send(id, target, now);
@@ -95,7 +102,7 @@ impl Engine {
             |attempt: &AttemptId| self.attempts.get(attempt.0).is_none_or(|attempt| attempt.stage >= Stage::Passed);
         let nobody_left = lookup.asked >= lookup.order.len() && lookup.attempts.iter().all(is_passed);
         let answers_some = matches!(
-            self.standing(upstream, Transport::Udp, &lookup.key),
+            self.standing(upstream, self.first_transport(upstream), &lookup.key),
             Standing::Intermittent | Standing::LastResort
         );
         let is_wanted = nobody_left && answers_some && !lookup.relayed && lookup.done.is_none();
@@ -110,7 +117,8 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, id: LookupId, target: Target, now: Instant) {
-        let Target { upstream, rank, form, stage, begun, extra } = target;
+        let Target { form, stage, begun, .. } = target;
+        let upstream = &target.upstream;
         let peer = self.peers.of(upstream.id, self.sockets_each);
         let Some(lookup) = self.lookups.get_mut(id.0) else { return };
         let marks = form.marks(self.guidance.verdicts.marks(upstream.id));
@@ -124,55 +132,61 @@ impl Engine {
             options: &self.options,
             without_ad: form >= Form::WithoutAd,
         };
-        // What walks among Onwards must keep its tag, which a plainer query has no room for. Probes of others walk,
-        // too.
-        let walks = lookup.relayed || lookup.asked > 1 || probe::nonce(lookup.key.name()).is_some();
-        let is_first = !walks && !extra && stage == Stage::Fresh && form < Form::WithoutAd;
-        let copies_due = is_first && peer.borne.is_unknown(now);
-        let late_after = peer.health(Transport::Udp).late_after();
-        let is_unmeasured = peer.health(Transport::Udp).latency().is_none() && upstream.is_near();
-        let told_early = is_unmeasured && !lookup.relayed && !extra && stage == Stage::Fresh;
+        let transport = upstream.endpoint.first_transport();
+        let late_after = peer.health(transport).late_after();
+        let told_early = target.is_first() && is_unmeasured(peer, &target) && !lookup.relayed;
+        let copies_due = target.is_first() && !walks(lookup) && form < Form::WithoutAd && peer.borne.is_unknown(now);
         let mut assigned = None;
         let attempt_id = self.attempts.insert_with_key(|attempt_id| {
-            let assigned =
-                assigned.insert(peer.pool.ask(AttemptId(attempt_id), now, &mut self.rng, &mut self.next_socket));
-            let mut message = query::build(&lookup.key, assigned.id, dress);
+            let mut ask = || peer.pool.ask(AttemptId(attempt_id), now, &mut self.rng, &mut self.next_socket);
+            let (sent_over, message_id) = match (transport, &mut assigned) {
+                (Transport::Udp, assigned) => {
+                    let assigned = assigned.insert(ask());
+                    (SentOver::Udp(assigned.socket, assigned.id), assigned.id)
+                }
+                (stream, _) => (SentOver::Stream(stream), 0), // connections have IDs of their own
+            };
+            let mut message = query::build(&lookup.key, message_id, dress);
             if marks.spelling {
                 spelling::spell(query::name_mut(&mut message, &lookup.key), upstream.id, lookup.spelled(), key);
             }
             let attempt = Attempt {
-                lookup: id,
-                rank,
-                sent_over: SentOver::Udp(assigned.socket, assigned.id),
                 question_end: query::question_end(&lookup.key),
                 message,
                 with_opt: marks.opt,
                 spelled: marks.spelling,
-                other_spelling: false,
-                form,
-                returned: false,
-                extra,
                 told_early,
                 copies_due,
-                begun,
-                sent: now,
-                sends: 1,
-                stage,
-                step: None,
-                upstream: Arc::clone(&upstream),
+                ..Attempt::new(id, &target, sent_over, now)
             };
             let first_step = attempt.first_step(late_after).min(begun + lookup.patience(late_after)).max(now);
             Attempt { step: (stage == Stage::Fresh).then_some(first_step), ..attempt }
         });
-        let (attempt_id, Some(assigned)) = (AttemptId(attempt_id), assigned) else { return };
+        let attempt_id = AttemptId(attempt_id);
         lookup.attempts.push(attempt_id);
         peer.counters.has_been_asked(now);
-        self.actions.extend(assigned.closes.map(Action::Close));
-        if assigned.opens {
-            self.actions.push_back(Action::Open(assigned.socket, upstream));
+        let ends = lookup.ends;
+        match assigned {
+            Some(assigned) => {
+                self.actions.extend(assigned.closes.map(Action::Close));
+                let opens = assigned.opens.then_some(Action::Open(assigned.socket, target.upstream));
+                self.actions.extend(opens);
+                self.actions.push_back(Action::Send(assigned.socket, attempt_id));
+            }
+            None => self.actions.push_back(Action::Stream(attempt_id, target.upstream, ends)),
         }
-        self.actions.push_back(Action::Send(assigned.socket, attempt_id));
     }
+}
+
+/// Whether no response of an upstream that is near was measured.
+fn is_unmeasured(peer: &Peer, target: &Target) -> bool {
+    target.upstream.is_near() && peer.health(Transport::Udp).latency().is_none()
+}
+
+/// Whether a query walks among Onwards: it must keep its tag then, which a plainer query has no room for. Probes of
+/// others walk, too.
+fn walks(lookup: &Lookup) -> bool {
+    lookup.relayed || lookup.asked > 1 || probe::nonce(lookup.key.name()).is_some()
 }
 
 /// Whom to ask next, and how.
@@ -187,4 +201,12 @@ pub(super) struct Target {
     pub(super) begun: Instant,
     /// Whether it goes beside another one to the same upstream.
     pub(super) extra: bool,
+}
+
+impl Target {
+    /// Whether the upstream is asked for the first time, over UDP. A stream has to be opened first, which takes its
+    /// time, and who speaks TLS bears what queries have.
+    fn is_first(&self) -> bool {
+        self.upstream.endpoint.first_transport() == Transport::Udp && !self.extra && self.stage == Stage::Fresh
+    }
 }

@@ -49,7 +49,7 @@ impl Engine {
     pub fn sent(&self, attempt: AttemptId, now: Instant) -> Option<Trace> {
         let attempt = self.attempts.get(attempt.0)?;
         let key = self.lookups.get(attempt.lookup.0)?.key.clone();
-        let (upstream, transport) = (attempt.upstream.id, attempt.sent_over.transport());
+        let (upstream, transport) = (attempt.upstream.id, attempt.transport());
         Some(Trace { key, upstream, transport, at: now, what: TraceKind::Sent })
     }
 

@@ -15,6 +15,7 @@ use super::incoming::{Incoming, Intake};
 use super::query::{Disposition, Outcome, Reply};
 use super::respond::Due;
 use crate::exchange::pool::Socket;
+use crate::exchange::stream::StreamError;
 use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Failure, Guidance, LookupRequest};
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
@@ -96,7 +97,7 @@ impl Forwarder {
     }
 
     /// Event: what a stream brought for an attempt, or nothing.
-    pub fn handle_stream(&mut self, attempt: AttemptId, message: Option<&[u8]>, now: Instant) {
+    pub fn handle_stream(&mut self, attempt: AttemptId, message: Result<&[u8], StreamError>, now: Instant) {
         let response = self.engine.streamed(attempt, message, now);
         self.observe_traces();
         if let Some(response) = response {

@@ -32,7 +32,7 @@ pub struct Counters {
     /// Clients that waited and got a stale answer.
     pub waited_stale: u64,
     /// Clients that waited and got SERVFAIL, by [`Failure`].
-    pub failures: PerReason<3>,
+    pub failures: PerReason<4>,
     /// Responses to clients.
     pub responses: PerRcode,
     /// How long clients waited whose query was not in the cache.
@@ -190,7 +190,7 @@ impl PerQuery {
 fn transport_index(transport: Transport) -> usize {
     match transport {
         Transport::Udp => 0,
-        Transport::Tcp => 1,
+        Transport::Tcp | Transport::Tls => 1,
     }
 }
 
@@ -300,6 +300,7 @@ fn failure_index(why: Failure) -> usize {
         Failure::NoUpstream => 0,
         Failure::NoAnswer => 1,
         Failure::Loops(_) => 2,
+        Failure::Untrusted(..) => 3,
     }
 }
 

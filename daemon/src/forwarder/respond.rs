@@ -9,10 +9,11 @@ use smallvec::SmallVec;
 use super::counters::Local;
 use super::{Forwarder, Shared};
 use crate::cache::{CachedResponse, Origin, TtlBounds};
+use crate::exchange::stream::Distrust;
 use crate::exchange::{Certainty, Failure, OwnedUpstreamResponse, PROVISIONAL_TTL, UpstreamResponse};
 use crate::guard::Standing;
 use crate::respond::{Age, Ede, LocalResponse, local, write_cached};
-use crate::upstream::{Transport, UpstreamId};
+use crate::upstream::{Transport, Upstream, UpstreamId};
 use crate::waiters::{Asker, Overdue, ReplyTo, Waiter};
 use crate::wire::{self, QuestionKey, rcode};
 
@@ -88,7 +89,7 @@ impl Forwarder {
         // one heard of the verdict.
         let verdicts = self.shared.guard.verdicts();
         let loops = |over| verdicts.standing(failure.upstream, over, key.into()) == Standing::Quarantined;
-        if [Transport::Udp, Transport::Tcp].into_iter().any(loops) {
+        if Transport::ALL.into_iter().any(loops) {
             return self.fail(key, Failure::Loops(failure.upstream), now);
         }
         let Some(response) = failure.landed() else { return self.fail(key, Failure::NoAnswer, now) };
@@ -207,6 +208,7 @@ impl Forwarder {
             Failure::NoUpstream => Ede::new(Ede::NOT_READY, "no upstream server is known"),
             Failure::NoAnswer => Ede::new(Ede::NO_REACHABLE_AUTHORITY, "no upstream server gave an answer"),
             Failure::Loops(upstream) => self.shared.loops(Some(upstream)),
+            Failure::Untrusted(upstream, why) => self.shared.is_untrusted(upstream, why),
         };
         self.give(waiters, Content::Local(LocalResponse::ServFail(reason)), None, now);
     }
@@ -289,8 +291,8 @@ impl Shared {
         let lifetime = match why {
             Failure::NoUpstream => None,
             _ if self.waiters.asker(key.bytes()) == Asker::Onward => None,
-            Failure::NoAnswer if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
-            Failure::NoAnswer | Failure::Loops(_) => Some(SUSPECT_TTL),
+            Failure::NoAnswer | Failure::Untrusted(..) if !self.is_anyone_suspect(key) => Some(NO_ANSWER_TTL),
+            Failure::NoAnswer | Failure::Untrusted(..) | Failure::Loops(_) => Some(SUSPECT_TTL),
         };
         if let Some(lifetime) = lifetime {
             self.cache.learn_failure(key.bytes(), lifetime, self.seconds(now));
@@ -301,6 +303,16 @@ impl Shared {
     fn is_anyone_suspect(&self, key: &QuestionKey) -> bool {
         let (verdicts, set) = (self.guard.verdicts(), self.set.load());
         let mut upstreams = set.route(key.name()).into_iter().flat_map(|route| &route.upstreams);
-        upstreams.any(|upstream| verdicts.standing(upstream.id, Transport::Udp, key.into()) > Standing::Free)
+        let over = |upstream: &Upstream| upstream.endpoint.first_transport();
+        upstreams.any(|upstream| verdicts.standing(upstream.id, over(upstream), key.into()) > Standing::Free)
+    }
+
+    /// The reason that a client is told where no upstream answered, this one since its certificate is refused.
+    fn is_untrusted(&self, upstream: UpstreamId, why: Distrust) -> Ede {
+        let text = match self.set.load().get(upstream) {
+            Some(upstream) => format!("the certificate of {} is refused: {why}", upstream.endpoint),
+            None => format!("the certificate of an upstream server is refused: {why}"),
+        };
+        Ede::new(Ede::NO_REACHABLE_AUTHORITY, text)
     }
 }

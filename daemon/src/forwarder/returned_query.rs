@@ -61,8 +61,10 @@ impl Shared {
     /// Tells the guard where a query is ours come back.
     pub(super) fn tell_guard(&self, marks: &ReturnedMarks, incoming: &Incoming<'_>, query: &Query) {
         if let Some(back) = marks.returned {
-            self.guard.suspect(back.through, Transport::Udp, back.witness, query.into());
-            if incoming.ingress.transport() == Transport::Tcp {
+            let set = self.set.load();
+            let first = set.get(back.through).map_or(Transport::Udp, |through| through.endpoint.first_transport());
+            self.guard.suspect(back.through, first, back.witness, query.into());
+            if first == Transport::Udp && incoming.ingress.transport() == Transport::Tcp {
                 self.guard.suspect(back.through, Transport::Tcp, back.witness, query.into());
             }
         }

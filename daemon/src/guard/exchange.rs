@@ -3,28 +3,43 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::probe::{self, ProbeReply};
 use crate::upstream::{Endpoint, Transport};
 
+/// Asks an endpoint over the connection with TLS that its queries take, too. The other transports have sockets of their
+/// own for each probe; a connection with TLS is dear to open.
+pub(crate) type AskOverTls = Arc<dyn Fn(Endpoint, Vec<u8>) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
+
 /// How long an upstream has to answer a probe. CoreDNS gives up after as long.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends `message` and returns what is said to it; none if nothing in time, if nobody is there, or if the endpoint is
-/// not to be asked in plain text.
-pub(super) async fn ask(endpoint: &Endpoint, transport: Transport, message: &[u8]) -> Option<ProbeReply> {
-    let address = endpoint.plain()?.socket_address().ok()?;
+/// not to be asked in plain text. What is encrypted is asked by `over_tls`.
+pub(super) async fn ask(
+    endpoint: &Endpoint,
+    transport: Transport,
+    message: &[u8],
+    over_tls: &AskOverTls,
+) -> Option<ProbeReply> {
+    let plain = || endpoint.plain().and_then(|server| server.socket_address().ok());
     let answer = async {
         match transport {
-            Transport::Udp => over_udp(address, message).await,
-            Transport::Tcp => over_tcp(address, message).await,
+            Transport::Udp => over_udp(plain()?, message).await.ok()?,
+            Transport::Tcp => over_tcp(plain()?, message).await.ok()?,
+            Transport::Tls => {
+                let answer = over_tls(endpoint.clone(), message.to_vec()).await?;
+                probe::heard(message, &answer)
+            }
         }
     };
-    tokio::time::timeout(PATIENCE, answer).await.ok()?.ok().flatten()
+    tokio::time::timeout(PROBE_PATIENCE, answer).await.ok().flatten()
 }
 
 async fn over_udp(address: SocketAddr, message: &[u8]) -> io::Result<Option<ProbeReply>> {

@@ -151,7 +151,7 @@ impl Judge {
                 self.witness((upstream, transport), Cause { witness, name, qtype }, now);
             }
             Event::Answered { upstream, name } => {
-                for transport in [Transport::Udp, Transport::Tcp] {
+                for transport in Transport::ALL {
                     if let Some(track) = self.tracks.get_mut(&(upstream, transport)) {
                         track.answered(&name, now);
                     }
@@ -236,11 +236,12 @@ impl Judge {
             let number = upstream.id;
             let known = self.set.get(number).is_some_and(|old| old.endpoint == upstream.endpoint);
             if upstream.is_near() {
-                for transport in [Transport::Udp, Transport::Tcp] {
-                    self.tracks.entry((number, transport)).or_default().want(ProbeRequest::check(name::ROOT, None));
+                for transport in upstream.endpoint.transports() {
+                    self.tracks.entry((number, *transport)).or_default().want(ProbeRequest::check(name::ROOT, None));
                 }
             } else if !known {
-                self.tracks.entry((number, Transport::Udp)).or_default().want(ProbeRequest::check(name::ROOT, None));
+                let first = upstream.endpoint.first_transport();
+                self.tracks.entry((number, first)).or_default().want(ProbeRequest::check(name::ROOT, None));
             }
         }
         let mut room = REMEMBERED;
@@ -262,7 +263,7 @@ impl Judge {
         let set = Arc::clone(&self.set);
         for is_urgent in [true, false] {
             for upstream in &set.upstreams {
-                for transport in [Transport::Udp, Transport::Tcp] {
+                for transport in upstream.endpoint.transports().iter().copied() {
                     let Some(track) = self.tracks.get_mut(&(upstream.id, transport)) else { continue };
                     let is_due = match is_urgent {
                         true => track.is_waiting(),
@@ -316,7 +317,7 @@ impl Judge {
     }
 
     fn begin_lesson(&mut self, asked: &ProbeInFlight, now: Instant) {
-        if asked.want.of_all() && asked.whom.1 == Transport::Udp {
+        if asked.want.of_all() && asked.whom.1 != Transport::Tcp {
             self.begin_lesson_of(asked.whom, now);
         }
     }
@@ -329,9 +330,11 @@ impl Judge {
 
     /// Begins a new lesson about an upstream that is thought to bear an OPT.
     fn doubt_edns(&mut self, upstream: UpstreamId, now: Instant) {
-        let is_in_use = self.set.get(upstream).is_some();
-        if is_in_use && self.known.get(&upstream).is_none_or(|known| known.bears().opt) {
-            self.begin_lesson_of((upstream, Transport::Udp), now);
+        let Some(transport) = self.set.get(upstream).map(|upstream| upstream.endpoint.first_transport()) else {
+            return;
+        };
+        if self.known.get(&upstream).is_none_or(|known| known.bears().opt) {
+            self.begin_lesson_of((upstream, transport), now);
         }
     }
 
@@ -347,9 +350,12 @@ impl Judge {
 
     /// Whether all others are convicted for these names.
     fn is_last(&self, number: UpstreamId, suffix: &[u8]) -> bool {
-        let convicted = |other| self.tracks.get(&(other, Transport::Udp)).is_some_and(|track| track.covers(suffix));
+        let convicted = |other: &Upstream| {
+            let track = self.tracks.get(&(other.id, other.endpoint.first_transport()));
+            track.is_some_and(|track| track.covers(suffix))
+        };
         let mut upstreams = self.set.route(suffix).into_iter().flat_map(|route| &route.upstreams);
-        upstreams.all(|other| other.id == number || convicted(other.id))
+        upstreams.all(|other| other.id == number || convicted(other))
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) mod tag;
 pub(crate) mod verdict;
 
 pub use event::{Action, Event};
+pub(crate) use exchange::{AskOverTls, PROBE_PATIENCE};
 pub use handle::Guard;
 pub(crate) use judge::Counters as JudgeCounters;
 pub use judge::Judge;

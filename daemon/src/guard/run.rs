@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::event::{Action, Event};
+use super::exchange::AskOverTls;
 use super::handle::Published;
 use super::{Judge, MarkKey, Nonce, Report, Witness, exchange};
 use crate::clock;
@@ -24,8 +25,8 @@ pub struct Driver {
 
 impl Driver {
     /// Judges until the last [`Guard`](super::Guard) is gone. `published` is called whenever there are other verdicts:
-    /// lookups that wait for who was convicted are to be freed.
-    pub async fn run(mut self, published: impl Fn() + Send) {
+    /// lookups that wait for who was convicted are to be freed. Probes of encrypted upstreams go by `over_tls`.
+    pub async fn run(mut self, published: impl Fn() + Send, over_tls: AskOverTls) {
         let mut probes: JoinSet<Event> = JoinSet::new();
         loop {
             let due = self.judge.due(clock::now()).map(tokio::time::Instant::from_std);
@@ -50,8 +51,9 @@ impl Driver {
             for action in self.judge.handle(event, clock::now()) {
                 let is_news = matches!(action, Action::Publish(_));
                 self.perform(action, |nonce, upstream, transport, message| {
+                    let over_tls = Arc::clone(&over_tls);
                     probes.spawn(async move {
-                        let heard = exchange::ask(&upstream.endpoint, transport, &message).await;
+                        let heard = exchange::ask(&upstream.endpoint, transport, &message, &over_tls).await;
                         Event::ProbeOver { nonce, heard }
                     });
                 });
@@ -113,6 +115,11 @@ mod tests {
     use crate::upstream::set::UpstreamIds;
     use crate::wire::name;
 
+    /// Where no upstream is encrypted.
+    fn nobody() -> AskOverTls {
+        Arc::new(|_, _| Box::pin(std::future::ready(None)))
+    }
+
     /// An upstream on loopback that brings each probe home and passes our SERVFAIL on, or says NXDOMAIN.
     async fn upstream(guard: Guard, socket: tokio::net::UdpSocket, loops: bool) {
         let mut buffer = [0; 1232];
@@ -133,7 +140,7 @@ mod tests {
     async fn a_loop_on_loopback_is_found_and_a_good_server_is_not() {
         let (guard, driver) = Guard::new(Settings::default(), &[]);
         let mut tasks = JoinSet::new();
-        tasks.spawn(driver.run(|| {}));
+        tasks.spawn(driver.run(|| {}, nobody()));
         let mut servers = Vec::new();
         for loops in [true, false] {
             let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -180,9 +187,10 @@ mod tests {
             stream.write_all(&message).await.unwrap();
         };
         let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
-        let (heard, ()) = tokio::join!(exchange::ask(&server, Transport::Tcp, query), serve);
+        let over_tls = nobody();
+        let (heard, ()) = tokio::join!(exchange::ask(&server, Transport::Tcp, query, &over_tls), serve);
         assert!(heard.unwrap().own);
         drop(listener);
-        assert_eq!(exchange::ask(&server, Transport::Tcp, query).await, None);
+        assert_eq!(exchange::ask(&server, Transport::Tcp, query, &nobody()).await, None);
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn plan(root: &Root, onward: &Onward) -> Result<Plan, Refusal> {
 /// A server on loopback is asked as it is where what is behind it is not known, or does more than its servers could: it
 /// may well ask what the node asks.
 fn is_no_loop(found: &Found) -> Result<(), Refusal> {
-    let on_loopback = found.servers.iter().find(|(server, _)| server.ip().to_canonical().is_loopback());
+    let on_loopback = found.servers.iter().find(|(endpoint, _)| endpoint.server.ip().to_canonical().is_loopback());
     match on_loopback {
         None => Ok(()),
         Some((server, source)) => Err(Refusal(format!(

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 use crate::discovery::kubelet::running::Process;
 use crate::discovery::{Root, SourceName};
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 use apply::NotDone;
 use kept::{Kept, Started, Unusable};
 use plan::{Change, Plan, Refusal, Restart};
@@ -60,7 +60,7 @@ pub(crate) struct Onward {
     /// The addresses in it; none where Onward has not written it.
     pub(crate) servers: Vec<IpAddr>,
     /// `upstreams.servers` of the configuration.
-    pub(crate) configured: Vec<Server>,
+    pub(crate) configured: Vec<Endpoint>,
     /// `upstreams.sources` of the configuration.
     pub(crate) sources: Vec<SourceName>,
 }

@@ -19,6 +19,8 @@ const UDP_TRIES: usize = 2;
 const TCP_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Maximum length of an answer that is looked at, in bytes.
 const LONGEST: usize = 512;
+/// Length of a large query, in bytes: what servers send over UDP at most unless told otherwise (DNS Flag Day 2020).
+pub(crate) const LARGE: usize = 1232;
 /// Code of a response that refuses (RFC 1035, section 4.1.1).
 const REFUSED: u8 = 5;
 
@@ -29,6 +31,17 @@ pub(crate) enum Transport {
     Udp,
     /// Over TCP.
     Tcp,
+}
+
+/// What became of a large query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Large {
+    /// It was answered.
+    Answered,
+    /// It was not, and a small one was.
+    Lost,
+    /// Neither was.
+    Unknown,
 }
 
 /// What came of it.
@@ -70,6 +83,37 @@ pub(crate) fn ask(server: IpAddr, transport: Transport) -> Outcome {
         Transport::Tcp => over_tcp(server, &query),
     };
     response.map_or_else(|error| Outcome::of_error(&error), |response| judge(&query, &response))
+}
+
+/// Whether a query of [`LARGE`] bytes, and one without what makes it large, have any answer over UDP: the second shows
+/// that it is the length that the way to the server does not bear.
+#[must_use]
+pub(crate) fn bears_large(server: IpAddr) -> Large {
+    let server = SocketAddr::new(server, DNS_PORT);
+    let query = query(rand::random(), rand::random());
+    if over_udp(server, &padded(query.clone())).is_ok() {
+        return Large::Answered;
+    }
+    if over_udp(server, &query).is_ok() { Large::Lost } else { Large::Unknown }
+}
+
+/// Makes a query [`LARGE`] bytes long, by the EDNS option that is for that (RFC 7830).
+fn padded(mut query: Vec<u8>) -> Vec<u8> {
+    const OPTION: u16 = 12;
+    let padding = LARGE.saturating_sub(query.len() + 11 + 4);
+    let length = u16::try_from(padding).unwrap_or(0);
+    if let Some(additional) = query.get_mut(11) {
+        *additional = 1;
+    }
+    // The root's name, OPT, the payload that we take, no flags (RFC 6891, section 6.1.2), and the option.
+    query.extend([0, 0, 41]);
+    query.extend(u16::try_from(LARGE).unwrap_or(u16::MAX).to_be_bytes());
+    query.extend([0; 4]);
+    query.extend((length + 4).to_be_bytes());
+    query.extend(OPTION.to_be_bytes());
+    query.extend(length.to_be_bytes());
+    query.resize(LARGE, 0);
+    query
 }
 
 /// A query for a name of its own, of type A: `NONCE.resolver.arpa`.
@@ -127,6 +171,14 @@ fn over_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_query_is_one_that_every_reader_of_edns_understands() {
+        let large = padded(query(7, 42));
+        let message = hickory_proto::op::Message::from_vec(&large).unwrap();
+        assert_eq!((large.len(), message.queries.len()), (LARGE, 1));
+        assert_eq!(usize::from(message.edns.unwrap().max_payload()), LARGE);
+    }
 
     #[test]
     fn only_onwards_own_answer_is_onwards() {

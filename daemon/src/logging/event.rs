@@ -109,6 +109,12 @@ events! {
     // Upstreams and their sources.
     UpstreamInUse = "upstream-in-use", "108f5f03a330465082d5431a91bec103",
         "A server is an upstream from now on.";
+    TlsRefused = "tls-refused", "944132a6470844a5af3a5d0b228d4094",
+        "There is no TLS with an upstream server, mostly since its certificate is refused; it is not asked.";
+    TlsAccepted = "tls-accepted", "efc744a022d247cc9ce0e316425bddb6",
+        "An upstream server with which there was no TLS has it again.";
+    TrustUnreadable = "trust-unreadable", "2bef64a8c680474fb96af96ff1c36aa6",
+        "Certificates that are to be trusted cannot be read.";
     UpstreamRefused = "upstream-refused", "927b85594a6244fc93ec02988ab2e6a6",
         "A server that a source names is not used as an upstream.";
     UpstreamDown = "upstream-down", "17bcdf59d4bc4b8bb3a2f6a8aab9eabf",

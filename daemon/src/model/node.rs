@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Happening, Out};
 use crate::cache;
 use crate::exchange::pool::Socket;
+use crate::exchange::stream::StreamError;
 use crate::forwarder::guarded_core::{self, GuardedCore};
 use crate::forwarder::{self, Incoming, Ingress, Reply, Transmit};
 use crate::guard::{Event, Guard, Mark, Settings, probe};
@@ -89,7 +90,7 @@ impl Node {
     pub(super) fn other(&mut self, happening: Happening, out: &mut Out) {
         let event = match happening {
             Happening::Streamed(attempt, message) => {
-                self.core.forwarder.handle_stream(attempt, message.as_deref(), out.now);
+                self.core.forwarder.handle_stream(attempt, message.as_deref().ok_or(StreamError::Closed), out.now);
                 None
             }
             Happening::Probed(nonce, heard) => Some(Event::ProbeOver { nonce, heard }),

@@ -44,7 +44,7 @@ impl ResponseParams {
         let room = match transport {
             // Without EDNS a client takes 512 bytes (RFC 1035, section 4.2.1).
             Transport::Udp => usize::from(query.payload().unwrap_or(512).min(payload)),
-            Transport::Tcp => usize::from(u16::MAX),
+            Transport::Tcp | Transport::Tls => usize::from(u16::MAX),
         };
         Self {
             opt: query.payload().is_some(),

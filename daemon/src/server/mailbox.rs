@@ -11,6 +11,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::notice::Reports;
 use crate::exchange::AttemptId;
+use crate::exchange::stream::StreamError;
 use crate::forwarder::Event;
 use crate::waiters::ListenerId;
 
@@ -20,7 +21,7 @@ pub(crate) enum Mail {
     /// For its core.
     Event(Event),
     /// What a stream brought for an attempt.
-    Streamed(AttemptId, Option<Vec<u8>>),
+    Streamed(AttemptId, Result<Vec<u8>, StreamError>),
     /// Serve this socket, too.
     Listen(ListenerId, UdpSocket),
     /// Serve it no longer.

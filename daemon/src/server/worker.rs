@@ -23,7 +23,7 @@ use crate::exchange::stream::Streams;
 use crate::forwarder::{Forwarder, Incoming, Ingress, Reply, Transmit};
 use crate::net::batch::Patience;
 use crate::net::outbox::Outbox;
-use crate::upstream::{Server, Upstream};
+use crate::upstream::Upstream;
 use crate::waiters::{ListenerId, ReplyTo};
 
 /// Maximum number of full batches that are served from one socket before the others get their turn.
@@ -242,10 +242,7 @@ impl Worker {
                 let (streams, message) = (Arc::clone(&self.parts.streams), std::mem::take(out));
                 let (workers, index) = (self.parts.workers.clone(), self.parts.index);
                 self.parts.runtime.spawn(async move {
-                    let response = match upstream.endpoint.plain().map(Server::socket_address) {
-                        Some(Ok(server)) => streams.ask(server, message, deadline.into()).await.ok(),
-                        Some(Err(_)) | None => None, // its interface is gone, or it is not to be asked in plain text
-                    };
+                    let response = streams.ask(upstream.endpoint.clone(), message, deadline.into()).await;
                     workers.tell(index, Mail::Streamed(attempt, response));
                 });
             }
@@ -277,7 +274,9 @@ impl Worker {
         while let Some(mail) = self.parts.inbox.next() {
             match mail {
                 Mail::Event(event) => self.forwarder.handle_event(event, now),
-                Mail::Streamed(attempt, message) => self.forwarder.handle_stream(attempt, message.as_deref(), now),
+                Mail::Streamed(attempt, message) => {
+                    self.forwarder.handle_stream(attempt, message.as_deref().map_err(|why| *why), now);
+                }
                 Mail::Listen(id, socket) => {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }

@@ -6,7 +6,7 @@ use crate::admit::local_names::LocalNames;
 use crate::control::explain::{Cached, Candidate, Explanation, Question};
 use crate::forwarder::Shared;
 use crate::guard::{Asked, Standing, probe};
-use crate::upstream::{Transport, Upstream, UpstreamSet};
+use crate::upstream::{Upstream, UpstreamSet};
 use crate::wire::query::shown;
 use crate::wire::{flag, words};
 
@@ -53,7 +53,7 @@ pub(super) fn explain(question: &Question, shared: &Shared, gathered: &Gathered)
 
 fn turn(question: &Question, upstream: &Upstream, gathered: &Gathered) -> Turn {
     let asked = Asked { name: &question.name, qtype: question.record_type };
-    match gathered.verdicts.standing(upstream.id, Transport::Udp, asked) {
+    match gathered.verdicts.standing(upstream.id, upstream.endpoint.first_transport(), asked) {
         Standing::Quarantined => Turn::Never,
         Standing::LastResort => Turn::Last,
         _ if gathered.condition(upstream.id).0 == Condition::Down => Turn::AfterOthers,

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::desk::{Desk, Gathered};
 use super::state::Check;
 use super::status_report::Condition;
+use crate::exchange::stream::Distrust;
 use crate::exchange::{Failure, UpstreamCounters};
 use crate::forwarder::{Counters, Local, PerQuery, QueryKind};
 use crate::guard::Standing;
@@ -103,6 +104,7 @@ fn waiting(out: &mut Exposition, counters: &Counters) {
         ("no_upstream", Failure::NoUpstream),
         ("no_answer", Failure::NoAnswer),
         ("loop", Failure::Loops(UpstreamId(0))),
+        ("untrusted", Failure::Untrusted(UpstreamId(0), Distrust::Other)),
     ] {
         family.value(&[("reason", reason)], counters.failures(why));
     }

@@ -48,6 +48,7 @@ use crate::control::server::ControlSocket;
 use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
+use crate::exchange::stream::{self, Streams};
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
 use crate::guard::Guard;
@@ -101,6 +102,7 @@ struct Service {
     overrides: Overrides,
     shared: Arc<Shared>,
     mailboxes: Mailboxes,
+    streams: Arc<Streams>,
     workers: Workers,
     /// Who tells how things are.
     desk: Arc<Desk>,
@@ -215,21 +217,17 @@ impl Service {
         let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
         let (guard, judge) = Guard::new(settings.guard, &addresses);
         let told = mailboxes.clone();
-        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance)));
-        let shared = Arc::new(Shared {
-            cache: Cache::new((&settings.cache).into()),
-            waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
-            allow: ArcSwap::from_pointee(nobody()),
-            set: ArcSwap::default(),
-            names: ArcSwap::default(),
-            guard,
-            monitor: Arc::default(),
-            payload: settings.limits.udp_payload,
-            started: warm_cache::beginning(started),
-        });
+        let streams = stream::start(&settings.tls);
+        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance), stream::for_probes(&streams)));
+        let shared = shared(&settings, guard, started);
         let clients = Arc::new(Clients::default());
         let (told, notices) = mpsc::unbounded_channel();
-        let ends = Ends { mailboxes: mailboxes.clone(), clients: Arc::clone(&clients), notices: told };
+        let ends = Ends {
+            mailboxes: mailboxes.clone(),
+            clients: Arc::clone(&clients),
+            notices: told,
+            streams: Arc::clone(&streams),
+        };
         let workers =
             Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
         let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
@@ -247,6 +245,7 @@ impl Service {
             overrides,
             shared,
             mailboxes,
+            streams,
             workers,
             desk: Arc::new(desk),
             control: None,
@@ -429,6 +428,21 @@ fn nobody() -> AllowList {
 }
 
 /// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.
+/// What the workers share, before there are upstreams and listeners.
+fn shared(settings: &Settings, guard: Guard, started: Instant) -> Arc<Shared> {
+    Arc::new(Shared {
+        cache: Cache::new((&settings.cache).into()),
+        waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
+        allow: ArcSwap::from_pointee(nobody()),
+        set: ArcSwap::default(),
+        names: ArcSwap::default(),
+        guard,
+        monitor: Arc::default(),
+        payload: settings.limits.udp_payload,
+        started: warm_cache::beginning(started),
+    })
+}
+
 fn watch_file(settings: &Settings) -> Result<ChangeWatch, Failure> {
     ChangeWatch::subscribe(vec![settings.resolv_conf.path.clone()])
         .map_err(|error| Failure::System(format!("cannot watch the file for kubelet: {error}")))

@@ -8,8 +8,11 @@ use crate::clock;
 use crate::config::{self, Settings};
 use crate::logging::{self, LogEvent};
 
+/// What is wrong after a reload that found faults.
+const RUNS_ON: &str = "the configuration has faults, running on with the one before (onward check)";
+
 impl Service {
-    /// Reads the configuration again. One with faults changes nothing.
+    /// Reads the configuration again. One with faults changes nothing but what the service says of itself.
     pub(super) fn reload(&mut self) {
         // systemd is not told before it has heard that the service is ready: it would take the end of this for that.
         let is_ready = self.state.phase == Phase::Ready;
@@ -28,6 +31,7 @@ impl Service {
                     log::error!(event = LogEvent::ConfigurationFault; "{fault}");
                 }
                 log::error!(event = LogEvent::ReloadFailed; "the configuration has faults; running on with the one before");
+                self.state.configuration = Some(RUNS_ON.to_owned());
             }
         }
         if is_ready {
@@ -54,6 +58,9 @@ impl Service {
                 self.names.read();
                 let before = std::mem::replace(&mut self.settings, settings);
                 (self.file_watch, self.configured) = (watch, clock::now());
+                if before.tls != self.settings.tls {
+                    self.streams.tls().configure(self.settings.tls.ca_file.as_deref());
+                }
                 if before.control != self.settings.control {
                     self.open_control();
                 }

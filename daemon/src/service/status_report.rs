@@ -64,15 +64,17 @@ impl Gathered {
     /// How an upstream is, as far as all names go; and since when, where that is known.
     pub(super) fn condition(&self, id: UpstreamId) -> (Condition, Option<Instant>) {
         let asked = Asked { name: name::ROOT, qtype: rtype::A };
-        let over = [Transport::Udp, Transport::Tcp];
-        let worst = over.map(|over| self.verdicts.standing(id, over, asked)).into_iter().max();
+        let upstream = self.set.get(id);
+        let over = upstream.map_or(&Transport::ALL[..], |upstream| upstream.endpoint.transports());
+        let first = upstream.map_or(Transport::Udp, |upstream| upstream.endpoint.first_transport());
+        let worst = over.iter().map(|over| self.verdicts.standing(id, *over, asked)).max();
         let since = || {
-            let verdicts = over.into_iter().filter_map(|over| self.verdicts.find(id, over, asked));
+            let verdicts = over.iter().filter_map(|over| self.verdicts.find(id, *over, asked));
             verdicts.map(|verdict| verdict.since).min()
         };
         match worst {
             Some(Standing::Quarantined) => (Condition::Looping, since()),
-            _ if self.known.outages.is_down(id) => (Condition::Down, self.verdicts.down_since(id, Transport::Udp)),
+            _ if self.known.outages.is_down(id) => (Condition::Down, self.verdicts.down_since(id, first)),
             Some(Standing::Suspect | Standing::LastResort) => (Condition::Suspect, since()),
             _ if is_slow(&self.counted(id).1.latency) => (Condition::Slow, None),
             _ => (Condition::Up, None),
@@ -222,7 +224,7 @@ impl Gathered {
         let in_use = self.verdicts.all().iter().filter_map(|verdict| Some((verdict, self.set.get(verdict.upstream)?)));
         let told = in_use.map(|(verdict, upstream)| Verdict {
             server: upstream.endpoint.to_string(),
-            transport: transport(verdict.transport).to_owned(),
+            transport: verdict.transport.word().to_owned(),
             names: if *verdict.suffix == *name::ROOT { ".".to_owned() } else { shown(&verdict.suffix) },
             record_type: verdict.qtype,
             kind: if verdict.standing == Standing::Quarantined { "loop" } else { "half_loop" }.to_owned(),
@@ -232,13 +234,6 @@ impl Gathered {
             witness: verdict.evidence.witness.as_ref().map(Witness::to_string),
         });
         told.collect()
-    }
-}
-
-fn transport(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "udp",
-        Transport::Tcp => "tcp",
     }
 }
 

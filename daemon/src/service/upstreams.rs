@@ -14,10 +14,11 @@ use crate::discovery::kubelet::Kubelet;
 use crate::discovery::last_good::LastGood;
 use crate::discovery::watch::ChangeWatch;
 use crate::discovery::{Found, Inputs, Memory, Root, Use, look_again, paths};
+use crate::exchange::stream::tls::Mode;
 use crate::failure::Failure;
 use crate::logging::LogEvent;
 use crate::upstream::set::UpstreamIds;
-use crate::upstream::{Endpoint, Route, Server, UpstreamSet};
+use crate::upstream::{Endpoint, Route, UpstreamSet};
 use crate::wire::name;
 use crate::wire::query::shown;
 
@@ -108,7 +109,7 @@ impl Upstreams {
         } else {
             self.keep_again = Some(now + RETRY);
         }
-        let set = set(&found, self.settings.upstreams.equivalent, &mut self.numbers);
+        let set = set(&found, &self.settings, &mut self.numbers);
         if !found.kept && !found.servers.is_empty() {
             self.named = Some(clock::wall());
         }
@@ -158,7 +159,7 @@ impl Upstreams {
         for candidate in found.all_candidates() {
             let Use::Refused(refusal) = &candidate.usage else { continue };
             let line = candidate.line.map(|line| format!(":{line}")).unwrap_or_default();
-            let (server, source) = (&candidate.server, &candidate.source);
+            let (server, source) = (candidate.endpoint(), &candidate.source);
             if self.told.insert(format!("{server} {source} {refusal}")) {
                 log::warn!(event = LogEvent::UpstreamRefused, upstream:% = server, source:%, reason:% = refusal; "not asking {server} of {source}{line}: {refusal}");
             }
@@ -180,7 +181,7 @@ impl Upstreams {
         let found = &self.found;
         let refused = found.all_candidates().filter_map(|candidate| {
             Some(Refused {
-                server: candidate.server.to_string(),
+                server: candidate.endpoint().to_string(),
                 source: candidate.source.to_string(),
                 line: candidate.line.and_then(|line| u64::try_from(line).ok()),
                 reason: candidate.usage.reason()?,
@@ -224,16 +225,37 @@ fn inputs<'a>(root: &'a Root, settings: &'a Settings, own: &'a [SocketAddr]) -> 
 }
 
 /// The set that is asked: the list that was found for all names, and the routes.
-fn set(found: &Found, equivalent: Option<bool>, ids: &mut UpstreamIds) -> UpstreamSet {
-    let mut route = |suffix: &[u8], servers: &mut dyn Iterator<Item = (Server, Arc<str>)>, equivalent| {
-        let servers = servers.map(|(server, source)| (Endpoint::from(server), source));
-        Route::new(suffix, servers.collect(), equivalent, ids)
+fn set(found: &Found, settings: &Settings, ids: &mut UpstreamIds) -> UpstreamSet {
+    let mut route = |suffix: &[u8], servers: Vec<(Endpoint, Arc<str>)>, equivalent| {
+        let (servers, in_plain) = match settings.tls.mode {
+            Mode::Strict => (servers, Vec::new()),
+            Mode::Opportunistic => opportunistic(servers),
+        };
+        // In plain text is asked where TLS fails, not where it is slow.
+        let equivalent = if in_plain.is_empty() { equivalent } else { Some(false) };
+        Route::new(suffix, servers.into_iter().chain(in_plain).collect(), equivalent, ids)
     };
-    let mut routes = vec![route(name::ROOT, &mut found.servers.iter().cloned(), equivalent)];
+    let mut routes = vec![route(name::ROOT, found.servers.clone(), settings.upstreams.equivalent)];
     for one in &found.routes {
-        routes.extend(one.domains.iter().map(|domain| route(domain.wire(), &mut one.servers(), one.equivalent)));
+        routes.extend(one.domains.iter().map(|domain| route(domain.wire(), one.servers().collect(), one.equivalent)));
     }
     UpstreamSet::of_routes(routes)
+}
+
+/// A server, and what named it.
+type Named = (Endpoint, Arc<str>);
+
+/// The same servers with TLS that verifies nothing, and those that are asked in plain text where that fails.
+fn opportunistic(servers: Vec<Named>) -> (Vec<Named>, Vec<Named>) {
+    let mut in_plain = Vec::new();
+    let servers = servers.into_iter().map(|(endpoint, source)| match endpoint.opportunistic() {
+        Some((tls, plain)) => {
+            in_plain.push((plain, Arc::clone(&source)));
+            (tls, source)
+        }
+        None => (endpoint, source),
+    });
+    (servers.collect(), in_plain)
 }
 
 fn watch(root: &Root, settings: &Settings) -> Result<ChangeWatch, Failure> {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::clock;
 use crate::control::monitor::{Candidate, Event, Filter, Watching};
 use crate::forwarder::{Seen, Shared, Watch, What};
-use crate::upstream::{Transport, UpstreamSet};
+use crate::upstream::UpstreamSet;
 use crate::wire::query::shown;
 use crate::wire::{name_end, u16_at, words};
 
@@ -62,7 +62,7 @@ fn event(seen: &Seen, set: &ArcSwap<UpstreamSet>, (now, wall): (Instant, SystemT
         }
         .to_owned(),
         client: seen.client.map(|client| client.to_string()),
-        transport: if seen.transport == Transport::Udp { "udp" } else { "tcp" }.to_owned(),
+        transport: seen.transport.word().to_owned(),
         name: shown(seen.question.get(..end).unwrap_or_default()),
         record_type: u16_at(&seen.question, end).map(words::of_type).unwrap_or_default(),
         upstream: seen.upstream.and_then(|id| set.load().get(id).map(|upstream| upstream.endpoint.to_string())),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::Settings;
-use crate::exchange::stream::{StreamLimits, Streams};
+use crate::exchange::stream::Streams;
 use crate::exchange::{Engine, Guidance};
 use crate::forwarder::{Forwarder, Shared};
 use crate::server::clients::Clients;
@@ -32,6 +32,8 @@ pub(super) struct Ends {
     pub(super) clients: Arc<Clients>,
     /// The service.
     pub(super) notices: Notices,
+    /// Upstreams, over streams.
+    pub(super) streams: Arc<Streams>,
 }
 
 /// The threads that answer over UDP and ask upstreams.
@@ -62,7 +64,6 @@ impl Workers {
         ends: &Ends,
     ) -> std::io::Result<Self> {
         let sockets_each = (SOCKETS_PER_UPSTREAM / inboxes.len().max(1)).max(SOCKETS_PER_UPSTREAM_LEAST);
-        let streams = Arc::new(Streams::new(StreamLimits::default()));
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let parts = Parts {
@@ -70,7 +71,7 @@ impl Workers {
                 workers: ends.mailboxes.clone(),
                 index,
                 clients: Arc::clone(&ends.clients),
-                streams: Arc::clone(&streams),
+                streams: Arc::clone(&ends.streams),
                 notices: ends.notices.clone(),
                 runtime: tokio::runtime::Handle::current(),
                 reserved_ports: settings.upstreams.reserved_ports.clone(),

@@ -8,7 +8,6 @@ pub(crate) mod set;
 mod suffix;
 
 pub(crate) use endpoint::Endpoint;
-#[cfg(test)]
 pub(crate) use endpoint::Security;
 pub use server::Server;
 pub(crate) use set::{Route, Upstream, Worth};

@@ -41,6 +41,37 @@ impl Server {
         Self { ip, scope, port }
     }
 
+    /// Reads a server that has this port where it names none.
+    ///
+    /// # Errors
+    /// Where the text is no address.
+    pub(super) fn parse(text: &str, port: u16) -> Result<Self, NotAServer> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let (host, after) = rest.split_once(']').ok_or(NotAServer)?;
+            let port = match after.strip_prefix(':') {
+                Some(port) => parse_port(port)?,
+                None if after.is_empty() => port,
+                None => return Err(NotAServer),
+            };
+            return parse_v6(host, port);
+        }
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::new(ip, port));
+        }
+        match text.split_once(':') {
+            Some((host, port)) if !port.contains(':') => {
+                let ip = host.parse().map_err(|_| NotAServer)?;
+                Ok(Self::new(IpAddr::V4(ip), parse_port(port)?))
+            }
+            _ => parse_v6(text, port),
+        }
+    }
+
+    /// The same at another port.
+    pub(super) fn at_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     /// The address without scope and port.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
@@ -102,25 +133,7 @@ impl FromStr for Server {
     type Err = NotAServer;
 
     fn from_str(text: &str) -> Result<Self, NotAServer> {
-        if let Some(rest) = text.strip_prefix('[') {
-            let (host, after) = rest.split_once(']').ok_or(NotAServer)?;
-            let port = match after.strip_prefix(':') {
-                Some(port) => parse_port(port)?,
-                None if after.is_empty() => DNS_PORT,
-                None => return Err(NotAServer),
-            };
-            return parse_v6(host, port);
-        }
-        if let Ok(ip) = text.parse() {
-            return Ok(Self::new(ip, DNS_PORT));
-        }
-        match text.split_once(':') {
-            Some((host, port)) if !port.contains(':') => {
-                let ip = host.parse().map_err(|_| NotAServer)?;
-                Ok(Self::new(IpAddr::V4(ip), parse_port(port)?))
-            }
-            _ => parse_v6(text, DNS_PORT),
-        }
+        Self::parse(text, DNS_PORT)
     }
 }
 

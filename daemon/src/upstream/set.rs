@@ -24,6 +24,23 @@ pub enum Transport {
     Udp,
     /// Streams with a length before each message (RFC 7766).
     Tcp,
+    /// The same within TLS (RFC 7858).
+    Tls,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+
+    /// Returns its name, as programs read it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// One upstream server.
@@ -87,7 +104,8 @@ impl Upstream {
 }
 
 impl Route {
-    /// Builds a route: equivalent are servers of one source that are all near or all public, unless `equivalent` says.
+    /// Builds a route: equivalent are servers of one source that are all near or all public, and all asked with TLS or
+    /// all without, unless `equivalent` says.
     #[must_use]
     pub fn new(
         suffix: &[u8],
@@ -100,7 +118,10 @@ impl Route {
             .map(|(endpoint, source)| Arc::new(Upstream { id: ids.of(&endpoint), endpoint, source }))
             .collect();
         let alike = upstreams.windows(2).all(|pair| match pair {
-            [one, other] => one.source == other.source && one.is_near() == other.is_near(),
+            [one, other] => {
+                let are_as_safe = one.endpoint.first_transport() == other.endpoint.first_transport();
+                one.source == other.source && one.is_near() == other.is_near() && are_as_safe
+            }
             _ => true,
         });
         Self { suffix: suffix.into(), upstreams, equivalent: equivalent.unwrap_or(alike) }
@@ -313,7 +334,7 @@ mod tests {
     fn the_same_address_with_tls_is_another_upstream() {
         let mut ids = UpstreamIds::default();
         let plain = Endpoint::from("10.0.0.2".parse::<crate::upstream::Server>().unwrap());
-        let tls = Endpoint { security: Security::Tls { name: "dns.example".into(), strict: true }, ..plain.clone() };
+        let tls = Endpoint { security: Security::Tls { name: None, strict: true }, ..plain.clone() };
         let set = UpstreamSet::new(vec![(plain, "a".into()), (tls, "a".into())], None, &mut ids);
         assert_ne!(set.upstreams[0].id, set.upstreams[1].id);
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use onward::internals::exchange::pool::Socket;
+use onward::internals::exchange::stream::StreamError;
 use onward::internals::exchange::{AttemptId, CLIENT_BUDGET};
 use onward::internals::forwarder::{Event, Forwarder, Incoming, Ingress, Reply, Transmit};
 use onward::internals::upstream::UpstreamId;
@@ -91,7 +92,9 @@ impl Run {
                 Some(&Attempt::Datagram(upstream, socket, _)) if self.sockets.contains_key(&socket) => {
                     self.forwarder.handle_refused(upstream, socket, self.now);
                 }
-                Some(&Attempt::Stream(attempt, _)) => self.forwarder.handle_stream(attempt, None, self.now),
+                Some(&Attempt::Stream(attempt, _)) => {
+                    self.forwarder.handle_stream(attempt, Err(StreamError::Closed), self.now)
+                }
                 _ => {} // nothing is heard of a closed socket
             },
             Step::Wait(time) => self.advance(time),
@@ -119,7 +122,7 @@ impl Run {
             Attempt::Datagram(upstream, socket, _) => {
                 self.forwarder.handle_datagram(*upstream, *socket, message, self.now);
             }
-            Attempt::Stream(attempt, _) => self.forwarder.handle_stream(*attempt, Some(message), self.now),
+            Attempt::Stream(attempt, _) => self.forwarder.handle_stream(*attempt, Ok(message), self.now),
         }
     }
 

@@ -58,8 +58,8 @@ fn scopes(loaded: &Loaded, tables: &Tables) -> Option<Fault> {
         |scope: &str| tables.links.iter().any(|link| link.name == scope || link.index.0.to_string() == scope);
     let servers = loaded.settings.upstreams.servers.iter();
     let missing: Vec<String> = servers
-        .filter(|server| server.scope().is_some_and(|scope| !is_there(scope)))
-        .map(|server| format!("{server}: there is no such network interface yet; it is waited for"))
+        .filter(|endpoint| endpoint.server.scope().is_some_and(|scope| !is_there(scope)))
+        .map(|endpoint| format!("{endpoint}: there is no such network interface yet; it is waited for"))
         .collect();
     (!missing.is_empty()).then(|| of_key(loaded, "upstreams.servers", missing.join("; ")))?
 }

@@ -9,6 +9,7 @@ use super::unit::Unit;
 use crate::config::{Fault, Loaded, Origin, Settings};
 use crate::discovery::Root;
 use crate::discovery::vet::Rules;
+use crate::upstream::Endpoint;
 
 /// Memory of a service that has nothing to do, in bytes.
 const BASE: u64 = 8 << 20;
@@ -108,8 +109,8 @@ impl Node {
     fn servers(&self, loaded: &Loaded) -> Vec<Fault> {
         let rules = Rules { own: &self.own, cluster_dns: &self.cluster_dns };
         let servers = &loaded.settings.upstreams.servers;
-        let refused: Vec<String> =
-            servers.iter().filter_map(|server| rules.vet(server).err().map(|why| format!("{server}: {why}"))).collect();
+        let refusal = |endpoint: &Endpoint| Some(format!("{endpoint}: {}", rules.vet(&endpoint.server).err()?));
+        let refused: Vec<String> = servers.iter().filter_map(refusal).collect();
         if refused.is_empty() {
             return Vec::new();
         }

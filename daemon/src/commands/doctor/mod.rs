@@ -5,18 +5,24 @@ mod bundle;
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Failure, daemon};
 use crate::clock;
+use crate::control::client::AskError;
+use crate::control::status::Status;
 use crate::discovery::{Root, resolv_conf};
-use crate::doctor::{self, Around, Diagnosis, Finding, Onward, Severity};
+use crate::doctor::{self, Around, Diagnosis, Finding, Machine, Onward, Severity};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach;
+use crate::upstream::server::DNS_PORT;
 use bundle::Part;
+
+/// Maximum number of servers of the daemon's that are asked.
+const UPSTREAMS_MAX: usize = 8;
 
 /// `onward doctor`.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,8 +30,9 @@ use bundle::Part;
     about = "Find out what is wrong with DNS on this node, and say what to do",
     long_about = "Find out what is wrong with DNS on this node, and say what to do: whose /etc/resolv.conf is, which file kubelet \
                   gives to pods and what it names, what the pods that run really have, where CoreDNS forwards to and what it \
-                  said before it ended, whether a loop would form now and through whom, whether Onward runs, is well, and is \
-                  reached from the networks of pods.\n\nTo find a loop it asks, from the pod of a CoreDNS that is down, what that \
+                  said before it ended, whether a loop would form now and through whom, whether Onward runs, is well, is what was \
+                  installed last, and is reached from the networks of pods, whether long messages pass, full disks, the clock, \
+                  versions.\n\nTo find a loop it asks, from the pod of a CoreDNS that is down, what that \
                   CoreDNS would ask, and listens for a moment in its place: one question to each server, which goes around \
                   once at most. Where a CoreDNS runs it asks nothing of the kind.\n\nEach \
                   finding has its evidence, what it does to pods, and the cure, as commands to paste; the one to do first \
@@ -60,24 +67,9 @@ pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure>
         configured: settings.upstreams.servers,
         sources: settings.upstreams.sources,
     };
-    let is_root = nix::unistd::geteuid().is_root();
-    let pods = if is_root { Pod::find(&root) } else { Vec::new() };
-    let mut diagnosis =
-        doctor::examine(&root, &onward, &Around { pods: &pods, answers: &reach::answers, now: clock::wall() });
-    let names: Vec<IpAddr> = match root.read(&onward.file) {
-        Ok(content) => resolv_conf::parse(&content.unwrap_or_default()).nameservers,
-        Err(_) => Vec::new(),
-    }
-    .iter()
-    .map(|named| named.server.ip())
-    .collect();
     let socket = args.control_socket.clone().unwrap_or(settings.control.socket);
     let status = daemon::status(&socket);
-    if !is_root {
-        diagnosis.unseen.push("the networks of pods can be entered by root alone".to_owned());
-    }
-    let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
-    doctor::examine_daemon(&status, &names, &asked, &mut diagnosis);
+    let diagnosis = look(&root, &onward, &status);
     let as_json = serde_json::to_string_pretty(&diagnosis).map_err(std::io::Error::from)?;
     if args.json {
         writeln!(out, "{as_json}")?;
@@ -97,6 +89,37 @@ pub(super) fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure>
         bundle::write(path, &parts, clock::wall(), if args.json { &mut nowhere } else { out })?;
     }
     if diagnosis.findings.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
+}
+
+/// Looks at files, asks servers and the daemon.
+fn look(root: &Root, onward: &Onward, status: &Result<Status, AskError>) -> Diagnosis {
+    let is_root = nix::unistd::geteuid().is_root();
+    let pods = if is_root { Pod::find(root) } else { Vec::new() };
+    let machine = Machine::look();
+    let around = Around { pods: &pods, answers: &reach::answers, now: clock::wall(), machine: &machine };
+    let mut diagnosis = doctor::examine(root, onward, &around);
+    if !is_root {
+        diagnosis.unseen.push("the networks of pods can be entered by root alone".to_owned());
+    }
+    let file = root.read(&onward.file).ok().flatten().unwrap_or_default();
+    let names: Vec<IpAddr> = resolv_conf::parse(&file).nameservers.iter().map(|named| named.server.ip()).collect();
+    let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
+    doctor::examine_daemon(status, &names, &asked, &mut diagnosis);
+    if let Ok(status) = status {
+        doctor::examine_paths(&doctor::try_paths(&names, &asked_upstream(status), &pods), &mut diagnosis);
+    }
+    diagnosis
+}
+
+/// The servers that the daemon asks on the port of DNS, each once.
+fn asked_upstream(status: &Status) -> Vec<IpAddr> {
+    let servers = status.upstreams.iter().filter_map(|upstream| upstream.server.parse::<SocketAddr>().ok());
+    let mut servers: Vec<IpAddr> =
+        servers.filter(|server| server.port() == DNS_PORT).map(|server| server.ip()).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    servers.truncate(UPSTREAMS_MAX);
+    servers
 }
 
 fn text(diagnosis: &Diagnosis, verbose: bool) -> String {

@@ -112,7 +112,7 @@ fn faults_of_all_layers_are_told_at_once_and_those_that_are_overridden_too() {
              (RFC 8767, section 4)",
             "etc/onward.toml.d/a.toml:2: not TOML: unclosed table, expected `]`",
             "etc/onward.toml.d/b.toml:1: color = 1: unknown key; known here are listen, families, node_ip, allow, workers, \
-             state_dir, routes, upstreams, names, resolv_conf, cache, limits, guard, log, control, metrics",
+             state_dir, routes, upstreams, tls, names, resolv_conf, cache, limits, guard, log, control, metrics",
         ]
     );
     let loopback = "--listen: listen = \"127.0.0.1:5300\": loopback is refused: ";
@@ -132,7 +132,7 @@ fn faults_of_the_environment_name_the_variable() {
     ]);
     let host_faults = host.faults();
     let tops = "ONWARD_LISTEN, ONWARD_FAMILIES, ONWARD_NODE_IP, ONWARD_ALLOW, ONWARD_WORKERS, ONWARD_STATE_DIR, \
-                ONWARD_ROUTES, ONWARD_UPSTREAMS, ONWARD_NAMES, ONWARD_RESOLV_CONF, ONWARD_CACHE, ONWARD_LIMITS, ONWARD_GUARD, ONWARD_LOG, ONWARD_CONTROL, ONWARD_METRICS";
+                ONWARD_ROUTES, ONWARD_UPSTREAMS, ONWARD_TLS, ONWARD_NAMES, ONWARD_RESOLV_CONF, ONWARD_CACHE, ONWARD_LIMITS, ONWARD_GUARD, ONWARD_LOG, ONWARD_CONTROL, ONWARD_METRICS";
     assert_eq!(
         host_faults,
         [
@@ -146,7 +146,8 @@ fn faults_of_the_environment_name_the_variable() {
             "environment ONWARD_RESOLV_CONF__SEARCH: resolv_conf.search = \"\": allowed is a domain of at most 253 \
              characters, its labels of 1 to 63 letters, digits, \"-\" and \"_\" (others in their xn-- form)",
             "environment ONWARD_UPSTREAMS__SERVERS: upstreams.servers = \"dns\": allowed is an address with an optional \
-             port: \"10.0.0.2\", \"10.0.0.2:5353\", \"fd00::2\", \"[fd00::2]:53\", \"fe80::1%eth0\"; a name would have to be \
+             port: \"10.0.0.2\", \"10.0.0.2:5353\", \"fd00::2\", \"[fd00::2]:53\", \"fe80::1%eth0\"; with TLS \"tls://192.0.2.8\", \"tls://192.0.2.8#dns.example\", \
+             \"tls://[2001:db8::8]:853#dns.example\"; a name would have to be \
              resolved first; write the address",
         ]
     );

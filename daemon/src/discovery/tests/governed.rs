@@ -116,7 +116,11 @@ fn a_stub_of_an_unknown_program_is_asked_whatever_files_lie_about() {
             ("/run/systemd/netif/links/2", "DNS=10.0.0.4\n"),
         ];
         let found = host(&files, &all_sources());
-        assert!(found.servers.iter().all(|(server, _)| server.ip().is_loopback()), "{etc}: {:?}", servers(&found));
+        assert!(
+            found.servers.iter().all(|(endpoint, _)| endpoint.server.ip().is_loopback()),
+            "{etc}: {:?}",
+            servers(&found)
+        );
         assert_eq!(found.source.as_deref(), Some(ETC));
     }
     let connman =

@@ -175,7 +175,7 @@ fn a_loopback_server_that_nobody_can_unwrap_is_a_server() {
     for address in ["127.0.0.1", "127.0.0.11", "127.0.0.53", "127.0.0.153", "::1"] {
         let found = host(&[(ETC, &format!("nameserver {address}\nnameserver 10.0.0.2\n"))], &all_sources());
         assert_eq!(found.servers.len(), 2, "{address}");
-        assert_eq!(found.servers[0].0, address.parse::<Server>().unwrap());
+        assert_eq!(found.servers[0].0, address.parse::<Endpoint>().unwrap());
     }
 }
 
@@ -267,7 +267,7 @@ fn the_configurations_own_servers_come_first_and_are_vetted_too() {
     let root = Root::at(directory.path());
     std::fs::create_dir_all(root.path("/etc")).unwrap();
     std::fs::write(root.path(ETC), "nameserver 10.0.0.2\nsearch corp.example\n").unwrap();
-    let found = |configured: &[Server]| {
+    let found = |configured: &[Endpoint]| {
         look(&Inputs {
             root: &root,
             configured,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::preference::Standing;
 use super::{Found, Inputs, Memory, Root, SourceName, look, look_again};
-use crate::upstream::Server;
+use crate::upstream::Endpoint;
 
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 const ETC: &str = "/etc/resolv.conf";

@@ -12,39 +12,82 @@ use hickory_net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_net::tcp;
 use hickory_net::{BufDnsStreamHandle, DnsStreamHandle};
 use hickory_proto::op::SerialMessage;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::queue::{Attempt, Queue};
+use super::tls::Tls;
 use super::{StreamError, StreamLimits};
+use crate::clock;
+use crate::upstream::{Endpoint, Security};
 
 /// Number of times that the slowest response so far may be outlasted by a silence before queries count as dropped.
 const SLOWER: u32 = 4;
 
+/// Room for a query and the length before it, which so leave together, in bytes.
+const WRITE_BUFFER: usize = 1024;
+
+/// Where connections go: an endpoint, and the address that it has now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
+    pub(super) address: SocketAddr,
+}
+
+/// A stream of bytes, with TLS or without.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Bytes for S {}
+
 /// Connects, then carries queries and responses until the connection ends.
-pub(super) async fn run(server: SocketAddr, limits: StreamLimits, queue: Arc<Queue>) {
-    let error = match timeout(limits.connect, TcpStream::connect(server)).await {
-        Ok(Ok(socket)) => {
-            // Each query is a whole message; waiting for a fuller segment would only delay it.
-            let _ = socket.set_nodelay(true);
-            let socket = AsyncIoTokioAsStd(socket);
-            let (frames, out) = tcp::TcpStream::from_stream_with_buffer_size(socket, server, limits.in_flight);
-            let now = Instant::now();
-            let waiting = HashMap::new();
-            let (answered, slowest) = (0, Duration::ZERO);
-            let mut connection =
-                Connection { queue, frames, out, server, heard: now, quiet_since: now, answered, slowest, waiting };
-            return connection.carry(limits).await;
-        }
-        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => StreamError::Refused,
-        Ok(Err(_)) | Err(_) => StreamError::Unreachable,
+pub(super) async fn run(target: Target, tls: Arc<Tls>, limits: StreamLimits, queue: Arc<Queue>) {
+    let (server, is_encrypted) = (target.address, target.endpoint.security != Security::Plain);
+    let bytes = match timeout(limits.connect, open(&target, &tls, limits)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return queue.not_connected(error),
+        Err(_) => return queue.not_connected(StreamError::Unreachable),
     };
-    queue.not_connected(error);
+    let bytes = AsyncIoTokioAsStd(BufWriter::with_capacity(WRITE_BUFFER, bytes));
+    let (frames, out) = tcp::TcpStream::from_stream_with_buffer_size(bytes, server, limits.in_flight);
+    let now = Instant::now();
+    let mut connection = Connection {
+        queue,
+        frames,
+        out,
+        server,
+        is_encrypted,
+        heard: now,
+        quiet_since: now,
+        answered: 0,
+        slowest: Duration::ZERO,
+        waiting: HashMap::new(),
+    };
+    connection.carry(limits).await;
+}
+
+async fn open(target: &Target, tls: &Tls, limits: StreamLimits) -> Result<Box<dyn Bytes>, StreamError> {
+    if let Some(why) = tls.refusal(&target.endpoint, clock::now()) {
+        return Err(why);
+    }
+    let socket = TcpStream::connect(target.address).await.map_err(|error| match error.kind() {
+        ErrorKind::ConnectionRefused => StreamError::Refused,
+        _ => StreamError::Unreachable,
+    })?;
+    // Each query is a whole message; waiting for a fuller segment would only delay it.
+    let _ = socket.set_nodelay(true);
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(limits.stuck));
+    Ok(match target.endpoint.security {
+        Security::Plain => Box::new(socket),
+        Security::Tls { .. } => Box::new(tls.connect(&target.endpoint, socket).await?),
+    })
 }
 
 struct Connection {
     queue: Arc<Queue>,
-    frames: tcp::TcpStream<AsyncIoTokioAsStd<TcpStream>>,
+    frames: tcp::TcpStream<AsyncIoTokioAsStd<BufWriter<Box<dyn Bytes>>>>,
+    is_encrypted: bool,
     out: BufDnsStreamHandle,
     server: SocketAddr,
     /// When the server last sent a message, whatever was in it.
@@ -83,9 +126,10 @@ impl Drop for Connection {
 
 impl Connection {
     async fn carry(&mut self, limits: StreamLimits) {
+        let idle = if self.is_encrypted { limits.encrypted_idle } else { limits.idle };
         loop {
             let first_deadline = self.waiting.values().map(|waiting| waiting.attempt.deadline).min();
-            let wake = first_deadline.unwrap_or(self.quiet_since + limits.idle);
+            let wake = first_deadline.unwrap_or(self.quiet_since + idle);
             let send_again = self.dropped_queries_due(limits);
             let has_room = self.waiting.len() < self.queue.room();
             let queue = Arc::clone(&self.queue);
@@ -117,7 +161,7 @@ impl Connection {
         while self.waiting.contains_key(&id) {
             id = rand::random(); // few of 65,536 are taken
         }
-        let query = SerialMessage::new(attempt.request.with_id(id), self.server);
+        let query = SerialMessage::new(attempt.request.with_id(id, self.is_encrypted), self.server);
         let is_pipelined = !self.waiting.is_empty();
         self.waiting.insert(id, Waiting { attempt, sent: Instant::now(), is_pipelined });
         self.out.send(query).is_ok()

@@ -8,7 +8,6 @@
 //! answer, over more connections at once. A connection that answers more than that shows that the server has changed.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +16,9 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::{StreamError, StreamLimits, connection};
+use super::connection::{self, Target};
+use super::tls::Tls;
+use super::{StreamError, StreamLimits, padding};
 use crate::exchange::check::{self, Match};
 use crate::wire::{HEADER, flag};
 
@@ -53,7 +54,8 @@ type Reply = Arc<Mutex<Option<oneshot::Sender<Result<Vec<u8>, StreamError>>>>>;
 /// The queries to one server.
 #[derive(Debug)]
 pub(super) struct Queue {
-    server: SocketAddr,
+    target: Target,
+    tls: Arc<Tls>,
     limits: StreamLimits,
     state: Mutex<State>,
     /// Rings once for each query that is put into the queue.
@@ -85,10 +87,13 @@ impl StreamRequest {
         Some(Self { query, end })
     }
 
-    /// Returns the query with another ID.
-    pub(super) fn with_id(&self, id: u16) -> Vec<u8> {
+    /// Returns the query with another ID, padded if that is of use.
+    pub(super) fn with_id(&self, id: u16, is_encrypted: bool) -> Vec<u8> {
         let mut query = self.query.clone();
         set_id(&mut query, id.to_be_bytes());
+        if is_encrypted {
+            padding::pad(&mut query, self.end);
+        }
         query
     }
 
@@ -141,7 +146,7 @@ impl Attempt {
 }
 
 impl Queue {
-    pub(super) fn new(server: SocketAddr, limits: StreamLimits) -> Self {
+    pub(super) fn new(target: Target, limits: StreamLimits, tls: Arc<Tls>) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             in_flight: 0,
@@ -149,7 +154,7 @@ impl Queue {
             room: limits.in_flight.max(1),
             one_at_a_time_until: None,
         };
-        Self { server, limits, state: Mutex::new(state), bell: Notify::new() }
+        Self { target, tls, limits, state: Mutex::new(state), bell: Notify::new() }
     }
 
     /// Puts a query to the end of the queue, and opens a connection if the queue needs one.
@@ -265,7 +270,8 @@ impl Queue {
         let needed = (state.waiting.len() + state.in_flight).div_ceil(room).min(most);
         while state.connections < needed && !state.waiting.is_empty() {
             state.connections += 1;
-            tokio::spawn(connection::run(queue.server, queue.limits, Arc::clone(queue)));
+            let (target, tls) = (queue.target.clone(), Arc::clone(&queue.tls));
+            tokio::spawn(connection::run(target, tls, queue.limits, Arc::clone(queue)));
         }
     }
 

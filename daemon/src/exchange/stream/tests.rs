@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -73,7 +74,7 @@ fn streams() -> Streams {
 }
 
 async fn ask(streams: &Streams, server: SocketAddr, label: &str) -> Result<Vec<u8>, StreamError> {
-    streams.ask(server, query(label), Instant::now() + SECOND).await
+    streams.ask(server.into(), query(label), Instant::now() + SECOND).await
 }
 
 /// Answers whatever is asked.
@@ -197,7 +198,7 @@ async fn all_of_many_queries_at_once_are_answered_by_a_server_that_closes_after_
         let (server, count) = closes_after(answers).await;
         let streams = streams();
         let labels: Vec<String> = (0..250).map(|number| format!("n{number}")).collect();
-        let asked = labels.iter().map(|label| streams.ask(server, query(label), Instant::now() + 5 * SECOND));
+        let asked = labels.iter().map(|label| streams.ask(server.into(), query(label), Instant::now() + 5 * SECOND));
         let results = futures_util::future::join_all(asked).await;
         let unanswered = results.iter().filter(|result| result.is_err()).count();
         assert_eq!(unanswered, 0, "after {answers}: {results:?}");
@@ -211,7 +212,7 @@ async fn more_queries_at_once_than_connections_have_room_for_are_all_answered() 
     let (server, count) = upstream(|_, peer| honest(peer)).await;
     let streams = streams();
     let labels: Vec<String> = (0..1000).map(|number| format!("n{number}")).collect();
-    let asked = labels.iter().map(|label| streams.ask(server, query(label), Instant::now() + 5 * SECOND));
+    let asked = labels.iter().map(|label| streams.ask(server.into(), query(label), Instant::now() + 5 * SECOND));
     let results = futures_util::future::join_all(asked).await;
     assert!(results.iter().all(Result::is_ok));
     assert!(count.load(Ordering::SeqCst) <= 2, "no more connections than to any server (RFC 7766, section 6.2.2)");
@@ -291,7 +292,7 @@ async fn a_connection_without_a_sign_of_life_is_not_asked_again() {
     .await;
     let streams = streams();
     let soon = Instant::now() + Duration::from_millis(50);
-    assert_eq!(streams.ask(server, query("lost"), soon).await, Err(StreamError::Timeout));
+    assert_eq!(streams.ask(server.into(), query("lost"), soon).await, Err(StreamError::Timeout));
     assert_eq!(ask(&streams, server, "name").await, Ok(response(&query("name"))));
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
@@ -305,7 +306,8 @@ async fn a_connection_that_answers_others_outlives_a_lost_answer() {
     .await;
     let streams = streams();
     let soon = Instant::now() + Duration::from_millis(100);
-    let (lost, other) = tokio::join!(biased; streams.ask(server, query("lost"), soon), ask(&streams, server, "other"));
+    let (lost, other) =
+        tokio::join!(biased; streams.ask(server.into(), query("lost"), soon), ask(&streams, server, "other"));
     assert_eq!((lost, other), (Err(StreamError::Timeout), Ok(response(&query("other")))));
     assert_eq!(ask(&streams, server, "name").await, Ok(response(&query("name"))));
     assert_eq!(count.load(Ordering::SeqCst), 1);
@@ -356,7 +358,7 @@ async fn a_full_connection_makes_a_second_and_a_full_queue_is_busy() {
     let (server, count) = upstream(async |_, mut peer: Peer| while peer.read().await.is_some() {}).await;
     let streams = Streams::new(StreamLimits { in_flight: 1, queued: 3, ..StreamLimits::default() });
     let soon = Instant::now() + Duration::from_millis(100);
-    let attempts = ["a", "b", "c", "d"].map(|label| streams.ask(server, query(label), soon));
+    let attempts = ["a", "b", "c", "d"].map(|label| streams.ask(server.into(), query(label), soon));
     let results = futures_util::future::join_all(attempts).await;
     let waited = StreamError::Timeout;
     assert_eq!(results, [waited, waited, waited, StreamError::Busy].map(Err));
@@ -391,7 +393,7 @@ async fn what_is_no_query_is_not_sent() {
     let cut = query("name")[..14].to_vec();
     for no_query in [vec![], vec![0; 12], cut] {
         let deadline = Instant::now() + SECOND;
-        assert_eq!(streams().ask(server, no_query, deadline).await, Err(StreamError::NotAQuery));
+        assert_eq!(streams().ask(server.into(), no_query, deadline).await, Err(StreamError::NotAQuery));
     }
     assert_eq!(count.load(Ordering::SeqCst), 0);
 }

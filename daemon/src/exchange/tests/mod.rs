@@ -151,7 +151,7 @@ impl World {
     /// What a stream brought.
     fn streamed(&mut self, attempt: AttemptId, message: Option<&[u8]>) {
         let running = self.engine.lookups_running();
-        let landed = self.engine.streamed(attempt, message, self.now);
+        let landed = self.engine.streamed(attempt, message.ok_or(StreamError::Closed), self.now);
         let code = |landed: &UpstreamResponse<'_>| u8::try_from(landed.answer.rcode()).unwrap();
         let landed = landed.map(|landed| (code(&landed), landed.certainty, landed.key, landed.upstream));
         if let Some((code, certainty, key, upstream)) = landed {

@@ -1,7 +1,8 @@
 //! Two routes: nothing leaks from one into the other.
 
 use super::*;
-use crate::upstream::{Endpoint, Route, Security};
+use crate::exchange::stream::Distrust;
+use crate::upstream::Route;
 use crate::wire::name::wire;
 
 /// Names under `corp` are asked of the first two upstreams, which are equivalent; all others of the last two, which are
@@ -80,14 +81,44 @@ fn one_that_is_down_or_loops_in_a_route_changes_nothing_in_another() {
 #[test]
 fn an_upstream_that_speaks_tls_is_not_asked_in_plain_text() {
     let mut w = world(&[], None);
-    let security = Security::Tls { name: "dns.example".into(), strict: false };
-    let tls = Endpoint { security, ..Endpoint::from("192.0.2.8:853".parse::<crate::upstream::Server>().unwrap()) };
-    let mut ids = UpstreamIds::default();
-    w.engine.adopt(Arc::new(UpstreamSet::new(vec![(tls.clone(), "test".into())], None, &mut ids)));
+    w.engine.adopt(tls_set(&["tls://192.0.2.8#dns.example"]));
     w.ask("a");
-    assert_eq!((w.asked(), &w.done[..]), (vec![], &[Done::Failed(Failure::NoUpstream)][..]));
-    let plain = "192.0.2.9".parse().unwrap();
-    w.engine.adopt(Arc::new(UpstreamSet::new(vec![(tls, "test".into()), (plain, "test".into())], None, &mut ids)));
+    assert_eq!((w.asked(), w.sockets.len(), w.streams.len()), (vec![], 0, 1));
+    let attempt = w.streams[0].0;
+    let mut m = w.engine.message(attempt).unwrap().to_vec();
+    m.truncate(m.len() - if m[11] == 1 { 11 } else { 0 });
+    (m[2], m[3], m[11]) = (0x81, 0x80, 0);
+    w.streamed(attempt, Some(&m));
+    assert_eq!(w.done, [Done::Answer { by: 0, code: 0, at: 0 }]);
+    w.assert_empty();
+}
+
+#[test]
+fn a_refused_certificate_is_the_reason_where_nobody_else_answers() {
+    let mut w = world(&[], None);
+    w.engine.adopt(tls_set(&["tls://192.0.2.8"]));
+    w.ask("a");
+    let untrusted = StreamError::Untrusted(Distrust::Expired);
+    assert!(w.engine.streamed(w.streams[0].0, Err(untrusted), w.now).is_none());
+    w.act();
+    assert_eq!(w.done, [Done::Failed(Failure::Untrusted(UpstreamId(0), Distrust::Expired))]);
+    assert!(w.perhaps_down == [(0, None)], "the guard is to look at it");
+}
+
+#[test]
+fn the_next_with_tls_is_asked_when_the_first_is_late_or_fails() {
+    let mut w = world(&[], None);
+    w.engine.adopt(tls_set(&["tls://192.0.2.8", "tls://192.0.2.9"]));
+    w.ask("a");
+    assert_eq!(w.streams.len(), 1);
+    w.pass(400);
+    assert_eq!(w.streams.len(), 2, "they are equivalent, and the first is late");
     w.ask("b");
-    assert_eq!(w.asked(), [1]);
+    w.streamed(w.streams[2].0, None);
+    assert_eq!(w.streams.len(), 4, "the first has failed");
+}
+
+fn tls_set(servers: &[&str]) -> Arc<UpstreamSet> {
+    let servers = servers.iter().map(|server| (server.parse().unwrap(), "test".into())).collect();
+    Arc::new(UpstreamSet::new(servers, None, &mut UpstreamIds::default()))
 }

@@ -67,7 +67,7 @@ fn a_truncated_response_is_asked_for_over_a_stream_for_clients_of_both_kinds() {
     });
     let (attempt, message) = w.streams.pop().unwrap();
     assert_eq!(w.responses.len(), 0);
-    w.forwarder.handle_stream(attempt, Some(&address(1, 60)(&message)), w.now);
+    w.forwarder.handle_stream(attempt, Ok(&address(1, 60)(&message)), w.now);
     w.act();
     assert_eq!(
         w.responses.iter().map(|(reply_to, answer)| (*reply_to, read(answer).1)).collect::<Vec<_>>(),

@@ -50,7 +50,7 @@ impl Judge {
     pub(super) fn send_checkups(&mut self, now: Instant) {
         let set = Arc::clone(&self.set);
         for upstream in &set.upstreams {
-            for transport in [Transport::Udp, Transport::Tcp] {
+            for transport in upstream.endpoint.transports().iter().copied() {
                 let Some(health) = self.health.get_mut(&(upstream.id, transport)) else { continue };
                 if health.due().is_none_or(|at| at > now) || !self.checkup_window.take(now) {
                     continue;

@@ -8,7 +8,6 @@ use crate::guard::report::Kind;
 use crate::guard::suffix;
 use crate::guard::upstream_state::{Cause, ProbeRequest, Purpose};
 use crate::guard::verdict::{Asked, Witness};
-use crate::upstream::Transport;
 use crate::wire::name;
 
 /// Time since it was sent within which a probe tells of what a witness says now: what loops may do so since a moment
@@ -67,7 +66,7 @@ impl Judge {
         for upstream in self.set.upstreams.iter().filter(|upstream| upstream.is_near()) {
             if self.provoked.entry(upstream.id).or_default().take(Provocation::LoopPlugin, now) {
                 self.tracks
-                    .entry((upstream.id, Transport::Udp))
+                    .entry((upstream.id, upstream.endpoint.first_transport()))
                     .or_default()
                     .want(ProbeRequest::check(name::ROOT, None));
             }

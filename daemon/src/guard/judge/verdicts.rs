@@ -291,14 +291,14 @@ impl Judge {
             evidence: evidence.clone(),
             is_last,
         };
-        let is_last = self.is_last_over_udp(asked.whom, &want.suffix);
+        let is_last = self.is_last_over_the_first(asked.whom, &want.suffix);
         let Some(track) = self.tracks.get_mut(&asked.whom) else { return };
         track.suspect_until = None;
         let one = finding(&want.suffix, want.of_type, vec![place], is_last);
         let Some(verdict) = track.convict(asked.whom, one, now) else { return };
         match track.all_loop(&want.suffix) {
             Some((suffix, places)) => {
-                let is_last = self.is_last_over_udp(asked.whom, &suffix);
+                let is_last = self.is_last_over_the_first(asked.whom, &suffix);
                 let all = finding(&suffix, None, places, is_last);
                 let wider = self.tracks.get_mut(&asked.whom).and_then(|track| track.convict(asked.whom, all, now));
                 self.tell_given(&wider.unwrap_or(verdict));
@@ -327,6 +327,7 @@ impl Judge {
         let other = match asked.whom.1 {
             Transport::Udp => Transport::Tcp,
             Transport::Tcp => Transport::Udp,
+            Transport::Tls => return,
         };
         let track = self.tracks.entry((asked.whom.0, other)).or_default();
         if !track.covers(&asked.want.suffix) {
@@ -335,8 +336,8 @@ impl Judge {
         }
     }
 
-    fn is_last_over_udp(&self, whom: Whom, suffix: &[u8]) -> bool {
-        whom.1 == Transport::Udp && self.is_last(whom.0, suffix)
+    fn is_last_over_the_first(&self, whom: Whom, suffix: &[u8]) -> bool {
+        whom.1 != Transport::Tcp && self.is_last(whom.0, suffix)
     }
 }
 
