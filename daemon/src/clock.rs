@@ -1,4 +1,4 @@
-//! The only place that reads the clock; everything else takes `now` as an argument.
+//! The only place that reads the clock; everything else takes `now` as an argument. And how a task waits for a time.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,4 +23,12 @@ pub(crate) fn since_boot() -> Duration {
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// Waits until then; for ever, where it is never.
+pub(crate) async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }

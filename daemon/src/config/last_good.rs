@@ -22,9 +22,7 @@ pub(crate) const OF_SERVICE: &str = "/var/lib/onward/onward.toml.good";
 
 /// Returns the file of this service; `None` for a process that systemd did not start.
 pub(crate) fn path() -> Option<PathBuf> {
-    let directories = std::env::var_os("STATE_DIRECTORY")?;
-    let first = std::env::split_paths(&directories).next()?;
-    (!first.as_os_str().is_empty()).then(|| first.join(FILE))
+    durable::of_service("STATE_DIRECTORY").map(|directory| directory.join(FILE))
 }
 
 /// Loads the file, under the flags of the command line.

@@ -29,7 +29,7 @@ impl Driver {
     pub async fn run(mut self, published: impl Fn() + Send, over_tls: AskOverTls) {
         let mut probes: JoinSet<Event> = JoinSet::new();
         loop {
-            let due = self.judge.due(clock::now()).map(tokio::time::Instant::from_std);
+            let due = self.judge.due(clock::now());
             // A probe that came home must be heard of before its end, hence the order.
             let event = tokio::select! {
                 biased;
@@ -43,7 +43,7 @@ impl Driver {
                 },
                 Some(event) = self.events.recv() => event,
                 Some(Ok(event)) = probes.join_next() => event,
-                () = sleep_until(due) => Event::Tick,
+                () = clock::reached(due) => Event::Tick,
             };
             if let Event::Witness { upstream, witness, .. } = &event {
                 self.published.count(*upstream, *witness);
@@ -75,13 +75,6 @@ impl Driver {
                 send(nonce, upstream, transport, message);
             }
         }
-    }
-}
-
-async fn sleep_until(due: Option<tokio::time::Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -188,7 +188,7 @@ pub(crate) async fn serve(
                     service.read_tables();
                 }
             }
-            () = reached(another_try) => break,
+            () = clock::reached(another_try) => break,
             error = service.listening.broken() => {
                 return Err(Failure::System(format!("a TCP listener has failed: {error}")));
             }
@@ -196,14 +196,6 @@ pub(crate) async fn serve(
     }
     Box::pin(service.end(signals)).await;
     Ok(())
-}
-
-/// Waits until then; for ever, where it is never.
-async fn reached(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Service {

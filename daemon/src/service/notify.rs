@@ -2,6 +2,8 @@
 
 use sd_notify::NotifyState;
 
+use crate::durable;
+
 /// The file, in the unit's `RuntimeDirectory=`, by which `onward-keep.path` hears that the program works.
 const PROVEN: &str = "proven";
 
@@ -12,8 +14,7 @@ pub(super) fn ready(status: &str) {
 
 /// The program has worked for a while.
 pub(super) fn proven() {
-    let runtime = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
-    if let Some(directory) = std::env::split_paths(&runtime).next().filter(|path| !path.as_os_str().is_empty())
+    if let Some(directory) = durable::of_service("RUNTIME_DIRECTORY")
         && let Err(error) = std::fs::write(directory.join(PROVEN), env!("CARGO_PKG_VERSION"))
     {
         log::debug!(error:%; "systemd cannot be told that this program works");

@@ -88,15 +88,9 @@ impl Upstreams {
     /// Waits until there may be news.
     pub(super) async fn changed(&mut self) {
         let again = [self.found.look_again, self.keep_again].into_iter().flatten().min();
-        let timer = async {
-            match again {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = self.watch.changed() => {}
-            () = timer => {}
+            () = clock::reached(again) => {}
         }
     }
 
@@ -270,7 +264,7 @@ fn tell_of_set(set: &UpstreamSet, found: &Found) {
         let for_names = if names.is_empty() { String::new() } else { format!(", for {}", names.join(", ")) };
         log::info!(event = LogEvent::UpstreamInUse, upstream:% = server, source:%; "asking {server}, from {source}{for_names}");
     }
-    for route in set.routes().iter().filter(|route| *route.suffix != *name::ROOT && route.upstreams.is_empty()) {
+    for route in set.routes().iter().filter(|route| !route.is_root() && route.upstreams.is_empty()) {
         let name = shown(&route.suffix);
         log::warn!(event = LogEvent::NoUpstream, name:%; "no server of the route for {name} may be asked: names under it get SERVFAIL; see `onward discover`");
     }

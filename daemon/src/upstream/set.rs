@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Endpoint;
 use crate::net::reach;
 use crate::wire::name;
-use crate::wire::query::shown;
+use crate::wire::query::shown_as_domain;
 
 /// Stands for one endpoint for as long as the process lives, also across sets, so that what was learnt of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,6 +127,12 @@ impl Route {
         Self { suffix: suffix.into(), upstreams, equivalent: equivalent.unwrap_or(alike) }
     }
 
+    /// Whether it is the route of all names that no other has.
+    #[must_use]
+    pub(crate) fn is_root(&self) -> bool {
+        *self.suffix == *name::ROOT
+    }
+
     /// The upstream with this number, if this route has it.
     #[must_use]
     pub fn get(&self, id: UpstreamId) -> Option<&Arc<Upstream>> {
@@ -220,14 +226,10 @@ impl UpstreamSet {
     #[must_use]
     pub(crate) fn names(&self, id: UpstreamId) -> Vec<String> {
         let routes = || self.routes.iter().filter(|route| route.get(id).is_some());
-        if routes().any(|route| *route.suffix == *name::ROOT) {
+        if routes().any(Route::is_root) {
             return Vec::new();
         }
-        let text = |route: &Route| {
-            let text = shown(&route.suffix);
-            text.strip_suffix('.').unwrap_or(&text).to_owned()
-        };
-        routes().map(text).collect()
+        routes().map(|route| shown_as_domain(&route.suffix)).collect()
     }
 
     /// All routes, the longest suffix first.

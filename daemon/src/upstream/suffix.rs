@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::wire::name;
-use crate::wire::query::shown;
+use crate::wire::query::shown_as_domain;
 
 /// A domain that a route is for: it and all names under it. Never the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,7 +31,6 @@ impl Suffix {
 /// Without its last dot.
 impl fmt::Display for Suffix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = shown(&self.0);
-        f.write_str(text.strip_suffix('.').unwrap_or(&text))
+        f.write_str(&shown_as_domain(&self.0))
     }
 }

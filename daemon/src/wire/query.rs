@@ -297,6 +297,13 @@ pub(crate) fn shown(name: &[u8]) -> String {
     if text.is_empty() { ".".into() } else { text }
 }
 
+/// As [`shown`], without the last dot: how domains are written in a configuration. Nothing for the root.
+pub(crate) fn shown_as_domain(name: &[u8]) -> String {
+    let mut text = shown(name);
+    text.pop();
+    text
+}
+
 /// The name in the bytes of a [`QuestionKey`].
 pub(crate) fn name_of(key: &[u8]) -> &[u8] {
     key.get(1..key.len().saturating_sub(4)).unwrap_or_default()

@@ -56,7 +56,7 @@ impl ClusterNames {
         }
         let is_under = name::is_within(name, &self.domain);
         if is_under || self.is_of_service(name) {
-            let is_routed = set.route(name).is_some_and(|route| *route.suffix != *name::ROOT);
+            let is_routed = set.route(name).is_some_and(|route| !route.is_root());
             return !is_routed;
         }
         self.is_searched(name)

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 
+use crate::clock;
 use crate::logging::LogEvent;
 use plan::{Names, plan};
 
@@ -58,7 +59,7 @@ impl ChangeWatch {
             let due = self.pending.map(|(first, latest)| (latest + QUIET).min(first + LATEST));
             tokio::select! {
                 biased;
-                () = at(due) => {
+                () = clock::reached(due) => {
                     self.clear();
                     return;
                 }
@@ -88,7 +89,7 @@ impl ChangeWatch {
         }
         if matters {
             self.arm();
-            let now = crate::clock::now();
+            let now = clock::now();
             self.pending = Some((self.pending.map_or(now, |(first, _)| first), now));
         }
     }
@@ -123,13 +124,6 @@ impl ChangeWatch {
                 return;
             }
         }
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 
