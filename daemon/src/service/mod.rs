@@ -8,6 +8,7 @@
 //! `plan` alone, with what the service knows of its own doing, its `State`.
 
 mod apply;
+mod build;
 mod change;
 mod check;
 mod desk;
@@ -33,37 +34,30 @@ mod workers;
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use crate::admit::acl::{AllowList, Allowed};
-use crate::cache::Cache;
+use crate::admit::acl::AllowList;
 use crate::clock;
 use crate::config::{Loaded, Overrides, Settings};
 use crate::control::server::ControlSocket;
-use crate::discovery::Root;
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::watch::ChangeWatch;
-use crate::exchange::stream::{self, Streams};
+use crate::exchange::stream::Streams;
 use crate::failure::Failure;
 use crate::forwarder::{Event, Shared};
-use crate::guard::Guard;
 use crate::handover::store::Inherited;
 use crate::kubelet_resolv_conf;
 use crate::logging::LogEvent;
 use crate::metrics::endpoint::Endpoint;
 use crate::node_address::choose::Told;
 use crate::node_address::{self, Bell, Tables, Wanted};
-use crate::server::clients::Clients;
 use crate::server::mailbox::Mailboxes;
 use crate::server::notice::{Notice, WorkerReport};
-use crate::server::queries::Queries;
-use crate::server::tcp::TcpServer;
-use crate::waiters::Waiters;
 use desk::{Desk, Known};
 use listening::Listening;
 use local_names::Names;
@@ -74,7 +68,7 @@ use proven::Proving;
 use signals::{Signals, Wish};
 use state::{Phase, State};
 use upstreams::Upstreams;
-use workers::{Ends, Workers};
+use workers::Workers;
 
 /// Maximum number of plans that are carried out in a row; four lead from nothing to ready.
 const ROUNDS: usize = 16;
@@ -199,62 +193,6 @@ pub(crate) async fn serve(
 }
 
 impl Service {
-    /// Cache, waiters, workers: all that needs no address.
-    fn build(settings: Settings, overrides: Overrides, mut inherited: Inherited) -> Result<Self, Failure> {
-        let (started, cache_left) = (clock::now(), inherited.take_cache());
-        let system = |what: &str, error: std::io::Error| Failure::System(format!("cannot start {what}: {error}"));
-        let mailboxes = workers::mailboxes(&settings).map_err(|error| system("the workers", error))?;
-        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
-        let mailboxes = Mailboxes::new(mailboxes);
-        let addresses = node_address::netlink::read().map(|tables| addresses(&tables)).unwrap_or_default();
-        let (guard, judge) = Guard::new(settings.guard, &addresses);
-        let told = mailboxes.clone();
-        let streams = stream::start(&settings.tls);
-        tokio::spawn(judge.run(move || told.tell_all(|| Event::Guidance), stream::for_probes(&streams)));
-        let shared = shared(&settings, guard, started);
-        let clients = Arc::new(Clients::default());
-        let (told, notices) = mpsc::unbounded_channel();
-        let ends = Ends {
-            mailboxes: mailboxes.clone(),
-            clients: Arc::clone(&clients),
-            notices: told,
-            streams: Arc::clone(&streams),
-        };
-        let workers =
-            Workers::start(&settings, &shared, inboxes, &ends).map_err(|error| system("the workers", error))?;
-        let queries = Arc::new(Queries::new(Arc::clone(&shared), mailboxes.clone(), clients));
-        let tcp = Arc::new(TcpServer::new(Arc::clone(&queries), settings.limits.tcp));
-        let desk = Desk::new(Arc::clone(&shared), mailboxes.clone(), queries, Arc::clone(&tcp));
-        let listening = Listening::new(mailboxes.clone(), tcp, inherited);
-        Ok(Self {
-            upstreams: Upstreams::new(&settings)?,
-            names: Names::new(&settings.names)?,
-            file_watch: watch_file(&settings)?,
-            state: State::new(remembered(&settings.state_dir)),
-            notices,
-            outages: Outages::default(),
-            settings,
-            overrides,
-            shared,
-            mailboxes,
-            streams,
-            workers,
-            desk: Arc::new(desk),
-            control: None,
-            metrics: None,
-            metrics_allow: Arc::new(ArcSwap::from_pointee(nobody())),
-            listening,
-            tables: None,
-            addresses,
-            own: Vec::new(),
-            cache_left,
-            proving: Proving::default(),
-            configured: started,
-            started,
-            started_at: clock::wall(),
-        })
-    }
-
     /// Makes plans and carries them out until nothing is left to do. Returns when to look again though nothing happens.
     async fn reconcile(&mut self) -> Result<Instant, Failure> {
         for _ in 0..ROUNDS {
@@ -414,42 +352,10 @@ impl Service {
     }
 }
 
-/// An allow-list with nobody on it.
-fn nobody() -> AllowList {
-    AllowList::compile(&Allowed::default(), &Tables::default())
-}
-
 /// Watches the file for kubelet, so that it is mended at once where another program changes or removes it.
-/// What the workers share, before there are upstreams and listeners.
-fn shared(settings: &Settings, guard: Guard, started: Instant) -> Arc<Shared> {
-    Arc::new(Shared {
-        cache: Cache::new((&settings.cache).into()),
-        waiters: Waiters::new(settings.limits.misses, settings.limits.waiters),
-        allow: ArcSwap::from_pointee(nobody()),
-        set: ArcSwap::default(),
-        names: ArcSwap::default(),
-        guard,
-        monitor: Arc::default(),
-        payload: settings.limits.udp_payload,
-        started: warm_cache::beginning(started),
-    })
-}
-
 fn watch_file(settings: &Settings) -> Result<ChangeWatch, Failure> {
     ChangeWatch::subscribe(vec![settings.resolv_conf.path.clone()])
         .map_err(|error| Failure::System(format!("cannot watch the file for kubelet: {error}")))
-}
-
-/// Returns the addresses that pods were given by an earlier run.
-fn remembered(state_dir: &Path) -> Option<Vec<IpAddr>> {
-    match handed_out::load(state_dir, &Root::machine()) {
-        Ok(addresses) => addresses,
-        Err(why) => {
-            let event = LogEvent::AddressChosen;
-            log::warn!(event = event, why:%; "the addresses kept in {} are not used: {why}", state_dir.display());
-            None
-        }
-    }
 }
 
 /// What is wanted of [`node_address::choose()`]; pods were given `handed_out`, the latest first.
