@@ -17,7 +17,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
+use foldhash::fast::SeedableRandomState;
 use lru::LruCache;
 
 pub use cached_response::CachedResponse;
@@ -106,7 +106,7 @@ pub(crate) struct Usage {
 #[derive(Debug)]
 pub struct Cache {
     shards: Box<[Shard]>,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     limits: Limits,
     /// Whether anything was kept since [`Cache::take_news`] was called last.
     has_news: AtomicBool,
@@ -159,7 +159,7 @@ impl Cache {
             put: (0, 0),
         };
         let shards = (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect();
-        Self { shards, hasher: RandomState::default(), limits, has_news: AtomicBool::new(false) }
+        Self { shards, hasher: SeedableRandomState::random(), limits, has_news: AtomicBool::new(false) }
     }
 
     /// Looks `key` up; `read` runs under the shard's lock, so it must be short.
@@ -260,12 +260,20 @@ impl Cache {
 
     #[inline]
     fn shard(&self, hash: u64) -> MutexGuard<'_, Inner> {
-        // Other bits than those that the table inside the shard uses.
-        let index = usize::try_from(hash >> 40).unwrap_or(0) % SHARDS;
+        let index = shard_of(hash);
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS of them")]
         let shard = &self.shards[index];
         lock(shard)
     }
+}
+
+/// The place of a key's shard. All bits of the hash have a say in it: with some seeds any six of them alone are uneven,
+/// and one process in a thousand had a shard that was full while the cache was a quarter full.
+#[inline]
+fn shard_of(hash: u64) -> usize {
+    const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15; // of 2^64: multiplied by it, what differs below differs at the top, too
+    let index = hash.wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - SHARDS.ilog2());
+    usize::try_from(index).unwrap_or(0)
 }
 
 #[inline]
