@@ -8,6 +8,7 @@
 //! coredns      where CoreDNS forwards to, zone by zone, and what it said before it ended
 //! loop_probe   whether a loop would form now, by a probe in the place of a CoreDNS that is down
 //! daemon       whether Onward runs, is well, and is reached from pods
+//! upstreams    servers that loop, are silent or slow, as the daemon knows them
 //! path         whether ways bear long messages (MTU)
 //! machine      full disks, the clock, versions
 //! ```
@@ -26,6 +27,7 @@ mod pods;
 mod sandbox;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
