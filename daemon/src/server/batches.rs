@@ -1,6 +1,6 @@
 //! Batches of queries, taken from one socket and handed to the core; what it answers at once is sent together.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::listeners::Listener;
 use crate::clock;
@@ -11,11 +11,16 @@ use crate::net::batch::{self, Family, Outgoing, Patience, Sink};
 pub(super) struct Batches<F: Family> {
     incoming: batch::Incoming<F>,
     outgoing: Outgoing<F>,
+    /// When the last query came.
+    last: Option<Instant>,
 }
+
+/// Time without a query after which one that comes is expected to be alone: at 2,000 a second most are.
+const QUIET: Duration = Duration::from_micros(300);
 
 impl<F: Family> Default for Batches<F> {
     fn default() -> Self {
-        Self { incoming: batch::Incoming::default(), outgoing: Outgoing::default() }
+        Self { incoming: batch::Incoming::default(), outgoing: Outgoing::default(), last: None }
     }
 }
 
@@ -66,8 +71,14 @@ impl<F: Family> Batches<F> {
     ) -> BatchResult {
         let (outgoing, ingress) = (&mut self.outgoing, Ingress::Udp(listener.id));
         let mut batch = Batch { forwarder, outgoing, ingress, patience, at: now };
-        let (count, more) = self.incoming.receive(&listener.socket, patience, &mut batch);
+        let is_quiet = |last: Instant| now.saturating_duration_since(last) > QUIET;
+        let (count, more) = if patience == Patience::None && self.last.is_none_or(is_quiet) {
+            (self.incoming.receive_one(&listener.socket, &mut batch), false)
+        } else {
+            self.incoming.receive(&listener.socket, patience, &mut batch)
+        };
         let at = batch.at;
+        self.last = Some(at);
         self.outgoing.send(&listener.socket);
         BatchResult { count, more, at }
     }
