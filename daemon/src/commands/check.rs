@@ -4,7 +4,7 @@
 mod access;
 mod awaited;
 mod node;
-mod unit;
+pub(super) mod unit;
 
 use std::io::Write;
 

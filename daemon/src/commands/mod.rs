@@ -6,6 +6,7 @@
 mod check;
 mod cluster_facts;
 mod daemon;
+mod dedicated;
 mod discover;
 mod doctor;
 mod explain;
@@ -87,6 +88,8 @@ pub enum Command {
     Revert(RevertArgs),
     #[command(hide = true)]
     ClusterFacts(ClusterFactsArgs),
+    #[command(hide = true)]
+    Dedicated(DedicatedArgs),
 }
 
 /// `onward run`.
@@ -103,7 +106,7 @@ pub struct RunArgs {
     /// Read this file instead of those in /etc/onward and /usr/lib/onward
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen here: node, an address with an optional port, or interface:NAME; may be repeated
+    /// Listen here: node, an address with an optional port, interface:NAME, or dedicated:ADDRESS; may be repeated
     #[arg(long, value_name = "WHERE")]
     pub listen: Vec<String>,
     /// Ask this server, an address with an optional port, instead of discovering servers; may be repeated
@@ -190,6 +193,23 @@ pub struct ClusterFactsArgs {
     pub output: Option<PathBuf>,
 }
 
+/// `onward dedicated`, which onward-dedicated.service calls.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    about = "Put the dedicated addresses of the configuration on this node",
+    long_about = "Put the dedicated addresses of the configuration (listen = \"dedicated:169.254.53.53\") on this node, on a \
+                  link of their own, onward0, which is made if need be.\n\nAn address that another link has, that is in a \
+                  network routed here or in that of Services is left out and told, with 78 as the exit code. What is there \
+                  already stays, also what the configuration does not name any more: `ip link delete onward0` takes all \
+                  away. It needs CAP_NET_ADMIN and ip of iproute2; onward-dedicated.service calls it.",
+    after_help = "Example:\n  onward dedicated"
+)]
+pub struct DedicatedArgs {
+    /// Read this file instead of those in /etc/onward and /usr/lib/onward
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 impl CommandLine {
     /// Does what the command line says, and writes the result to `out`.
     ///
@@ -208,6 +228,7 @@ impl CommandLine {
             Command::Integrate(args) => integrate::integrate(args, out),
             Command::Revert(args) => integrate::revert(args, out),
             Command::ClusterFacts(args) => cluster_facts::run(args, out),
+            Command::Dedicated(args) => dedicated::run(args, out),
         }
     }
 }

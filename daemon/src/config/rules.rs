@@ -11,7 +11,7 @@ use crate::discovery::SourceName;
 use crate::kubelet_limits;
 use crate::kubelet_resolv_conf::Policy;
 use crate::node_address::choose::{Families, Place};
-use crate::upstream::Suffix;
+use crate::upstream::{Endpoint, Suffix};
 
 /// Directories of the programs that are our sources.
 const OF_OTHERS: [&str; 5] =
@@ -61,13 +61,10 @@ fn left_out(ip: IpAddr, families: Families) -> bool {
 
 fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let listen = settings.listen.iter().filter_map(|listen| match listen {
-        Place::Address(server) => Some(server.ip()),
-        Place::Node | Place::Interface { .. } => None,
-    });
+    let mut listen = settings.listen.iter().filter_map(Place::server).map(|server| server.ip());
     let families = settings.families;
     let other = |ip: IpAddr| left_out(ip, families);
-    if listen.into_iter().any(other) {
+    if listen.any(other) {
         faults.extend(rules.between("listen", "families", "an address of a family that is not to be listened on"));
     }
     if settings.node_ip.iter().copied().any(other) {
@@ -81,10 +78,14 @@ fn addresses(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     faults
 }
 
+/// Whether one of the servers is where Onward listens.
+fn has_ours(servers: &[Endpoint], settings: &Settings) -> bool {
+    settings.listen.iter().filter_map(Place::server).any(|own| servers.iter().any(|endpoint| endpoint.server == own))
+}
+
 fn upstreams(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let ours = |listen: &Place| matches!(listen, Place::Address(own) if settings.upstreams.servers.iter().any(|it| it.server == *own));
-    if settings.listen.iter().any(ours) {
+    if has_ours(&settings.upstreams.servers, settings) {
         let what = "one of the servers is Onward itself, which would be a loop; remove it";
         faults.extend(rules.between("upstreams.servers", "listen", what));
     }
@@ -99,9 +100,7 @@ fn routes(settings: &Settings, rules: &Rules<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen: HashMap<&Suffix, usize> = HashMap::new();
     for (place, route) in settings.routes.iter().enumerate() {
-        let ours =
-            |listen: &Place| matches!(listen, Place::Address(own) if route.servers.iter().any(|it| it.server == *own));
-        if settings.listen.iter().any(ours) {
+        if has_ours(&route.servers, settings) {
             let what = "one of the servers is Onward itself, which would be a loop; remove it";
             faults.extend(rules.between(&format!("routes[{place}].servers"), "listen", what));
         }

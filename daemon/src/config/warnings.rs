@@ -59,7 +59,7 @@ pub(super) fn find(settings: &Settings, effective: &Effective) -> Vec<Fault> {
 
 fn port(place: &Place) -> u16 {
     match place {
-        Place::Node => DNS_PORT,
+        Place::Node | Place::Dedicated(_) => DNS_PORT,
         Place::Address(server) => server.port(),
         Place::Interface { port, .. } => *port,
     }

@@ -18,6 +18,7 @@ use crate::guard::Mark;
 use crate::kubelet_resolv_conf::Domain;
 use crate::logging::Level;
 use crate::node_address::choose::{Families, Place};
+use crate::node_address::dedicated::{Dedicated, Unfit};
 use crate::upstream::server::DNS_PORT;
 use crate::upstream::{Server, Suffix};
 
@@ -147,11 +148,9 @@ impl FromStr for Place {
         if let Some(interface) = text.strip_prefix("interface:") {
             return parse_interface(interface);
         }
-        if text.strip_prefix("dedicated:").is_some_and(|ip| ip.parse::<IpAddr>().is_ok()) {
-            return refused(
-                "this version cannot put a dedicated address on the node yet; \
-                 put it on an interface yourself and write it here without \"dedicated:\", or write \"node\"",
-            );
+        if let Some(address) = text.strip_prefix("dedicated:") {
+            let ip = address.parse().map_err(|_| Unfit::NotPrivate);
+            return ip.and_then(Dedicated::new).map(Self::Dedicated).map_err(|unfit| Refused(unfit.to_string()));
         }
         if let Some(asked) = ends_like_a_port(text) {
             return refused(&asked);
@@ -160,7 +159,7 @@ impl FromStr for Place {
             let hint = not_a_place(text).map(|hint| format!("; {hint}")).unwrap_or_default();
             return Err(Refused(format!(
                 "allowed is \"node\", an address with an optional port (\"10.0.0.1\", \"10.0.0.1:5300\", \
-                 \"[fd00::1]:53\"), or \"interface:eth1\"{hint}"
+                 \"[fd00::1]:53\"), \"interface:eth1\", or \"dedicated:169.254.53.53\"{hint}"
             )));
         };
         can_be_listened_on(server.ip())?;
@@ -214,6 +213,7 @@ impl fmt::Display for Place {
             Self::Address(server) => server.fmt(f),
             Self::Interface { name, port: DNS_PORT } => write!(f, "interface:{name}"),
             Self::Interface { name, port } => write!(f, "interface:{name}:{port}"),
+            Self::Dedicated(one) => write!(f, "dedicated:{}", one.ip()),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
+use super::dedicated::Dedicated;
 use super::eligible::{self, Family};
 use super::node::{families, node};
 use super::table::{Address, Tables};
@@ -55,6 +56,8 @@ pub(crate) enum Place {
         /// The port.
         port: u16,
     },
+    /// `dedicated:169.254.53.53`: an address that is put on the node for Onward; port 53.
+    Dedicated(Dedicated),
 }
 
 /// Which families to listen on.
@@ -110,6 +113,9 @@ pub(crate) enum Origin {
     /// Named as a listen address.
     #[error("as configured")]
     Configured,
+    /// `dedicated:ADDRESS`.
+    #[error("an address for Onward alone, as configured")]
+    Dedicated,
     /// `node_ip` of our configuration.
     #[error("the node's address by `node_ip`")]
     NodeIp,
@@ -212,6 +218,17 @@ pub(crate) enum NoAddress {
     },
 }
 
+impl Place {
+    /// The address and port, where these are named.
+    pub(crate) fn server(&self) -> Option<Server> {
+        match self {
+            Self::Address(server) => Some(server.clone()),
+            Self::Dedicated(one) => Some(Server::new(one.ip(), DNS_PORT)),
+            Self::Node | Self::Interface { .. } => None,
+        }
+    }
+}
+
 impl NoAddress {
     /// Whether waiting may help (DHCP, a router, a link that is made later); otherwise the configuration must change.
     #[must_use]
@@ -230,6 +247,11 @@ pub(crate) fn choose(wanted: &Wanted, tables: &Tables) -> Result<Chosen, NoAddre
         let found = match place {
             Place::Node => node(wanted, tables, DNS_PORT, &mut chosen),
             Place::Address(server) => explicit(tables, server).map(|one| vec![one]),
+            Place::Dedicated(one) => Ok(vec![ListenAddress {
+                socket: SocketAddr::new(one.ip(), DNS_PORT),
+                origin: Origin::Dedicated,
+                present: tables.has(one.ip()),
+            }]),
             Place::Interface { name, port } => interface(wanted, tables, name, *port),
         };
         match found {

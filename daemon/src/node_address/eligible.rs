@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
+use super::dedicated;
 use super::table::{Address, Link, Route, Scope, Tables};
 use crate::net::reach;
 
@@ -55,8 +56,8 @@ const TUNNELS: [&str; 18] = [
     "gtp",
     "bareudp",
 ];
-/// Links that hold the addresses of Services and of the node-local cache.
-const HOLDERS: [&str; 2] = ["kube-ipvs0", "nodelocaldns"];
+/// Links that hold the addresses of Services, of the node-local cache, and our own dedicated ones.
+const HOLDERS: [&str; 3] = ["kube-ipvs0", "nodelocaldns", dedicated::LINK];
 /// How the names of links begin that container runtimes and pod networks make. With a default route nobody need know
 /// them.
 const INNER: [&str; 24] = [
@@ -86,7 +87,7 @@ const INNER: [&str; 24] = [
     "nerdctl",
 ];
 
-/// Whether a link never carries the node's address: tunnels, kube-ipvs0, nodelocaldns.
+/// Whether a link never carries the node's address: tunnels, kube-ipvs0, nodelocaldns, onward0.
 #[must_use]
 pub(crate) fn is_barred(link: &Link) -> bool {
     TUNNELS.contains(&link.kind.as_str()) || HOLDERS.contains(&link.name.as_str())

@@ -2,10 +2,11 @@
 //! change.
 //!
 //! [`netlink`] reads [`Tables`], [`mod@choose`] decides without I/O by the rules of [`eligible`], [`bell`] says when to
-//! read them again.
+//! read them again. [`dedicated`] is about addresses that are put on the node for Onward.
 
 pub(crate) mod bell;
 pub(crate) mod choose;
+pub(crate) mod dedicated;
 pub(crate) mod eligible;
 pub(crate) mod messages;
 pub(crate) mod netlink;

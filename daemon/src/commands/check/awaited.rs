@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::node::of_key;
+use crate::commands::dedicated;
 use crate::config::{Fault, Loaded, Origin};
 use crate::discovery::kubelet::Kubelet;
 use crate::discovery::last_good::{FILE, LastGood};
@@ -19,6 +20,7 @@ pub(super) fn find(loaded: &Loaded, kubelet: &Kubelet, own: &[SocketAddr], root:
     if let Ok(tables) = node_address::netlink::read() {
         awaited.extend(places(loaded, &wanted(settings, kubelet, Vec::new()), &tables));
         awaited.extend(scopes(loaded, &tables));
+        awaited.extend(dedicated(loaded, kubelet, &tables));
     }
     let inputs = Inputs {
         root,
@@ -50,6 +52,13 @@ fn places(loaded: &Loaded, wanted: &Wanted, tables: &Tables) -> Option<Fault> {
         }
     }
     (!missing.is_empty()).then(|| of_key(loaded, key, missing.join("; ")))?
+}
+
+/// Returns which dedicated addresses are not put on this node, and why. The node that has it already has no conflict.
+fn dedicated(loaded: &Loaded, kubelet: &Kubelet, tables: &Tables) -> Option<Fault> {
+    let against = dedicated::conflicts(&loaded.settings, kubelet, tables);
+    let told: Vec<String> = against.iter().map(|(one, conflict)| dedicated::tell(*one, conflict)).collect();
+    (!told.is_empty()).then(|| of_key(loaded, "listen", told.join("; ")))?
 }
 
 /// Returns which configured servers are on interfaces that the node does not have now.

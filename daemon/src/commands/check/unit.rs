@@ -22,7 +22,7 @@ const OURS: &str = "ONWARD_";
 
 /// What the unit says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(in crate::commands) struct Unit {
     /// `User=`; `None` for root.
     pub(super) user: Option<String>,
     /// `Group=`; `None` for the user's own.
@@ -47,7 +47,7 @@ pub(super) struct Unit {
 
 impl Unit {
     /// Reads the unit of this tree; `None` where none is installed.
-    pub(super) fn read(root: &Root) -> Option<Self> {
+    pub(in crate::commands) fn read(root: &Root) -> Option<Self> {
         let mut reader = Reader::new(root);
         let assignments = dropins::read(UNIT, "Service", &mut reader);
         if assignments.is_empty() {
@@ -105,13 +105,13 @@ impl Unit {
     }
 
     /// The variables that the configuration looks at.
-    pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
+    pub(in crate::commands) fn variables(&self) -> Vec<(OsString, OsString)> {
         let ours = self.environment.iter().filter(|(name, _)| name.starts_with(OURS));
         ours.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     /// The flags of `onward run` on the unit's command line; none where another command stands there.
-    pub(super) fn flags(&self) -> RunArgs {
+    pub(in crate::commands) fn flags(&self) -> RunArgs {
         let run = self.command.iter().position(|word| word == "run");
         let words = run.and_then(|run| self.command.get(run..)).unwrap_or_default();
         let line = CommandLine::try_parse_from(["onward"].into_iter().chain(words.iter().map(String::as_str)));
