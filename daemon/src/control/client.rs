@@ -47,7 +47,7 @@ pub(crate) enum AskError {
     },
 }
 
-/// Makes the call `method` of our interface. Returns what was replied.
+/// Makes the call `method`, of our interface if it names none. Returns what was replied.
 pub(crate) fn call<R: DeserializeOwned>(socket: &Path, method: &str, parameters: Value) -> Result<R, AskError> {
     let stream = send(socket, method, parameters, false);
     let reply = stream.and_then(|stream| receive(&mut BufReader::new(stream), &mut Vec::new()));
@@ -76,8 +76,10 @@ pub(crate) struct Replies {
     begun: Vec<u8>,
 }
 
-/// Makes the call `method` of our interface, to which several replies come.
+/// Makes the call `method` of our interface, to which several replies come, whenever there is something to tell. That
+/// the daemon replies at all is seen first: one that is stuck would look like one that has nothing to tell.
 pub(crate) fn stream(socket: &Path, method: &str, parameters: Value) -> Result<Replies, AskError> {
+    let _: Value = call(socket, "org.varlink.service.GetInfo", Value::Null)?;
     let stream = send(socket, method, parameters, true).map_err(|source| failed(socket, source))?;
     Ok(Replies { socket: socket.to_owned(), stream: BufReader::new(stream), begun: Vec::new() })
 }
@@ -111,7 +113,8 @@ fn send(socket: &Path, method: &str, parameters: Value, more: bool) -> io::Resul
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let call = Call { method: format!("{INTERFACE}.{method}"), parameters, more, ..Call::default() };
+    let method = if method.contains('.') { method.to_owned() } else { format!("{INTERFACE}.{method}") };
+    let call = Call { method, parameters, more, ..Call::default() };
     let mut bytes = serde_json::to_vec(&call)?;
     bytes.push(0);
     stream.write_all(&bytes)?;

@@ -158,6 +158,8 @@ pub(crate) struct Verdict {
     pub(crate) onwards: u64,
     /// Who raised the suspicion: `tag`, `spelling`, `silence`; none where a probe of routine found it.
     pub(crate) witness: Option<String>,
+    /// What to do about it, in sentences.
+    pub(crate) remedy: String,
 }
 
 /// What is remembered.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Diagnosis, Finding, Firewall, Severity};
+use super::{Diagnosis, Finding, Firewall, Severity, upstreams};
 use crate::control::client::AskError;
 use crate::control::status::{Overall, Status};
 use crate::integrate::nonce::Outcome;
@@ -45,8 +45,8 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, reached: &Reached, diag
         }),
         Ok(status) if status.state == Overall::Ok => diagnosis.well.push(format!("Onward is well: {}", status.summary)),
         Ok(status) => {
-            for trouble in &status.troubles {
-                let severity = if status.state == Overall::NoDns { Severity::Fault } else { Severity::Risk };
+            let (of_upstreams, severity) = (upstreams::examine(status), severity(status));
+            for trouble in status.troubles.iter().filter(|trouble| !upstreams::is_about_one(trouble, status)) {
                 diagnosis.add(Finding {
                     severity,
                     what: format!("Onward says: {trouble}"),
@@ -55,6 +55,7 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, reached: &Reached, diag
                     cure: vec!["onward status".to_owned(), "journalctl -xu onward".to_owned()],
                 });
             }
+            diagnosis.findings.extend(of_upstreams);
         }
     }
     if let Ok(status) = daemon {
@@ -101,7 +102,12 @@ fn another_version(status: &Status, own: &str) -> Option<Finding> {
     })
 }
 
-fn effect(state: Overall) -> &'static str {
+/// How bad what the daemon says is.
+pub(super) fn severity(status: &Status) -> Severity {
+    if status.state == Overall::NoDns { Severity::Fault } else { Severity::Risk }
+}
+
+pub(super) fn effect(state: Overall) -> &'static str {
     match state {
         Overall::NoDns => "pods get what is remembered, else SERVFAIL",
         Overall::Ok | Overall::Degraded | Overall::Unknown => "none while other servers answer",

@@ -9,6 +9,7 @@
 //! loop_probe   whether a loop would form now, by a probe in the place of a CoreDNS that is down
 //! daemon       whether Onward runs, is well, and is reached from pods
 //! firewall     what keeps pods away from it, and what opens the port
+//! upstreams    servers that loop, are silent or slow, as the daemon knows them
 //! path         whether ways bear long messages (MTU)
 //! machine      full disks, the clock, versions
 //! ```
@@ -28,6 +29,7 @@ mod pods;
 mod sandbox;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

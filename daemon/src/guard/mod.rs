@@ -29,6 +29,7 @@ pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod marks;
 pub(crate) mod probe;
+pub(crate) mod remedy;
 pub(crate) mod report;
 pub(crate) mod run;
 mod settings;

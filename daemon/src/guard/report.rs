@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mark_support::Marks;
+use super::remedy::remedy;
 use super::verdict::{Evidence, Standing, Witness};
 use crate::logging::LogEvent;
 use crate::upstream::{Transport, Upstream};
@@ -81,12 +82,12 @@ impl Report {
             Kind::Looping => format!(
                 "{server} (from {source}) sends {names} back to us over {over}{}; not asking it until it answers by itself. {}",
                 self.path(),
-                self.remedy()
+                remedy(&self.upstream)
             ),
             Kind::HalfLooping | Kind::Halved => format!(
                 "{server} (from {source}) sends some {names} back to us over {over}{}, answering others; asking it last. {}",
                 self.path(),
-                self.remedy()
+                remedy(&self.upstream)
             ),
             Kind::Released => format!("{server} (from {source}) answers {names} over {over} by itself again; in use"),
             Kind::Faded => format!(
@@ -148,15 +149,9 @@ impl Report {
             fields.push(("came_home_over", transport(evidence.over).to_owned()));
         }
         if matches!(self.kind, Kind::Looping | Kind::HalfLooping | Kind::Halved | Kind::Holds(..)) {
-            fields.push(("remedy", self.remedy()));
+            fields.push(("remedy", remedy(&self.upstream)));
         }
         fields
-    }
-
-    /// What to do, as concretely as the address and its source allow.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        format!("{} The address is from {}: {}", self.at_the_server(), self.upstream.source, self.at_the_source())
     }
 
     fn path(&self) -> String {
@@ -171,57 +166,6 @@ impl Report {
             false => format!(" over {}", transport(evidence.over)),
         };
         format!(" (our probe came home from {}{other_transport}{others})", evidence.from)
-    }
-
-    /// What runs at well-known addresses, and where it is told whom to ask.
-    fn at_the_server(&self) -> &'static str {
-        let server = &self.upstream.endpoint.server;
-        match (server.ip().to_string().as_str(), server.port()) {
-            ("127.0.0.53" | "127.0.0.54", 53) => {
-                "That is systemd-resolved, which has our address among its servers: `resolvectl dns` shows where; take it \
-                 out of DNS= in /etc/systemd/resolved.conf and its drop-ins, of the link's .network file, or of what DHCP gives."
-            }
-            ("127.0.0.11", 53) => {
-                "That is Docker's resolver, which copied its servers from the host's resolv.conf when the container started: \
-                 give dockerd a \"dns\" list in /etc/docker/daemon.json that does not hold our address."
-            }
-            ("169.254.25.10", _) => {
-                "That is the node cache of kubespray, which forwards to the node's own resolvers, that is to us: set \
-                 upstream_dns_servers, and keep 169.254.25.10 out of the node's own list (resolvconf_mode: none)."
-            }
-            ("169.254.20.10", _) => {
-                "That is NodeLocal DNSCache, which forwards to the node's own resolvers, that is to us: it serves pods; keep \
-                 it out of the node's own list."
-            }
-            (ip, _) if ip.starts_with("127.") || ip == "::1" => {
-                "That is a resolver on this node (`ss -lunp` names it; often dnsmasq, alone or started by NetworkManager) that \
-                 has our address among its servers: take it out of its server= lines or of the resolv.conf that it reads."
-            }
-            _ => {
-                "Whatever answers at that address has this node among its servers: take this node out there (for the cluster's \
-                 own DNS, the forward line of CoreDNS's Corefile), or that address out here."
-            }
-        }
-    }
-
-    /// Who writes the file that named the address.
-    fn at_the_source(&self) -> &'static str {
-        let source = &*self.upstream.source;
-        if source == "configuration" || source.contains("/onward/") {
-            "change the servers in /etc/onward/onward.toml or its drop-ins."
-        } else if source.contains("NetworkManager") {
-            "change the connection with `nmcli connection modify NAME ipv4.dns …`, or what DHCP gives."
-        } else if source.contains("dnsmasq") {
-            "change the server= lines there."
-        } else if source.contains("/systemd/resolve") || source.contains("resolved") {
-            "change DNS= in /etc/systemd/resolved.conf and its drop-ins, the link's .network file, or what DHCP gives."
-        } else if source.contains("/systemd/") {
-            "change DNS= in the link's .network file, or what DHCP gives."
-        } else if source.contains("/resolvconf") {
-            "change dns-nameservers in /etc/network/interfaces, or what DHCP gives."
-        } else {
-            "take the line out there, or change what writes that file (its first lines mostly say)."
-        }
     }
 }
 
@@ -302,7 +246,7 @@ mod tests {
             ("10.96.0.10", "/run/systemd/resolve/resolv.conf", ["Corefile", "resolved.conf"]),
             ("127.0.0.11", "/etc/resolv.conf", ["dockerd", "take the line out"]),
         ] {
-            let remedy = report(server, source, "").remedy();
+            let remedy = remedy(&report(server, source, "").upstream);
             assert!(what.iter().all(|what| remedy.contains(what)), "{remedy}");
         }
     }

@@ -9,6 +9,7 @@ use crate::control::status::{
     Blocked, Cache, Configuration, File, List, Listener, Overall, Queries, Status, Upstream, Verdict,
 };
 use crate::exchange::{Histogram, UpstreamCounters};
+use crate::guard::remedy::remedy;
 use crate::guard::{Asked, Standing, Witness};
 use crate::upstream::{self, Transport, UpstreamId};
 use crate::wire::query::shown;
@@ -232,6 +233,7 @@ impl Gathered {
             through: verdict.evidence.from.to_string(),
             onwards: count(verdict.evidence.onwards),
             witness: verdict.evidence.witness.as_ref().map(Witness::to_string),
+            remedy: remedy(upstream),
         });
         told.collect()
     }
