@@ -2,13 +2,35 @@
 
 use std::net::IpAddr;
 
-use super::{Diagnosis, Finding, Severity, upstreams};
+use ipnet::IpNet;
+
+use super::{Diagnosis, Finding, Firewall, Severity, upstreams};
 use crate::control::client::AskError;
 use crate::control::status::{Overall, Status};
+use crate::integrate::nonce::Outcome;
 use crate::integrate::reach::{Asked, trouble};
 
-/// Adds what the daemon says of itself, and what came of asking the addresses in its file. `names` are those.
-pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked: &[Asked], diagnosis: &mut Diagnosis) {
+/// What came of asking the addresses in the file for pods, and what may explain it.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// The addresses in the file.
+    pub(crate) names: Vec<IpAddr>,
+    /// Each question.
+    pub(crate) asked: Vec<Asked>,
+    /// The networks of the pods that were asked from.
+    pub(crate) networks: Vec<IpNet>,
+    /// The node's firewall; looked at where pods do not get through.
+    pub(crate) firewall: Firewall,
+}
+
+/// Whether packets of pods are dropped or rejected on their way.
+pub(crate) fn is_shut(asked: &[Asked]) -> bool {
+    asked.iter().any(|one| one.pod.is_some() && matches!(one.outcome, Outcome::Silence | Outcome::Closed))
+}
+
+/// Adds what the daemon says of itself, and what came of asking the addresses in its file.
+pub(crate) fn examine(daemon: &Result<Status, AskError>, reached: &Reached, diagnosis: &mut Diagnosis) {
+    let Reached { names, asked, networks, firewall } = reached;
     match daemon {
         Err(AskError::NotRunning(_)) if names.is_empty() => {
             diagnosis.well.push("Onward does not run here, and has written no file for pods".to_owned());
@@ -42,16 +64,14 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked
     // That nothing answers while nothing runs is no news.
     let told = if daemon.is_ok() { trouble(asked) } else { Vec::new() };
     for line in &told {
+        let asked_now = "asked just now, over UDP and TCP".to_owned();
         diagnosis.add(Finding {
             severity: Severity::Fault,
             what: line.clone(),
-            evidence: vec!["asked just now, over UDP and TCP".to_owned()],
+            evidence: std::iter::once(asked_now).chain(firewall.evidence().filter(|_| is_shut(asked))).collect(),
             effect: "pods there resolve nothing outside the cluster, and CoreDNS among them nothing for others"
                 .to_owned(),
-            cure: vec![
-                "nft list ruleset | grep -n 'dport 53'".to_owned(),
-                "# open port 53, UDP and TCP, from the network of pods to this node".to_owned(),
-            ],
+            cure: if is_shut(asked) { firewall.cure(networks) } else { by_hand(networks) },
         });
     }
     let pods = asked.iter().filter_map(|one| one.pod.as_deref()).collect::<std::collections::BTreeSet<_>>();
@@ -59,6 +79,16 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, names: &[IpAddr], asked
         let from = if pods.is_empty() { String::new() } else { format!(" and {} pod(s)", pods.len()) };
         diagnosis.well.push(format!("{} is reached over UDP and TCP from this node{from}", shown(names)));
     }
+}
+
+/// What to do where no firewall keeps pods away: they are refused, or another program answers.
+fn by_hand(networks: &[IpNet]) -> Vec<String> {
+    let networks: Vec<String> = networks.iter().map(|network| format!("\"{network}\"")).collect();
+    let mut cure = vec!["ss -lntup 'sport = :53'".to_owned()];
+    if !networks.is_empty() {
+        cure.push(format!("# if they are refused: add {} to allow in /etc/onward/onward.toml", networks.join(", ")));
+    }
+    cure
 }
 
 /// The daemon is of another version than this command, which is of the version that was installed last.

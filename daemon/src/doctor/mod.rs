@@ -8,6 +8,7 @@
 //! coredns      where CoreDNS forwards to, zone by zone, and what it said before it ended
 //! loop_probe   whether a loop would form now, by a probe in the place of a CoreDNS that is down
 //! daemon       whether Onward runs, is well, and is reached from pods
+//! firewall     what keeps pods away from it, and what opens the port
 //! upstreams    servers that loop, are silent or slow, as the daemon knows them
 //! path         whether ways bear long messages (MTU)
 //! machine      full disks, the clock, versions
@@ -18,6 +19,7 @@
 
 mod coredns;
 mod daemon;
+mod firewall;
 mod handed_file;
 mod loop_probe;
 mod machine;
@@ -43,7 +45,8 @@ use crate::upstream::Endpoint;
 use crate::upstream::server::DNS_PORT;
 use sandbox::Sandbox;
 
-pub(crate) use daemon::examine as examine_daemon;
+pub(crate) use daemon::{Reached, examine as examine_daemon, is_shut};
+pub(crate) use firewall::Firewall;
 pub(crate) use machine::Machine;
 pub(crate) use path::{examine as examine_paths, try_all as try_paths};
 

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::gethostname;
 
 use crate::discovery::Root;
+use crate::upstream::server::DNS_PORT;
 
 /// Maximum number of pods that are asked from: one shows it, and policies may hold for some alone.
 const PODS_MAX: usize = 4;
@@ -41,6 +43,18 @@ impl Pod {
     /// Where it cannot be entered: the pod has ended, or a privilege is missing.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         within(self.process, "net", CloneFlags::CLONE_NEWNET, work)
+    }
+
+    /// The address that the pod sends from to that one; none where it has no way there. Nothing is sent.
+    #[must_use]
+    pub(crate) fn address_towards(&self, ip: IpAddr) -> Option<IpAddr> {
+        let any = if ip.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        let address = || {
+            let socket = UdpSocket::bind((any, 0)).ok()?;
+            socket.connect((ip, DNS_PORT)).ok()?;
+            Some(socket.local_addr().ok()?.ip())
+        };
+        self.within(address).ok()?
     }
 }
 

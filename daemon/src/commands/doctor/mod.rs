@@ -3,21 +3,24 @@
 
 mod bundle;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use super::{Failure, daemon};
 use crate::clock;
 use crate::control::client::AskError;
 use crate::control::status::Status;
 use crate::discovery::{Root, resolv_conf};
-use crate::doctor::{self, Around, Diagnosis, Finding, Machine, Onward, Severity};
+use crate::doctor::{self, Around, Diagnosis, Finding, Firewall, Machine, Onward, Reached, Severity};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach;
+use crate::node_address;
 use crate::upstream::server::DNS_PORT;
 use bundle::Part;
 
@@ -31,7 +34,7 @@ const UPSTREAMS_MAX: usize = 8;
     long_about = "Find out what is wrong with DNS on this node, and say what to do: whose /etc/resolv.conf is, which file kubelet \
                   gives to pods and what it names, what the pods that run really have, where CoreDNS forwards to and what it \
                   said before it ended, whether a loop would form now and through whom, whether Onward runs, is well, is what was \
-                  installed last, and is reached from the networks of pods, whether long messages pass, full disks, the clock, \
+                  installed last, and is reached from the networks of pods (and if not, which rule of the firewall is in the way), whether long messages pass, full disks, the clock, \
                   versions.\n\nTo find a loop it asks, from the pod of a CoreDNS that is down, what that \
                   CoreDNS would ask, and listens for a moment in its place: one question to each server, which goes around \
                   once at most. Where a CoreDNS runs it asks nothing of the kind.\n\nEach \
@@ -104,11 +107,25 @@ fn look(root: &Root, onward: &Onward, status: &Result<Status, AskError>) -> Diag
     let file = root.read(&onward.file).ok().flatten().unwrap_or_default();
     let names: Vec<IpAddr> = resolv_conf::parse(&file).nameservers.iter().map(|named| named.server.ip()).collect();
     let asked = if status.is_ok() { reach::try_all(&names, &pods) } else { Vec::new() };
-    doctor::examine_daemon(status, &names, &asked, &mut diagnosis);
+    let firewall = if doctor::is_shut(&asked) { Firewall::look(root) } else { Firewall::default() };
+    let reached = Reached { networks: networks(&names, &pods), names, asked, firewall };
+    doctor::examine_daemon(status, &reached, &mut diagnosis);
     if let Ok(status) = status {
-        doctor::examine_paths(&doctor::try_paths(&names, &asked_upstream(status), &pods), &mut diagnosis);
+        doctor::examine_paths(&doctor::try_paths(&reached.names, &asked_upstream(status), &pods), &mut diagnosis);
     }
     diagnosis
+}
+
+/// The networks from which pods ask these servers: as this node routes them, else each pod by itself.
+fn networks(servers: &[IpAddr], pods: &[Pod]) -> Vec<IpNet> {
+    let tables = node_address::netlink::read().unwrap_or_default();
+    let routed = |ip: IpAddr| {
+        let networks = tables.routes.iter().map(|route| route.destination);
+        let around = networks.filter(|network| network.prefix_len() > 0 && network.contains(&ip));
+        around.max_by_key(IpNet::prefix_len).unwrap_or_else(|| ip.into())
+    };
+    let each = pods.iter().flat_map(|pod| servers.iter().filter_map(|server| pod.address_towards(*server)));
+    each.map(routed).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The servers that the daemon asks on the port of DNS, each once.
