@@ -5,6 +5,7 @@ mod report;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -15,10 +16,13 @@ use crate::discovery::Root;
 use crate::integrate::plan::{Plan, Restart};
 use crate::integrate::pods::Pod;
 use crate::integrate::reach::{self, Asked};
+use crate::integrate::turn::Turn;
 use crate::integrate::{self, Onward, Program, Trouble, Undoing};
 use crate::kubelet_resolv_conf;
 use report::Report;
 
+/// Time for which the end of another run is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The exit code of `--check` where something would be changed.
 const WOULD_CHANGE: u8 = 1;
 
@@ -106,6 +110,7 @@ pub(super) fn integrate(args: &IntegrateArgs, out: &mut dyn Write) -> Result<(),
     must_be_root()?;
     let IntegrateArgs { program, how } = args;
     let root = Root::machine();
+    let _turn = take_turn(&root, how)?;
     let mut report = Report::new(*program, how.check);
     let ended = integrate_one(&root, *program, how, &mut report);
     if let Err(failure) = &ended {
@@ -122,6 +127,7 @@ pub(super) fn integrate(args: &IntegrateArgs, out: &mut dyn Write) -> Result<(),
 pub(super) fn revert(args: &RevertArgs, out: &mut dyn Write) -> Result<(), Failure> {
     must_be_root()?;
     let root = Root::machine();
+    let _turn = take_turn(&root, &args.how)?;
     // In the other order, so that directories that one made and another filled are empty in the end.
     let all = || Program::ALL.into_iter().rev().collect();
     let programs: Vec<Program> = if args.programs.is_empty() { all() } else { args.programs.clone() };
@@ -139,6 +145,14 @@ pub(super) fn revert(args: &RevertArgs, out: &mut dyn Write) -> Result<(), Failu
         ended = ended.and(this); // one that fails keeps none of the others
     }
     ended
+}
+
+/// Waits for the end of another run; one that changes nothing need not.
+fn take_turn(root: &Root, how: &HowArgs) -> Result<Option<Turn>, Failure> {
+    if how.check {
+        return Ok(None);
+    }
+    Turn::take(root, PATIENCE).map(Some).map_err(|error| Failure::System(error.to_string()))
 }
 
 fn revert_one(root: &Root, program: Program, how: &HowArgs, report: &mut Report) -> Result<(), Failure> {

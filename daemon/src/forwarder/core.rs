@@ -20,6 +20,7 @@ use crate::exchange::{Action, AttemptId, CLIENT_BUDGET, Engine, EngineReport, Fa
 use crate::guard::{HOLD, PROBE_HOLD, Witness};
 use crate::upstream::UpstreamId;
 use crate::waiters::{Asker, ReplyTo};
+use crate::wire::QuestionKey;
 
 /// See the module.
 pub struct Forwarder {
@@ -69,6 +70,22 @@ impl Forwarder {
             Disposition::Respond => Reply::Now,
             disposition => self.carry_out(disposition, incoming, out),
         }
+    }
+
+    /// Event: a query that an earlier process took, whose client gives up at `deadline`: it has no more time than it
+    /// had there. One whose client has given up is dropped.
+    pub fn handle_left_query(&mut self, incoming: &Incoming<'_>, deadline: Instant, out: &mut Vec<u8>) -> Reply {
+        if deadline <= self.intake.context.now {
+            return Reply::None;
+        }
+        self.intake.deadline = Some(deadline);
+        let reply = self.handle_query(incoming, out);
+        self.intake.deadline = None;
+        if reply == Reply::Later {
+            let key = QuestionKey::new(self.intake.query.key());
+            self.engine.remind(&key, deadline);
+        }
+        reply
     }
 
     /// Does what is not simply to respond. Apart, so that hits need not make room for it.

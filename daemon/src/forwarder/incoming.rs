@@ -63,13 +63,15 @@ pub struct Intake {
     pub(super) context: BatchContext,
     /// What has been counted.
     pub(super) counters: Counters,
+    /// When the client of the query in hand gives up, where that is known: an earlier process took the query.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Intake {
     /// Makes an intake for the time of `context`.
     #[must_use]
     pub fn new(context: BatchContext) -> Self {
-        Self { query: Query::default(), context, counters: Counters::default() }
+        Self { query: Query::default(), context, counters: Counters::default(), deadline: None }
     }
 
     /// What has been counted.

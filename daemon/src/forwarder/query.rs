@@ -85,7 +85,7 @@ impl Shared {
     /// Reads a packet and writes its response to `out` where that needs no upstream.
     #[inline]
     pub fn decide(&self, intake: &mut Intake, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Disposition {
-        let Intake { query, context, counters } = intake;
+        let Intake { query, context, counters, deadline: _ } = intake;
         let packet = incoming.packet;
         let plain = query.read(packet);
         if !context.admits(incoming.from.ip()) {
@@ -313,7 +313,10 @@ impl Shared {
         let (query, now) = (&intake.query, intake.context.now);
         let through = marks.returned.map(|back| back.through);
         let is_sure = marks.returned.is_some_and(|back| back.is_sure);
-        let deadline = now + if is_sure { HOLD } else { CLIENT_BUDGET };
+        let deadline = match intake.deadline {
+            Some(deadline) => deadline,
+            None => now + if is_sure { HOLD } else { CLIENT_BUDGET },
+        };
         let returned = marks.returned.map(|back| self.returned(back, query, deadline, broadcast));
         if returned == Some(ReturnedQuery::Refuse) {
             self.waiters.was_refused(query.key(), now);

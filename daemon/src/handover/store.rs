@@ -17,7 +17,7 @@ use nix::libc::{AF_INET, SOCK_STREAM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sd_notify::NotifyState;
 
-use super::unfinished::{Connection, Unfinished};
+use super::unfinished::{Connection, Unfinished, WaitingQuery};
 use crate::logging::LogEvent;
 use crate::net::bind::Kept;
 use crate::server::tcp::LeftConnection;
@@ -28,12 +28,11 @@ const UNFINISHED: &str = "unfinished";
 const CACHE: &str = "cache";
 /// The name of the connections of clients.
 const CONNECTIONS: &str = "connections";
-/// Maximum number of connections that are left to the next process, since the store has room for listeners, too.
-pub(crate) const CONNECTIONS_MOST: usize = 512;
+/// Maximum number of connections that are left to the next process: systemd tells it the name of each, and all names
+/// together have 128 KiB (`MAX_ARG_STRLEN`).
+const CONNECTIONS_MOST: usize = 4096;
 /// Maximum number of descriptors in one message (`SCM_MAX_FD` of Linux is 253).
 const AT_ONCE: usize = 200;
-/// The number of the first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
-const FIRST: usize = 3;
 /// Maximum time that systemd has for what it was told, before the process ends all the same.
 const BARRIER: Duration = Duration::from_secs(1);
 
@@ -45,6 +44,8 @@ pub(crate) struct Inherited {
     connections: HashMap<(SocketAddr, SocketAddr), TcpStream>,
     unfinished: Unfinished,
     cache: Option<File>,
+    /// Descriptors that were passed and that nobody knows.
+    unknown: usize,
 }
 
 impl Inherited {
@@ -57,32 +58,43 @@ impl Inherited {
             return inherited;
         }
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
         let mut descriptors = ListenFd::from_env();
-        for (index, name) in (0..descriptors.len()).zip(names.split(':')) {
-            if name == UNFINISHED {
-                inherited.unfinished = read_unfinished(index);
-            } else if name == CACHE {
-                inherited.cache = take_memory(index).ok();
-            } else if name == CONNECTIONS {
-                let taken = descriptors.take_custom::<TcpStream>(index, AF_INET, SOCK_STREAM, "connection");
-                if let Ok(Some(socket)) = taken
-                    && let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr())
-                {
-                    inherited.connections.insert((local, peer), socket);
-                }
-            } else if let Ok(Some(socket)) = descriptors.take_udp_socket(index) {
-                if let Ok(address) = socket.local_addr() {
-                    inherited.listeners.entry(address).or_default().udp.push(socket);
-                }
-            } else if let Ok(Some(listener)) = descriptors.take_tcp_listener(index)
-                && let Ok(address) = listener.local_addr()
-            {
-                inherited.listeners.entry(address).or_default().tcp = Some(listener);
+        for index in 0..descriptors.len() {
+            inherited.take_in(&mut descriptors, index, names.next().unwrap_or_default());
+            // What is still there is of no kind that is known: left open it would be so for as long as this process.
+            if let Ok(Some(number)) = descriptors.take_raw_fd(index) {
+                let _ = nix::unistd::close(number);
+                inherited.unknown += 1;
             }
         }
         // They hold for this once; in the store a connection would outlive its client.
         [UNFINISHED, CONNECTIONS].into_iter().for_each(forget);
         inherited
+    }
+
+    /// Takes the descriptor of that place, if it is of a kind that is known.
+    fn take_in(&mut self, descriptors: &mut ListenFd, index: usize, name: &str) {
+        if name == UNFINISHED {
+            self.unfinished = read_unfinished(descriptors, index);
+        } else if name == CACHE {
+            self.cache = take_memory(descriptors, index).ok();
+        } else if name == CONNECTIONS {
+            let taken = descriptors.take_custom::<TcpStream>(index, AF_INET, SOCK_STREAM, "connection");
+            if let Ok(Some(socket)) = taken
+                && let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr())
+            {
+                self.connections.insert((local, peer), socket);
+            }
+        } else if let Ok(Some(socket)) = descriptors.take_udp_socket(index) {
+            if let Ok(address) = socket.local_addr() {
+                self.listeners.entry(address).or_default().udp.push(socket);
+            }
+        } else if let Ok(Some(listener)) = descriptors.take_tcp_listener(index)
+            && let Ok(address) = listener.local_addr()
+        {
+            self.listeners.entry(address).or_default().tcp = Some(listener);
+        }
     }
 
     /// Takes the sockets of a listen address; those that are not there are missing from the result.
@@ -91,7 +103,7 @@ impl Inherited {
     }
 
     /// Takes the queries that clients asked at a listen address and that were in flight.
-    pub(crate) fn take_queries(&mut self, address: SocketAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn take_queries(&mut self, address: SocketAddr) -> Vec<WaitingQuery> {
         self.unfinished.take_queries(address)
     }
 
@@ -118,22 +130,27 @@ impl Inherited {
         }
         self.connections.clear();
         self.unfinished = Unfinished::default();
+        if let number @ 1.. = std::mem::take(&mut self.unknown) {
+            log::warn!(
+                event = LogEvent::HandoverDropped, number;
+                "systemd passed {number} descriptors of a kind that is not known here: they are closed"
+            );
+        }
     }
 }
 
 /// Takes memory that systemd passed.
-fn take_memory(index: usize) -> io::Result<File> {
-    let number = FIRST + index;
+fn take_memory(descriptors: &mut ListenFd, index: usize) -> io::Result<File> {
+    let number = descriptors.take_raw_fd(index)?.ok_or(io::ErrorKind::NotFound)?;
     // Opened by its path, since a number alone is no descriptor without unsafe code.
     let file = File::open(format!("/proc/self/fd/{number}"));
-    if let Ok(number) = i32::try_from(number) {
-        let _ = nix::unistd::close(number);
-    }
+    let _ = nix::unistd::close(number);
     file
 }
 
-fn read_unfinished(index: usize) -> Unfinished {
-    let read = take_memory(index).map_err(|error| error.to_string()).and_then(|file| Unfinished::read(&file));
+fn read_unfinished(descriptors: &mut ListenFd, index: usize) -> Unfinished {
+    let read =
+        take_memory(descriptors, index).map_err(|error| error.to_string()).and_then(|file| Unfinished::read(&file));
     read.unwrap_or_else(|why| {
         log::warn!(event = LogEvent::HandoverDropped, why:%; "what the process before left unfinished is put aside: {why}");
         Unfinished::default()
@@ -149,8 +166,17 @@ pub(crate) fn keep_cache(memory: &OwnedFd) {
 /// Returns whether descriptors outlive this process. systemd says so itself from version 254 on; the unit does for
 /// older ones.
 pub(crate) fn is_there() -> bool {
-    let room = env::var("FDSTORE").ok().and_then(|room| room.parse::<u32>().ok());
-    env::var_os("NOTIFY_SOCKET").is_some() && room.is_some_and(|room| room > 0)
+    env::var_os("NOTIFY_SOCKET").is_some() && room() > 0
+}
+
+/// The number of descriptors that there is room for.
+fn room() -> usize {
+    env::var("FDSTORE").ok().and_then(|room| room.parse().ok()).unwrap_or(0)
+}
+
+/// Maximum number of connections that are left to the next process: half of the room is for what every start needs.
+pub(crate) fn most_connections() -> usize {
+    CONNECTIONS_MOST.min(room() / 2)
 }
 
 /// Returns the name of the sockets of a listen address, in which no colon may stand.

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,21 @@ struct Query {
     listener: SocketAddr,
     client: SocketAddr,
     message: Vec<u8>,
+    /// When the client gives up, in milliseconds since the machine was booted, which is the same for all processes. An
+    /// older version says nothing of it.
+    #[serde(default)]
+    deadline: Option<u64>,
+}
+
+/// A query over UDP that waits for its response.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WaitingQuery {
+    /// Who asked.
+    pub(crate) client: SocketAddr,
+    /// What came.
+    pub(crate) message: Vec<u8>,
+    /// When the client gives up, as time since the machine was booted; `None`: not known.
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// What was on its way over a connection of a client, whose socket is kept beside it.
@@ -69,15 +85,22 @@ impl Unfinished {
         self.connections.extract_if(.., |connection| connection.listener == listener).collect()
     }
 
-    /// Adds a query that `client` sent to `listener`.
-    pub(crate) fn add_query(&mut self, listener: SocketAddr, client: SocketAddr, message: &[u8]) {
-        self.queries.push(Query { listener, client, message: message.to_vec() });
+    /// Adds a query that came to `listener`.
+    pub(crate) fn add_query(&mut self, listener: SocketAddr, query: WaitingQuery) {
+        let WaitingQuery { client, message, deadline } = query;
+        let deadline = deadline.and_then(|deadline| deadline.as_millis().try_into().ok());
+        self.queries.push(Query { listener, client, message, deadline });
     }
 
-    /// Takes out the queries that clients sent to `listener`, with who sent them.
-    pub(crate) fn take_queries(&mut self, listener: SocketAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+    /// Takes out the queries that came to `listener`.
+    pub(crate) fn take_queries(&mut self, listener: SocketAddr) -> Vec<WaitingQuery> {
         let taken = self.queries.extract_if(.., |query| query.listener == listener);
-        taken.map(|query| (query.client, query.message)).collect()
+        let waiting = |Query { client, message, deadline, .. }| WaitingQuery {
+            client,
+            message,
+            deadline: deadline.map(Duration::from_millis),
+        };
+        taken.map(waiting).collect()
     }
 
     /// The number of queries over UDP, and of connections.
@@ -112,10 +135,15 @@ mod tests {
     use super::memory::tests::{raw, spoilt};
     use super::*;
 
+    fn waiting(client: &str, message: &[u8]) -> WaitingQuery {
+        let deadline = Some(Duration::from_millis(7_001_800));
+        WaitingQuery { client: client.parse().unwrap(), message: message.to_vec(), deadline }
+    }
+
     fn unfinished() -> Unfinished {
         let mut unfinished = Unfinished::new();
-        unfinished.add_query("10.0.0.1:53".parse().unwrap(), "10.0.0.9:4000".parse().unwrap(), b"one");
-        unfinished.add_query("[fd00::1]:53".parse().unwrap(), "[fe80::1%3]:4000".parse().unwrap(), b"two");
+        unfinished.add_query("10.0.0.1:53".parse().unwrap(), waiting("10.0.0.9:4000", b"one"));
+        unfinished.add_query("[fd00::1]:53".parse().unwrap(), waiting("[fe80::1%3]:4000", b"two"));
         unfinished.add_connection(Connection {
             listener: "0.0.0.0:53".parse().unwrap(),
             local: "10.0.0.1:53".parse().unwrap(),
@@ -131,7 +159,7 @@ mod tests {
         let mut read = Unfinished::read(&File::from(unfinished().write().unwrap())).unwrap();
         assert_eq!(read, unfinished());
         let listener = "[fd00::1]:53".parse().unwrap();
-        assert_eq!(read.take_queries(listener), [("[fe80::1%3]:4000".parse().unwrap(), b"two".to_vec())]);
+        assert_eq!(read.take_queries(listener), [waiting("[fe80::1%3]:4000", b"two")]);
         assert_eq!((read.take_queries(listener), read.len()), (Vec::new(), (1, 1)));
         assert_eq!(read.take_connections(listener), []);
         assert_eq!(read.take_connections("0.0.0.0:53".parse().unwrap()), unfinished().connections);
@@ -141,6 +169,15 @@ mod tests {
     fn what_is_cut_or_damaged_anywhere_is_put_aside() {
         let whole = raw(&File::from(unfinished().write().unwrap()));
         assert!(spoilt(&whole).iter().all(|file| Unfinished::read(file).is_err()));
+    }
+
+    #[test]
+    fn a_version_that_knew_no_deadlines_is_understood() {
+        let text = br#"{"format": 1, "connections": [],
+            "queries": [{"listener": "10.0.0.1:53", "client": "10.0.0.9:4000", "message": [111]}]}"#;
+        let mut read = Unfinished::read(&File::from(memory::write(NAME, text).unwrap())).unwrap();
+        let expected = WaitingQuery { deadline: None, ..waiting("10.0.0.9:4000", b"o") };
+        assert_eq!(read.take_queries("10.0.0.1:53".parse().unwrap()), [expected]);
     }
 
     #[test]

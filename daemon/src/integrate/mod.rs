@@ -4,7 +4,8 @@
 //! The way through this folder: [`Program::plan`] reads what the program is told (`unit`, `settings`) and says what
 //! is to become of which file ([`plan`]); one file for each program knows where it looks. [`reach`] finds out whether
 //! pods reach Onward at all ([`pods`], [`nonce`]). [`carry_out`] keeps what is there ([`kept`]) and then does it
-//! ([`apply`]); [`take_back`] undoes it. What a person reads, and how a command ends, is for `commands`.
+//! ([`apply`]); [`take_back`] undoes it. One run at a time has its [`turn`]. What a
+//! person reads, and how a command ends, is for `commands`.
 //!
 //! Nothing is ever restarted here: the plan says what must be.
 
@@ -23,6 +24,7 @@ pub(crate) mod reach;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod turn;
 mod unit;
 
 use std::net::IpAddr;

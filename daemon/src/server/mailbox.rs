@@ -26,8 +26,9 @@ pub(crate) enum Mail {
     Listen(ListenerId, UdpSocket),
     /// Serve it no longer.
     Unlisten(ListenerId),
-    /// Take this query as if it had come from this client: it was in flight when an earlier process ended.
-    Query(ListenerId, SocketAddr, Vec<u8>),
+    /// Take this query as if it had come from this client, which waits until then: it was in flight when an earlier
+    /// process ended.
+    Query(ListenerId, SocketAddr, Vec<u8>, Instant),
     /// Say there what you know.
     Report(Reports),
     /// Go on until no client waits, or until this time; then end.

@@ -281,9 +281,9 @@ impl Worker {
                     self.listeners.open(id, socket, &self.epoll, LISTENERS - u64::from(id.0));
                 }
                 Mail::Unlisten(id) => self.listeners.close(id, now),
-                Mail::Query(id, client, query) => {
+                Mail::Query(id, client, query, deadline) => {
                     let incoming = Incoming { packet: &query, from: client, ingress: Ingress::Udp(id) };
-                    self.take_query(&incoming, ReplyTo::Udp(id, client), buffers, now);
+                    self.take_query(&incoming, (ReplyTo::Udp(id, client), deadline), buffers, now);
                 }
                 Mail::Report(to) => drop(to.send((self.parts.index, self.report(now)))),
                 Mail::Drain(until) => self.ends = Some(until),
@@ -293,9 +293,15 @@ impl Worker {
     }
 
     /// Takes a query that an earlier process received.
-    fn take_query(&mut self, query: &Incoming<'_>, reply_to: ReplyTo, buffers: &mut Buffers, now: Instant) {
+    fn take_query(
+        &mut self,
+        query: &Incoming<'_>,
+        (reply_to, deadline): (ReplyTo, Instant),
+        buffers: &mut Buffers,
+        now: Instant,
+    ) {
         self.forwarder.begin_batch(now);
-        if self.forwarder.handle_query(query, &mut buffers.out) == Reply::Now {
+        if self.forwarder.handle_left_query(query, deadline, &mut buffers.out) == Reply::Now {
             self.carry(Transmit::Respond(reply_to), buffers, now);
         }
         self.transmit(buffers, now);

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::handover::store::{self, CONNECTIONS_MOST, Inherited};
-use crate::handover::unfinished::{Connection, Unfinished};
+use crate::clock;
+use crate::exchange::CLIENT_BUDGET;
+use crate::handover::store::{self, Inherited};
+use crate::handover::unfinished::{Connection, Unfinished, WaitingQuery};
 use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::net::port_holder::Layer;
@@ -72,9 +74,12 @@ impl Listening {
             source,
         })?;
         let ids = self.share_out(bound.udp);
-        for (number, (client, query)) in self.inherited.take_queries(bound.address).into_iter().enumerate() {
+        let (now, since_boot) = (clock::now(), clock::since_boot());
+        for (number, query) in self.inherited.take_queries(bound.address).into_iter().enumerate() {
+            let left = query.deadline.map_or(CLIENT_BUDGET, |deadline| deadline.saturating_sub(since_boot));
             if let Some(id) = ids.first() {
-                self.workers.tell(number % self.workers.all().len(), Mail::Query(*id, client, query));
+                let mail = Mail::Query(*id, query.client, query.message, now + left.min(CLIENT_BUDGET));
+                self.workers.tell(number % self.workers.all().len(), mail);
             }
         }
         let (stop, stopped) = watch::channel(Ending::NotYet);
@@ -155,15 +160,25 @@ impl Listening {
         connections: Vec<(SocketAddr, LeftConnection)>,
     ) -> (Unfinished, Vec<TcpStream>) {
         let (mut unfinished, mut sockets) = (Unfinished::new(), Vec::new());
+        let (now, since_boot) = (clock::now(), clock::since_boot());
         for waiter in waiters.take_all() {
             if let ReplyTo::Udp(id, client) = waiter.reply_to
                 && waiter.returned_through.is_none()
                 && let Some(listener) = self.address_of(id)
             {
-                unfinished.add_query(listener, client, &waiter.packet);
+                let deadline = Some(since_boot + waiter.deadline.saturating_duration_since(now));
+                unfinished.add_query(listener, WaitingQuery { client, message: waiter.packet.to_vec(), deadline });
             }
         }
-        for (listener, LeftConnection { socket, unread, unsent }) in connections.into_iter().take(CONNECTIONS_MOST) {
+        let most = store::most_connections();
+        if let closed @ 1.. = connections.len().saturating_sub(most) {
+            log::warn!(
+                event = LogEvent::HandoverDropped, closed;
+                "{closed} connections of clients are closed: systemd's store has room for {most} (FileDescriptorStoreMax= and \
+                 FDSTORE of the unit, twice that)"
+            );
+        }
+        for (listener, LeftConnection { socket, unread, unsent }) in connections.into_iter().take(most) {
             if let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr()) {
                 unfinished.add_connection(Connection { listener, local, peer, unread, unsent });
                 sockets.push(socket);

@@ -54,3 +54,33 @@ fn what_one_in_quarantine_passes_on_of_our_own_words_is_told_as_the_loop_that_it
     w.answer_to(asked, failure); // before this worker hears of the verdict
     assert_eq!(w.answered().iter().map(|answer| read(answer)).collect::<Vec<_>>(), [(2, None, Some(23))]);
 }
+
+#[test]
+fn a_query_of_an_earlier_process_has_no_more_time_than_its_client() {
+    let mut w = world(&["10.0.0.2"]);
+    let packet = query("www.example", 7);
+    let left = |w: &mut World, name: &[u8], ms: u64| {
+        let (mut out, deadline) = (vec![], w.now + Duration::from_millis(ms));
+        w.forwarder.begin_batch(w.now);
+        let incoming = Incoming { packet: name, from: CLIENT, ingress: LISTENER };
+        let reply = w.forwarder.handle_left_query(&incoming, deadline, &mut out);
+        w.act();
+        reply
+    };
+    assert_eq!((left(&mut w, &packet, 700), w.sent.len()), (Reply::Later, 1));
+    w.until(690);
+    assert_eq!(w.answered(), [[0; 0]; 0], "there is time left");
+    w.until(700);
+    assert_eq!(w.answered().iter().map(|answer| read(answer).0).collect::<Vec<_>>(), [rcode::SERVFAIL]);
+    // One that comes now by itself has all of it.
+    assert_eq!(w.ask("other.example"), None);
+    w.until(2_400);
+    assert_eq!(w.answered().len(), 0);
+    w.until(2_500);
+    assert_eq!(w.answered().len(), 1);
+
+    let sent = w.sent.len();
+    let late = query("late.example", 8);
+    assert_eq!(left(&mut w, &late, 0), Reply::None, "its client has given up");
+    assert_eq!((w.sent.len(), w.answered().len()), (sent, 0));
+}
