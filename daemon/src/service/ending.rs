@@ -35,6 +35,8 @@ impl Service {
             warm_cache::leave(&shared);
             store::leave(&unfinished, &sockets);
             store::wait_until_taken();
+            // Queries wait for the next process already: what the kernel takes back at once is not taken apart first.
+            std::mem::forget(shared);
         })
         .await;
     }
