@@ -20,6 +20,10 @@ impl Service {
 
     /// Stops reading, and leaves sockets, connections and queries in flight to the next process.
     async fn hand_over(mut self) {
+        // The kernel needs some 15 ms to let go of what watches files: here queries are answered meanwhile, later they
+        // would wait for the end of this process.
+        let watches = (self.upstreams, self.names, self.file_watch);
+        let _ = tokio::task::spawn_blocking(move || drop(watches)).await;
         let connections = self.listening.leave_connections().await;
         let (mailboxes, workers) = (self.mailboxes, self.workers);
         mailboxes.tell_all(|| Mail::Stop);
