@@ -25,11 +25,7 @@ pub(super) fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure
     let identity = identity(args, unit.as_ref())?;
     let loaded = match unit.as_ref().filter(|_| args.as_service) {
         None => config::load(&Overrides { config: args.config.clone(), ..Overrides::default() }),
-        Some(unit) => {
-            let mut overrides = unit.flags().overrides();
-            overrides.config = args.config.clone().or(overrides.config);
-            config::load_from(&Roots::default(), unit.variables(), &overrides)
-        }
+        Some(unit) => config::load_from(&Roots::default(), unit.variables(), &unit.overrides(args.config.clone())),
     };
     let loaded = loaded.and_then(|loaded| judge(args, loaded, identity, unit, &root));
     let has_faults = loaded.is_err();

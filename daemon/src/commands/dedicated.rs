@@ -55,10 +55,9 @@ fn steps(free: &[Dedicated], tables: &Tables) -> Result<Vec<Step>, Failure> {
 /// What the service would run on: its configuration, else the one that worked last.
 fn load(args: &DedicatedArgs, root: &Root) -> Result<Loaded, Faults> {
     let (overrides, variables) = match Unit::read(root) {
-        Some(unit) => (unit.flags().overrides(), unit.variables()),
-        None => (Overrides::default(), Vec::new()),
+        Some(unit) => (unit.overrides(args.config.clone()), unit.variables()),
+        None => (Overrides { config: args.config.clone(), ..Overrides::default() }, Vec::new()),
     };
-    let overrides = Overrides { config: args.config.clone().or(overrides.config), ..overrides };
     config::load_from(&Roots::default(), variables, &overrides)
         .or_else(|faults| last_good::load(Path::new(last_good::OF_SERVICE), &overrides).map_err(|_| faults))
 }

@@ -47,8 +47,18 @@ pub(crate) enum AskError {
     },
 }
 
-/// Makes the call `method`, of our interface if it names none. Returns what was replied.
+/// Makes the call `method` of our interface. Returns what was replied.
 pub(crate) fn call<R: DeserializeOwned>(socket: &Path, method: &str, parameters: Value) -> Result<R, AskError> {
+    ask(socket, ours(method), parameters)
+}
+
+/// The full name of a method of our interface.
+fn ours(method: &str) -> String {
+    format!("{INTERFACE}.{method}")
+}
+
+/// Makes the call of that full name. Returns what was replied.
+fn ask<R: DeserializeOwned>(socket: &Path, method: String, parameters: Value) -> Result<R, AskError> {
     let stream = send(socket, method, parameters, false);
     let reply = stream.and_then(|stream| receive(&mut BufReader::new(stream), &mut Vec::new()));
     read(reply.map_err(|source| failed(socket, source))?)
@@ -79,8 +89,8 @@ pub(crate) struct Replies {
 /// Makes the call `method` of our interface, to which several replies come, whenever there is something to tell. That
 /// the daemon replies at all is seen first: one that is stuck would look like one that has nothing to tell.
 pub(crate) fn stream(socket: &Path, method: &str, parameters: Value) -> Result<Replies, AskError> {
-    let _: Value = call(socket, "org.varlink.service.GetInfo", Value::Null)?;
-    let stream = send(socket, method, parameters, true).map_err(|source| failed(socket, source))?;
+    let _: Value = ask(socket, "org.varlink.service.GetInfo".to_owned(), Value::Null)?;
+    let stream = send(socket, ours(method), parameters, true).map_err(|source| failed(socket, source))?;
     Ok(Replies { socket: socket.to_owned(), stream: BufReader::new(stream), begun: Vec::new() })
 }
 
@@ -109,11 +119,10 @@ fn failed(socket: &Path, source: io::Error) -> AskError {
     }
 }
 
-fn send(socket: &Path, method: &str, parameters: Value, more: bool) -> io::Result<UnixStream> {
+fn send(socket: &Path, method: String, parameters: Value, more: bool) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let method = if method.contains('.') { method.to_owned() } else { format!("{INTERFACE}.{method}") };
     let call = Call { method, parameters, more, ..Call::default() };
     let mut bytes = serde_json::to_vec(&call)?;
     bytes.push(0);

@@ -45,10 +45,10 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, reached: &Reached, diag
         }),
         Ok(status) if status.state == Overall::Ok => diagnosis.well.push(format!("Onward is well: {}", status.summary)),
         Ok(status) => {
-            let (of_upstreams, severity) = (upstreams::examine(status), severity(status));
-            for trouble in status.troubles.iter().filter(|trouble| !upstreams::is_about_one(trouble, status)) {
+            let of_upstreams = upstreams::examine(status);
+            for trouble in status.troubles.iter().filter(|trouble| !upstreams::is_told(trouble, &of_upstreams)) {
                 diagnosis.add(Finding {
-                    severity,
+                    severity: severity(status),
                     what: format!("Onward says: {trouble}"),
                     evidence: vec!["onward status".to_owned()],
                     effect: effect(status.state).to_owned(),
@@ -63,15 +63,16 @@ pub(crate) fn examine(daemon: &Result<Status, AskError>, reached: &Reached, diag
     }
     // That nothing answers while nothing runs is no news.
     let told = if daemon.is_ok() { trouble(asked) } else { Vec::new() };
+    let is_shut = is_shut(asked);
     for line in &told {
         let asked_now = "asked just now, over UDP and TCP".to_owned();
         diagnosis.add(Finding {
             severity: Severity::Fault,
             what: line.clone(),
-            evidence: std::iter::once(asked_now).chain(firewall.evidence().filter(|_| is_shut(asked))).collect(),
+            evidence: std::iter::once(asked_now).chain(firewall.evidence().filter(|_| is_shut)).collect(),
             effect: "pods there resolve nothing outside the cluster, and CoreDNS among them nothing for others"
                 .to_owned(),
-            cure: if is_shut(asked) { firewall.cure(networks) } else { by_hand(networks) },
+            cure: if is_shut { firewall.cure(networks) } else { by_hand(networks) },
         });
     }
     let pods = asked.iter().filter_map(|one| one.pod.as_deref()).collect::<std::collections::BTreeSet<_>>();

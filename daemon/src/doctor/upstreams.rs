@@ -3,16 +3,17 @@
 use super::daemon::{effect, severity};
 use super::{Finding, Severity};
 use crate::control::status::{Status, Upstream};
+use crate::upstream::Endpoint;
 
 /// Returns a finding for each server that is not well.
 pub(super) fn examine(status: &Status) -> Vec<Finding> {
     status.upstreams.iter().filter_map(|upstream| of(upstream, status)).collect()
 }
 
-/// Whether the line is about one of those.
-pub(super) fn is_about_one(trouble: &str, status: &Status) -> bool {
-    let mut unwell = status.upstreams.iter().filter(|upstream| of(upstream, status).is_some());
-    unwell.any(|upstream| trouble.starts_with(&format!("{} ", upstream.server)))
+/// Whether the line is about a server that one of these findings is about: both begin with it.
+pub(super) fn is_told(trouble: &str, found: &[Finding]) -> bool {
+    let server = |text: &str| text.split(' ').next().map(str::to_owned);
+    found.iter().any(|finding| server(&finding.what) == server(trouble))
 }
 
 fn of(upstream: &Upstream, status: &Status) -> Option<Finding> {
@@ -86,9 +87,9 @@ fn answered(upstream: &Upstream) -> String {
     }
 }
 
-/// The address without its port.
-fn host(server: &str) -> &str {
-    server.rsplit_once(':').map_or(server, |(host, _)| host.trim_matches(['[', ']']))
+/// The address alone.
+fn host(server: &str) -> String {
+    server.parse::<Endpoint>().map_or_else(|_| server.to_owned(), |endpoint| endpoint.server.ip().to_string())
 }
 
 #[cfg(test)]
@@ -139,15 +140,16 @@ mod tests {
         assert_eq!(found[0].cure[0], "# Take this node out there.");
         assert!(found[1].cure[0].contains("ping -c 3 fd00::3"), "{found:?}");
         assert!(found.iter().all(|finding| finding.severity == Severity::Risk));
+        assert_eq!(host("tls://192.0.2.8:853#dns.example"), "192.0.2.8");
         status.state = Overall::NoDns;
         assert_eq!(examine(&status)[0].severity, Severity::Fault);
     }
 
     #[test]
     fn what_is_said_of_a_server_is_not_said_twice() {
-        let status = status(&[("10.0.0.2:53", "down"), ("10.0.0.20:53", "up")]);
-        assert!(is_about_one("10.0.0.2:53 does not answer", &status));
-        assert!(!is_about_one("10.0.0.20:53 does not answer", &status), "the daemon of another version may mean it so");
-        assert!(!is_about_one("the file for pods cannot be written", &status));
+        let found = examine(&status(&[("10.0.0.2:53", "down"), ("10.0.0.20:53", "up")]));
+        assert!(is_told("10.0.0.2:53 does not answer", &found));
+        assert!(!is_told("10.0.0.20:53 does not answer", &found), "the daemon of another version may mean it so");
+        assert!(!is_told("the file for pods cannot be written", &found));
     }
 }

@@ -17,7 +17,7 @@ use nix::libc::{AF_INET, SOCK_STREAM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sd_notify::NotifyState;
 
-use super::unfinished::{Connection, Unfinished, WaitingQuery};
+use super::unfinished::{Connection, Query, Unfinished};
 use crate::logging::LogEvent;
 use crate::net::bind::Kept;
 use crate::server::tcp::LeftConnection;
@@ -103,7 +103,7 @@ impl Inherited {
     }
 
     /// Takes the queries that clients asked at a listen address and that were in flight.
-    pub(crate) fn take_queries(&mut self, address: SocketAddr) -> Vec<WaitingQuery> {
+    pub(crate) fn take_queries(&mut self, address: SocketAddr) -> Vec<Query> {
         self.unfinished.take_queries(address)
     }
 

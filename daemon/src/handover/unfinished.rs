@@ -31,26 +31,18 @@ pub(crate) struct Unfinished {
     connections: Vec<Connection>,
 }
 
-/// A query that came in a datagram.
+/// A query that came in a datagram, and waits for its response.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Query {
-    listener: SocketAddr,
-    client: SocketAddr,
-    message: Vec<u8>,
-    /// When the client gives up, in milliseconds since the machine was booted, which is the same for all processes. An
-    /// older version says nothing of it.
-    #[serde(default)]
-    deadline: Option<u64>,
-}
-
-/// A query over UDP that waits for its response.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WaitingQuery {
+pub(crate) struct Query {
+    /// The address of the listener.
+    pub(crate) listener: SocketAddr,
     /// Who asked.
     pub(crate) client: SocketAddr,
     /// What came.
     pub(crate) message: Vec<u8>,
-    /// When the client gives up, as time since the machine was booted; `None`: not known.
+    /// When the client gives up, as time since the machine was booted, which is the same for all processes. An older
+    /// version says nothing of it.
+    #[serde(default)]
     pub(crate) deadline: Option<Duration>,
 }
 
@@ -85,22 +77,14 @@ impl Unfinished {
         self.connections.extract_if(.., |connection| connection.listener == listener).collect()
     }
 
-    /// Adds a query that came to `listener`.
-    pub(crate) fn add_query(&mut self, listener: SocketAddr, query: WaitingQuery) {
-        let WaitingQuery { client, message, deadline } = query;
-        let deadline = deadline.and_then(|deadline| deadline.as_millis().try_into().ok());
-        self.queries.push(Query { listener, client, message, deadline });
+    /// Adds a query.
+    pub(crate) fn add_query(&mut self, query: Query) {
+        self.queries.push(query);
     }
 
     /// Takes out the queries that came to `listener`.
-    pub(crate) fn take_queries(&mut self, listener: SocketAddr) -> Vec<WaitingQuery> {
-        let taken = self.queries.extract_if(.., |query| query.listener == listener);
-        let waiting = |Query { client, message, deadline, .. }| WaitingQuery {
-            client,
-            message,
-            deadline: deadline.map(Duration::from_millis),
-        };
-        taken.map(waiting).collect()
+    pub(crate) fn take_queries(&mut self, listener: SocketAddr) -> Vec<Query> {
+        self.queries.extract_if(.., |query| query.listener == listener).collect()
     }
 
     /// The number of queries over UDP, and of connections.
@@ -135,15 +119,16 @@ mod tests {
     use super::memory::tests::{raw, spoilt};
     use super::*;
 
-    fn waiting(client: &str, message: &[u8]) -> WaitingQuery {
+    fn waiting(listener: &str, client: &str, message: &[u8]) -> Query {
         let deadline = Some(Duration::from_millis(7_001_800));
-        WaitingQuery { client: client.parse().unwrap(), message: message.to_vec(), deadline }
+        let [listener, client] = [listener, client].map(|address| address.parse().unwrap());
+        Query { listener, client, message: message.to_vec(), deadline }
     }
 
     fn unfinished() -> Unfinished {
         let mut unfinished = Unfinished::new();
-        unfinished.add_query("10.0.0.1:53".parse().unwrap(), waiting("10.0.0.9:4000", b"one"));
-        unfinished.add_query("[fd00::1]:53".parse().unwrap(), waiting("[fe80::1%3]:4000", b"two"));
+        unfinished.add_query(waiting("10.0.0.1:53", "10.0.0.9:4000", b"one"));
+        unfinished.add_query(waiting("[fd00::1]:53", "[fe80::1%3]:4000", b"two"));
         unfinished.add_connection(Connection {
             listener: "0.0.0.0:53".parse().unwrap(),
             local: "10.0.0.1:53".parse().unwrap(),
@@ -159,7 +144,7 @@ mod tests {
         let mut read = Unfinished::read(&File::from(unfinished().write().unwrap())).unwrap();
         assert_eq!(read, unfinished());
         let listener = "[fd00::1]:53".parse().unwrap();
-        assert_eq!(read.take_queries(listener), [waiting("[fe80::1%3]:4000", b"two")]);
+        assert_eq!(read.take_queries(listener), [waiting("[fd00::1]:53", "[fe80::1%3]:4000", b"two")]);
         assert_eq!((read.take_queries(listener), read.len()), (Vec::new(), (1, 1)));
         assert_eq!(read.take_connections(listener), []);
         assert_eq!(read.take_connections("0.0.0.0:53".parse().unwrap()), unfinished().connections);
@@ -176,7 +161,7 @@ mod tests {
         let text = br#"{"format": 1, "connections": [],
             "queries": [{"listener": "10.0.0.1:53", "client": "10.0.0.9:4000", "message": [111]}]}"#;
         let mut read = Unfinished::read(&File::from(memory::write(NAME, text).unwrap())).unwrap();
-        let expected = WaitingQuery { deadline: None, ..waiting("10.0.0.9:4000", b"o") };
+        let expected = Query { deadline: None, ..waiting("10.0.0.1:53", "10.0.0.9:4000", b"o") };
         assert_eq!(read.take_queries("10.0.0.1:53".parse().unwrap()), [expected]);
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::exchange::CLIENT_BUDGET;
 use crate::handover::store::{self, Inherited};
-use crate::handover::unfinished::{Connection, Unfinished, WaitingQuery};
+use crate::handover::unfinished::{Connection, Query, Unfinished};
 use crate::logging::LogEvent;
 use crate::net::bind::{BindError, Bound, RECEIVE_BUFFER, bind};
 use crate::net::port_holder::Layer;
@@ -167,7 +167,7 @@ impl Listening {
                 && let Some(listener) = self.address_of(id)
             {
                 let deadline = Some(since_boot + waiter.deadline.saturating_duration_since(now));
-                unfinished.add_query(listener, WaitingQuery { client, message: waiter.packet.to_vec(), deadline });
+                unfinished.add_query(Query { listener, client, message: waiter.packet.to_vec(), deadline });
             }
         }
         let most = store::most_connections();

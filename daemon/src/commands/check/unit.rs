@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use crate::commands::{Command, CommandLine, RunArgs};
+use crate::config::Overrides;
 use crate::discovery::Root;
 use crate::discovery::programs::dropins::{self, words};
 use crate::discovery::reader::Reader;
@@ -110,8 +111,14 @@ impl Unit {
         ours.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
+    /// What those flags say of the configuration; `config` is read in place of the file that they name.
+    pub(in crate::commands) fn overrides(&self, config: Option<PathBuf>) -> Overrides {
+        let own = self.flags().overrides();
+        Overrides { config: config.or(own.config), ..own }
+    }
+
     /// The flags of `onward run` on the unit's command line; none where another command stands there.
-    pub(in crate::commands) fn flags(&self) -> RunArgs {
+    pub(super) fn flags(&self) -> RunArgs {
         let run = self.command.iter().position(|word| word == "run");
         let words = run.and_then(|run| self.command.get(run..)).unwrap_or_default();
         let line = CommandLine::try_parse_from(["onward"].into_iter().chain(words.iter().map(String::as_str)));
